@@ -1,0 +1,22 @@
+"""Lifted training for Keras 3: train without end-to-end backpropagation."""
+
+from keras_lifted import layers
+from keras_lifted import models
+from keras_lifted import optimizers
+from keras_lifted import penalties
+from keras_lifted import updates
+from keras_lifted.models import LiftedMixin
+from keras_lifted.models import LiftedModel
+from keras_lifted.models import LiftedSequential
+
+__version__ = "0.1.0"
+__all__ = [
+    "LiftedMixin",
+    "LiftedModel",
+    "LiftedSequential",
+    "layers",
+    "models",
+    "optimizers",
+    "penalties",
+    "updates",
+]

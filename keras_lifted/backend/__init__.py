@@ -1,0 +1,44 @@
+"""The only package that imports tensorflow or jax.
+
+Everything else is written in `keras.ops`. A backend module offers
+
+* `gradient(function, arguments)`: the value of `function(*arguments)`, which
+  returns `(scalar, auxiliary)`, and the gradients in the arguments,
+* `vector_jacobian(function, point, cotangent)`,
+* `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
+* `trace(function, argument)`: the dataflow graph of a function, not run,
+* `replicas()`: how many copies of the model train on one batch together.
+"""
+
+import keras
+
+_name = keras.backend.backend()
+if _name == "tensorflow":
+    from keras_lifted.backend.tensorflow import cond
+    from keras_lifted.backend.tensorflow import gradient
+    from keras_lifted.backend.tensorflow import replicas
+    from keras_lifted.backend.tensorflow import trace
+    from keras_lifted.backend.tensorflow import vector_jacobian
+    from keras_lifted.backend.tensorflow import while_loop
+elif _name == "jax":
+    from keras_lifted.backend.jax import cond
+    from keras_lifted.backend.jax import gradient
+    from keras_lifted.backend.jax import replicas
+    from keras_lifted.backend.jax import trace
+    from keras_lifted.backend.jax import vector_jacobian
+    from keras_lifted.backend.jax import while_loop
+else:
+    raise ImportError(
+        "keras_lifted trains on the Keras backends 'tensorflow' and 'jax'. "
+        f"Received: backend '{_name}'. Set the environment variable "
+        "KERAS_BACKEND before the first import of keras."
+    )
+
+__all__ = [
+    "cond",
+    "gradient",
+    "replicas",
+    "trace",
+    "vector_jacobian",
+    "while_loop",
+]

@@ -1,0 +1,80 @@
+"""TensorFlow: gradients and graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from keras import tree
+
+from keras_lifted.backend.graph import Graph
+
+Tensor = Any
+
+
+def gradient(
+    function: Callable[..., tuple[Tensor, Any]], arguments: Sequence[Any]
+) -> tuple[tuple[Tensor, Any], list[Any]]:
+    """`function(*arguments)` and the gradients; None where nothing connects."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(arguments)
+        value, auxiliary = function(*arguments)
+    return (value, auxiliary), tape.gradient(value, list(arguments))
+
+
+def vector_jacobian(
+    function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
+) -> Tensor:
+    """`(∂function/∂point)ᵀ cotangent`."""
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        value = function(point)
+    return tape.gradient(
+        value,
+        point,
+        output_gradients=cotangent,
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+
+
+def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
+    """The graph of `function(argument)`, traced and never run."""
+    specs = tree.map_structure(
+        lambda a: tf.TensorSpec(a.shape, a.dtype), argument
+    )
+    graph = tf.__internal__.FuncGraph("lifting_structure")
+    with graph.as_default():
+        placeholders = tree.map_structure(
+            lambda spec: tf.compat.v1.placeholder(spec.dtype, spec.shape), specs
+        )
+        outputs = function(placeholders)
+    tensors: dict[int, Any] = {}
+
+    def node(tensor: Any) -> int:
+        tensors[id(tensor)] = tensor
+        return id(tensor)
+
+    def producer(key: Any) -> tuple[str, tuple[int, ...]]:
+        operation = tensors[key].op
+        return operation.type, tuple(node(t) for t in operation.inputs)
+
+    return Graph(tree.map_structure(node, outputs), producer)
+
+
+def while_loop(
+    more: Callable[..., Tensor], body: Callable[..., Any], state: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """`tf.while_loop`."""
+    return tuple(tf.while_loop(more, lambda *s: tuple(body(*s)), state))
+
+
+def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """`tf.cond`."""
+    return tf.cond(predicate, yes, no)
+
+
+def replicas() -> int:
+    """Number of replicas in sync under `tf.distribute`."""
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)

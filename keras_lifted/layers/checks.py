@@ -1,0 +1,72 @@
+"""Checks of constructor arguments that say what came and how to fix it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+
+def number(
+    owner: str,
+    name: str,
+    value: Any,
+    allowed: Callable[[float], bool],
+    expected: str,
+    fix: str,
+) -> float:
+    """`value` as a float if it is a finite number that is `allowed`.
+
+    Raises:
+        ValueError: otherwise, from `expected` (what is allowed) and `fix`.
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if real and math.isfinite(value) and allowed(float(value)):
+        return float(value)
+    raise ValueError(
+        f"`{name}` of {owner} must be a finite number {expected}; {fix}. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def non_negative(owner: str, name: str, value: Any) -> float:
+    """A finite number `>= 0`."""
+    return number(
+        owner, name, value, lambda v: v >= 0, ">= 0", "pass 0.0 to switch it off"
+    )
+
+
+def positive(owner: str, name: str, value: Any) -> float:
+    """A finite number `> 0`."""
+    return number(owner, name, value, lambda v: v > 0, "> 0", "pass 1.0 if unsure")
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """A bool."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(
+        f"`{name}` of {owner} must be a bool; pass True or False. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def axis(owner: str, value: Any) -> int:
+    """An axis of a sample: any integer but 0, the batch."""
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if integer and value != 0:
+        return int(value)
+    raise ValueError(
+        f"`axis` of {owner} must be an integer other than 0, which is the batch; "
+        f"pass -1 for the last axis. Received: axis={value!r}"
+    )
+
+
+def axes(owner: str, value: Any) -> int | tuple[int, ...] | None:
+    """One axis, several, or None for all axes of a sample."""
+    if value is None:
+        return None
+    if isinstance(value, (tuple, list)) and value:
+        return tuple(axis(owner, each) for each in value)
+    return axis(owner, value)

@@ -1,0 +1,49 @@
+"""Give a function the gradient that theory says it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def sum_per_sample(terms: Tensor) -> Tensor:
+    """Sum `(batch, ...)` over everything but the batch: `(batch,)`."""
+    axes = tuple(range(1, len(terms.shape)))
+    return ops.sum(terms, axis=axes) if axes else terms
+
+
+def per_sample_antiderivative(
+    terms: Callable[[Tensor], Tensor],
+    gradient: Callable[[Tensor], Tensor],
+    z: Tensor,
+) -> Tensor:
+    """`sum_per_sample(terms(z))`, differentiated as `gradient(z)`.
+
+    Differentiating `terms` would cost more and lose digits, or give NaN where
+    a branch not taken is singular; `gradient` is the same function in exact
+    arithmetic.
+
+    Args:
+        terms: maps `z` to terms, `(batch, ...)`.
+        gradient: maps `z` to a tensor like `z`. It may close over no variable.
+        z: `(batch, ...)`.
+
+    Returns:
+        `(batch,)`.
+    """
+
+    @ops.custom_gradient
+    def function(z: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        def pull_back(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
+            if upstream is None:
+                (upstream,) = arguments
+            shape = (-1,) + (1,) * (len(z.shape) - 1)
+            return ops.reshape(upstream, shape) * gradient(z)
+
+        return sum_per_sample(terms(z)), pull_back
+
+    return function(z)

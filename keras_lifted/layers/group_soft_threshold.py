@@ -1,0 +1,83 @@
+"""Group soft threshold as a proximal activation."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers import checks
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.norms import norm
+from keras_lifted.layers.norms import shrink
+from keras_lifted.layers.norms import shrink_difference
+from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.precision import wide
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class GroupSoftThreshold(ProximalActivation):
+    """`σ(z) = z · max(1 − λ/‖z‖₂, 0)`, which keeps or drops whole groups.
+
+    `Ψ(x) = λ ‖x‖₂`; `F*(z) = ½ max(‖z‖₂ − λ, 0)²`, a norm for each group.
+
+    Args:
+        threshold: `λ ≥ 0`, in the unit of `z`.
+        axis: axis or axes that make a group; None for the whole sample. A `step`
+            of `prox` must be constant within a group.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `threshold` is negative or not finite, or `axis` is no axis
+            of a sample.
+
+    Source: Combettes & Pesquet, "Deep neural network structures solving
+    variational inequalities", 2020, section 2.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> import numpy as np
+    >>> kl.layers.GroupSoftThreshold(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
+    [[1.5, 2.0]]
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.1,
+        axis: int | tuple[int, ...] | None = -1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.threshold = checks.non_negative(
+            "GroupSoftThreshold", "threshold", threshold
+        )
+        self.axis = checks.axes("GroupSoftThreshold", axis)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "threshold": self.threshold,
+            "axis": self.axis,
+        }
+
+    @wide
+    def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        return shrink(z, self.threshold, self.axis)
+
+    def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        return 0.5 * ops.square(ops.relu(norm(z, self.axis) - self.threshold))
+
+    def potential_terms(self, x: Tensor, *parameters: Tensor) -> Tensor:
+        return self.threshold * norm(x, self.axis)
+
+    @wide
+    def scaled_prox(self, v: Tensor, step: Tensor, *parameters: Tensor) -> Tensor:
+        return shrink(v, step * self.threshold, self.axis)
+
+    @wide
+    def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
+        return shrink_difference(z, d, self.threshold, self.axis)

@@ -1,0 +1,271 @@
+"""Proximal activations by name, and as equivalents of what Keras offers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_lifted.layers.arctan import Arctan
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.bent_identity import BentIdentity
+from keras_lifted.layers.box_projection import BoxProjection
+from keras_lifted.layers.elu import ELU
+from keras_lifted.layers.group_soft_threshold import GroupSoftThreshold
+from keras_lifted.layers.hard_tanh import HardTanh
+from keras_lifted.layers.identity import Identity
+from keras_lifted.layers.isrlu import ISRLU
+from keras_lifted.layers.isru import ISRU
+from keras_lifted.layers.l2_ball_projection import L2BallProjection
+from keras_lifted.layers.leaky_relu import LeakyReLU
+from keras_lifted.layers.relu import ReLU
+from keras_lifted.layers.sigmoid import Sigmoid
+from keras_lifted.layers.signed_log import SignedLog
+from keras_lifted.layers.simplex_projection import SimplexProjection
+from keras_lifted.layers.soft_threshold import SoftThreshold
+from keras_lifted.layers.softmax import Softmax
+from keras_lifted.layers.softplus import Softplus
+from keras_lifted.layers.softsign import Softsign
+from keras_lifted.layers.tanh import Tanh
+
+CLASSES: dict[str, type[ProximalActivation]] = {
+    "arctan": Arctan,
+    "bent_identity": BentIdentity,
+    "box_projection": BoxProjection,
+    "elu": ELU,
+    "group_soft_threshold": GroupSoftThreshold,
+    "hard_tanh": HardTanh,
+    "identity": Identity,
+    "isrlu": ISRLU,
+    "isru": ISRU,
+    "l2_ball_projection": L2BallProjection,
+    "leaky_relu": LeakyReLU,
+    "relu": ReLU,
+    "sigmoid": Sigmoid,
+    "signed_log": SignedLog,
+    "simplex_projection": SimplexProjection,
+    "soft_threshold": SoftThreshold,
+    "softmax": Softmax,
+    "softplus": Softplus,
+    "softsign": Softsign,
+    "tanh": Tanh,
+}
+
+# Not monotone, steeper than 1, with a jump, or not a gradient.
+NOT_PROXIMAL = frozenset(
+    {
+        "exponential",
+        "gelu",
+        "glu",
+        "hard_shrink",
+        "hard_silu",
+        "hard_swish",
+        "log_softmax",
+        "mish",
+        "selu",
+        "silu",
+        "swish",
+        "threshold",
+    }
+)
+
+
+def _rectifier(
+    negative_slope: float, max_value: float | None, threshold: float
+) -> ProximalActivation | None:
+    """Keras's general ReLU, where it is a proximal map."""
+    if threshold != 0 or not 0 <= negative_slope <= 1:
+        return None
+    if max_value is not None:
+        proper = negative_slope == 0 and max_value > 0
+        return HardTanh(0.0, max_value) if proper else None
+    return LeakyReLU(negative_slope) if negative_slope > 0 else ReLU()
+
+
+def _leaky(negative_slope: float) -> ProximalActivation | None:
+    return _rectifier(negative_slope, None, 0.0)
+
+
+def _elu(alpha: float) -> ProximalActivation | None:
+    if alpha == 0:
+        return ReLU()
+    return ELU(alpha) if 0 < alpha <= 1 else None
+
+
+def _softmax(axis: Any) -> ProximalActivation | None:
+    return Softmax(axis) if isinstance(axis, int) and axis != 0 else None
+
+
+# Keras function name: from its parameters to the activation.
+_FUNCTIONS: dict[str, Callable[[dict[str, Any]], ProximalActivation | None]] = {
+    "celu": lambda p: ELU() if p["alpha"] == 1 else None,
+    "elu": lambda p: _elu(p["alpha"]),
+    "hard_tanh": lambda p: HardTanh(),
+    "leaky_relu": lambda p: _leaky(p["negative_slope"]),
+    "relu": lambda p: _rectifier(
+        p.get("negative_slope", 0.0), p.get("max_value"), p.get("threshold", 0.0)
+    ),
+    "relu6": lambda p: HardTanh(0.0, 6.0),
+    "sigmoid": lambda p: Sigmoid(),
+    "soft_shrink": lambda p: (
+        SoftThreshold(p["threshold"]) if p["threshold"] >= 0 else None
+    ),
+    "softmax": lambda p: _softmax(p["axis"]),
+    "softplus": lambda p: Softplus(),
+    "softsign": lambda p: Softsign(),
+    "sparsemax": lambda p: SimplexProjection(p["axis"]) if p["axis"] != 0 else None,
+    "tanh": lambda p: Tanh(),
+}
+
+_LAYERS: dict[type, Callable[[Any], ProximalActivation | None]] = {
+    keras.layers.Activation: lambda layer: from_keras(layer.activation),
+    keras.layers.ELU: lambda layer: _elu(float(layer.alpha)),
+    keras.layers.LeakyReLU: lambda layer: _leaky(float(layer.negative_slope)),
+    keras.layers.ReLU: lambda layer: _rectifier(
+        float(layer.negative_slope or 0.0), layer.max_value, layer.threshold or 0.0
+    ),
+    keras.layers.Softmax: lambda layer: _softmax(layer.axis),
+}
+
+# Where None from `from_keras` means that the parameters make it no proximal map.
+_RECTIFIERS = (keras.layers.ELU, keras.layers.LeakyReLU, keras.layers.ReLU)
+_RECTIFIER_FUNCTIONS = frozenset({"elu", "leaky_relu", "relu"})
+
+
+def from_keras(function_or_layer: Any) -> ProximalActivation | None:
+    """The proximal activation equal to a Keras function or layer, if there is one.
+
+    Args:
+        function_or_layer: a function of `keras.activations` or `keras.ops`, a
+            `functools.partial` of one, or an activation layer.
+
+    Returns:
+        A new `ProximalActivation`, or one that was passed in; None for linear
+        (nothing to lift), for what is no proximal map and for the unknown.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_lifted as kl
+    >>> kl.layers.from_keras(keras.activations.relu6).max_value
+    6.0
+    >>> kl.layers.from_keras(keras.activations.gelu) is None
+    True
+    """
+    if isinstance(function_or_layer, ProximalActivation):
+        return function_or_layer
+    layer = _LAYERS.get(type(function_or_layer))
+    if layer is not None:
+        return layer(function_or_layer)
+    function, arguments, keywords = function_or_layer, (), {}
+    if isinstance(function, functools.partial):
+        function, arguments = function_or_layer.func, function_or_layer.args
+        keywords = function_or_layer.keywords
+    build = _FUNCTIONS.get(keras_name(function) or "")
+    if build is None or arguments:
+        return None
+    bound = inspect.signature(function).bind_partial(**keywords)
+    bound.apply_defaults()
+    return build(bound.arguments)
+
+
+def get(identifier: Any) -> ProximalActivation:
+    """The proximal activation that `identifier` means.
+
+    Args:
+        identifier: a proximal activation or its class, a name (`"relu"`,
+            `"soft_threshold"`, `"SoftThreshold"`, Keras's names), a config of
+            `keras.saving.serialize_keras_object`, or what `from_keras` takes.
+
+    Raises:
+        ValueError: if it means none; the message says which names are known.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.layers.get("soft_threshold").threshold
+    0.1
+    """
+    if isinstance(identifier, type) and issubclass(identifier, ProximalActivation):
+        return identifier()
+    found = None
+    if isinstance(identifier, str):
+        found = _from_name(identifier)
+    elif isinstance(identifier, dict):
+        found = from_keras(keras.saving.deserialize_keras_object(identifier))
+    elif identifier is keras.activations.linear:
+        found = Identity()
+    elif callable(identifier):
+        found = from_keras(identifier)
+    if found is not None:
+        return found
+    raise ValueError(_explain(identifier))
+
+
+def is_not_proximal(function_or_layer: Any) -> bool:
+    """Is this a Keras activation known to be no proximal map?
+
+    False for what is one, even if this package has no class for it, for linear
+    and for the unknown. Parameters count: `LeakyReLU(negative_slope=2.0)` is none.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_lifted as kl
+    >>> kl.layers.mapping.is_not_proximal(keras.layers.Activation("gelu"))
+    True
+    """
+    subject = function_or_layer
+    if type(subject) is keras.layers.Activation:
+        subject = subject.activation
+    if isinstance(subject, _RECTIFIERS):
+        return type(subject) in _LAYERS and from_keras(subject) is None
+    function = subject.func if isinstance(subject, functools.partial) else subject
+    name = keras_name(function)
+    if name in _RECTIFIER_FUNCTIONS:
+        return from_keras(subject) is None
+    return name in NOT_PROXIMAL
+
+
+def keras_name(function: Any) -> str | None:
+    """The name under which Keras exports `function`, if it does."""
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        return None
+    for home in (keras.activations, keras.ops):
+        if getattr(home, name, None) is function:
+            return name
+    return None
+
+
+def _from_name(name: str) -> ProximalActivation | None:
+    plain = name.replace("_", "").lower()
+    for known, build in CLASSES.items():
+        if known.replace("_", "") == plain:
+            return build()
+    if plain == "linear":
+        return Identity()
+    function = getattr(keras.activations, name, None)
+    return from_keras(function) if name in _FUNCTIONS else None
+
+
+def _explain(identifier: Any) -> str:
+    names = ", ".join(sorted({*CLASSES, *_FUNCTIONS, "linear"}))
+    name = identifier
+    if isinstance(identifier, keras.layers.Activation):
+        name = identifier.activation
+    name = name if isinstance(name, str) else keras_name(name)
+    if name in NOT_PROXIMAL:
+        return (
+            f"{name!r} is no proximal map (the gradient of a convex function with "
+            "slopes at most 1), so it cannot be lifted; use one that is, such as "
+            f"'relu', 'elu' or 'softplus'. Received: {identifier!r}"
+        )
+    return (
+        "The activation must be a ProximalActivation, its class, its config, a "
+        f"Keras activation equal to one, or one of: {names}. "
+        f"Received: {identifier!r}"
+    )

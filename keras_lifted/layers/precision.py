@@ -1,0 +1,50 @@
+"""Half-precision tensors: compute wide, answer in the dtype that came."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+def as_floating(value: Any) -> Tensor:
+    """`value` as a floating-point tensor, its dtype kept where it has one."""
+    tensor = ops.convert_to_tensor(value)
+    if "float" in dtype_of(tensor):
+        return tensor
+    return ops.cast(tensor, keras.config.floatx())
+
+
+def as_real(value: Any) -> Tensor:
+    """`value` as a tensor precise enough for sums: float32 or float64."""
+    tensor = as_floating(value)
+    if dtype_of(tensor) == "float64":
+        return tensor
+    return ops.cast(tensor, "float32")
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """The dtype of `tensor` as a string."""
+    return str(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def wide(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let `method(self, z, *others)` see float32 or float64 tensors only.
+
+    `others` are cast to the dtype `method` computes in, and the result to the
+    dtype of `z`. Casts fuse with the element-wise work around them.
+    """
+
+    @functools.wraps(method)
+    def widened(self: Any, z: Any, *others: Any) -> Tensor:
+        z = as_floating(z)
+        real = as_real(z)
+        rest = [ops.convert_to_tensor(other, dtype=real.dtype) for other in others]
+        return ops.cast(method(self, real, *rest), z.dtype)
+
+    return widened

@@ -1,0 +1,93 @@
+"""Soft threshold as a proximal activation."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers import checks
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.formulas import clip_difference
+from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.precision import wide
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class SoftThreshold(ProximalActivation):
+    """`σ(z) = sign(z) · max(|z| − λ, 0)`, the proximal map of the 1-norm.
+
+    `Ψ(x) = λ |x|`; `F*(z) = ½ max(|z| − λ, 0)²`.
+
+    Args:
+        threshold: `λ ≥ 0`, in the unit of `z`; where it starts, if learnable.
+        learnable: train `λ`, one scalar weight kept non-negative.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `threshold` is negative or not finite, or `learnable` no bool.
+
+    Source: Combettes & Pesquet, "Deep neural network structures solving
+    variational inequalities", 2020, section 2.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> import numpy as np
+    >>> kl.layers.SoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
+    [[-2.0, 0.0]]
+    """
+
+    def __init__(
+        self, threshold: float = 0.1, learnable: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.threshold = checks.non_negative("SoftThreshold", "threshold", threshold)
+        self.learnable = checks.flag("SoftThreshold", "learnable", learnable)
+        self.threshold_weight = None
+        if self.learnable:
+            self.threshold_weight = self.add_weight(
+                name="threshold",
+                shape=(),
+                initializer=keras.initializers.Constant(self.threshold),
+                constraint="non_neg",
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "threshold": self.threshold,
+            "learnable": self.learnable,
+        }
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        if self.threshold_weight is None:
+            return ()
+        return (ops.convert_to_tensor(self.threshold_weight),)
+
+    def _threshold(self, like: Tensor, parameters: tuple[Tensor, ...]) -> Any:
+        return ops.cast(parameters[0], like.dtype) if parameters else self.threshold
+
+    def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        threshold = self._threshold(z, parameters)
+        return z - clip(z, -threshold, threshold)
+
+    def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        threshold = self._threshold(z, parameters)
+        return 0.5 * ops.square(ops.relu(ops.abs(z) - threshold))
+
+    def potential_terms(self, x: Tensor, *parameters: Tensor) -> Tensor:
+        return self._threshold(x, parameters) * ops.abs(x)
+
+    def scaled_prox(self, v: Tensor, step: Tensor, *parameters: Tensor) -> Tensor:
+        threshold = step * self._threshold(v, parameters)
+        return v - clip(v, -threshold, threshold)
+
+    @wide
+    def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
+        threshold = self._threshold(z, parameters)
+        return d - clip_difference(z, d, -threshold, threshold)

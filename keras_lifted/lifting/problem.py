@@ -1,0 +1,321 @@
+"""The lifted problem of one batch: its energy, and passes through its blocks.
+
+    E(θ, X) = Σ_i c_i [ ℓ(y_i, z_L,i) + Σ_l w_l P_l(x_l,i, z_l,i) ]
+
+`c_i` is the weight of sample i in the user's loss, so the first term is that
+loss exactly. Every pass calls the model once inside a lifting scope; lifted
+variables are dicts {key of the call: tensor}.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lifted.backend import gradient
+from keras_lifted.layers.base import as_real
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.lifting.batch import Batch
+from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.scope import Answer
+from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.scope import LiftingScope
+from keras_lifted.lifting.structure import Structure
+from keras_lifted.lifting.structure import find_structure
+from keras_lifted.penalties.base import Penalty
+
+Tensor = Any
+Lifted = dict[str, Tensor]
+# move(call, sigma, s, z, q) -> (the new carrier, its displacement)
+Move = Callable[
+    [Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+    """The result of the forward pass and its backward sweep.
+
+    Attributes:
+        loss: the user's loss, unscaled.
+        outputs: what the model returned.
+        updates: new values of the model's state, to be committed once.
+        z: pre-activations.
+        carriers: carriers of the lifted variables that the sweep chose.
+        gradients: weight gradients, if they were asked for.
+    """
+
+    loss: Tensor
+    outputs: Any
+    updates: list[tuple[Any, Tensor]]
+    z: Lifted
+    carriers: Lifted
+    gradients: list[Tensor]
+
+
+class LiftedProblem:
+    """One batch, the current weights, and the free lifted variables.
+
+    Args:
+        model: a Keras model.
+        blocks: its blocks, from `find_blocks`.
+        batch: the data.
+        penalty: ties lifted variables to their blocks.
+        weights: penalty weight of each block, `(blocks,)`.
+        loss_scale: factor on the loss (mixed precision), 1 otherwise.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        blocks: Sequence[Block],
+        batch: Batch,
+        penalty: Penalty,
+        weights: Tensor,
+        loss_scale: Tensor | float = 1.0,
+    ) -> None:
+        self.model = model
+        self.blocks = blocks
+        self.batch = batch
+        self.penalty = penalty
+        self.weights = weights
+        self.loss_scale = loss_scale
+        self.trainable = list(model.trainable_variables)
+        self.values = [v.value for v in self.trainable]
+        trainable = {id(v) for v in self.trainable}
+        self._state = [
+            (v, v.value)
+            for v in [*model.variables, *model.metrics_variables]
+            if id(v) not in trainable
+        ]
+        self.structure = self._find_structure()
+
+    def _find_structure(self) -> Structure:
+        def run(answer: Answer, x: Any) -> Any:
+            with keras.StatelessScope(self._mapping(self.values)):
+                with LiftingScope(self.blocks, answer):
+                    return call_model(self.model, x)
+
+        kept = {
+            block.name
+            for block in self.blocks
+            if self.penalty.weight_of(block.name) == float("inf")
+        }
+        return find_structure(run, self.batch.x, kept)
+
+    def _mapping(self, trainable: Sequence[Tensor]) -> list[tuple[Any, Tensor]]:
+        return [*zip(self.trainable, trainable, strict=True), *self._state]
+
+    def run(
+        self, answer: Answer, trainable: Sequence[Tensor], batch: Batch
+    ) -> tuple[Tensor, Any, keras.StatelessScope]:
+        """Loss, outputs and new state of one call in a scope of `answer`.
+
+        Every call starts from the same state, so dropout masks repeat and
+        batch statistics follow one rule; the new state of at most one call
+        is committed.
+        """
+        mapping = self._mapping(trainable)
+        with keras.StatelessScope(mapping, collect_losses=True) as state:
+            with LiftingScope(self.blocks, answer):
+                outputs = call_model(self.model, batch.x)
+            loss = self.model.compute_loss(
+                x=batch.x,
+                y=batch.y,
+                y_pred=outputs,
+                sample_weight=batch.sample_weight,
+                training=True,
+            )
+        return ops.sum(as_real(loss)), outputs, state
+
+    def scale(self, call: Call, z: Tensor, batch: Batch | None = None) -> Tensor:
+        """`c_i w_l`, broadcast against the pre-activation `z`."""
+        c = (batch or self.batch).scale * self.loss_scale
+        if len(c.shape):
+            c = ops.reshape(c, (-1,) + (1,) * (len(z.shape) - 1))
+        return c * self.weights[call.index]
+
+    # -- passes ---------------------------------------------------------------
+
+    def forward(self, move: Move, with_weights: bool) -> Forward:
+        """One call of the model, and one sweep back from output to input.
+
+        The rule at an activation receives `q`, the derivative of everything
+        downstream in its output over `c w`, lets `move` choose the lifted
+        variable, and passes `c w ∂P/∂z` on. With `with_weights` the same
+        sweep yields the weight gradients.
+        """
+        keys = self.structure.keys
+
+        def function(*arguments: Tensor) -> tuple[Tensor, Any]:
+            slots = dict(zip(keys, arguments, strict=False))
+            trainable = arguments[len(keys) :] or self.values
+            z_of: Lifted = {}
+
+            def answer(call: Call, z: Tensor) -> Tensor:
+                if call.key not in slots:
+                    return call.plain(z)
+                z_of[call.key] = as_real(z)
+                return self._rule(call, z, slots[call.key], move, first=True)
+
+            loss, outputs, state = self.run(answer, trainable, self.batch)
+            updates = [state.get_current_value(v) for v, _ in self._state]
+            return loss * self.loss_scale, (loss, outputs, updates, z_of)
+
+        slots = [ops.zeros(self.structure.shapes[key]) for key in keys]
+        weights = self.values if with_weights else []
+        (_, auxiliary), gradients = gradient(function, [*slots, *weights])
+        loss, outputs, updates, z_of = auxiliary
+        return Forward(
+            loss,
+            outputs,
+            [(v, new) for (v, _), new in zip(self._state, updates, strict=True)],
+            z_of,
+            dict(zip(keys, gradients, strict=False)),
+            gradients[len(keys) :],
+        )
+
+    def descend(
+        self, carriers: Lifted, fixed: Lifted, move: Move
+    ) -> tuple[Tensor, Lifted, Lifted]:
+        """The energy at `carriers`, and where one sweep of `move` takes them.
+
+        Blocks are visited from output to input; each sees the new lifted
+        variables of the blocks behind it (Gauss-Seidel). `fixed` holds the
+        pre-activations that no lifted variable feeds.
+        """
+        keys = self.structure.keys
+
+        def function(*arguments: Tensor) -> tuple[Tensor, Any]:
+            slots = dict(zip(keys, arguments, strict=True))
+            penalty: list[Tensor] = []
+            z_of: Lifted = {}
+
+            def answer(call: Call, z: Tensor) -> Tensor:
+                if call.key not in slots:
+                    return call.plain(z)
+                real = fixed.get(call.key, None)
+                real = as_real(z) if real is None else ops.stop_gradient(real)
+                z_of[call.key] = real
+                slot = slots[call.key]
+                penalty.append(self._penalty(call, ops.stop_gradient(slot), real))
+                source = z if call.key not in fixed else ops.cast(real, z.dtype)
+                return self._rule(call, source, slot, move, first=False)
+
+            loss, _, _ = self.run(answer, self.values, self.batch)
+            loss = loss * self.loss_scale
+            return loss, (ops.stop_gradient(loss) + sum(penalty), z_of)
+
+        (_, (energy, z_of)), moved = gradient(
+            function, [carriers[key] for key in keys]
+        )
+        return energy, dict(zip(keys, moved, strict=True)), z_of
+
+    def energy(self, carriers: Lifted) -> tuple[Tensor, Lifted, list[Tensor]]:
+        """`E` at `carriers`, each block's pre-activations, and `∂E/∂θ`."""
+
+        def function(*trainable: Tensor) -> tuple[Tensor, Any]:
+            penalty: list[Tensor] = []
+            z_of: Lifted = {}
+
+            def answer(call: Call, z: Tensor) -> Tensor:
+                if call.key not in carriers:
+                    return call.plain(z)
+                s = carriers[call.key]
+                z_of[call.key] = as_real(z)
+                penalty.append(self._penalty(call, s, as_real(z)))
+                x = self.penalty.point(ProximalMap.of(call.activation), s)
+                return ops.cast(ops.stop_gradient(x), z.dtype)
+
+            loss, _, _ = self.run(answer, trainable, self.batch)
+            total = loss * self.loss_scale + sum(penalty)
+            return total, (total / self.loss_scale, z_of)
+
+        (_, (energy, z_of)), gradients = gradient(function, self.values)
+        return energy, z_of, gradients
+
+    def gaps(self, carriers: Lifted, z_of: Lifted) -> Lifted:
+        """Mean penalty `mean_i P(x_i, z_i)` of each call."""
+        return {
+            call.key: ops.mean(
+                ops.maximum(
+                    self.penalty.value(
+                        ProximalMap.of(call.activation),
+                        carriers[call.key],
+                        z_of[call.key],
+                    ),
+                    0.0,
+                )
+            )
+            for call in self.structure.calls
+        }
+
+    def penalty_of(self, gaps: Lifted) -> Tensor:
+        """`Σ_l w_l P_l` in the units of the user's loss."""
+        unit = ops.sum(self.batch.scale * ops.ones((self.batch.size,)))
+        weighted = [
+            self.weights[call.index] * gaps[call.key] for call in self.structure.calls
+        ]
+        return self.batch.replicas * unit * sum(weighted)
+
+    # -- one activation ---------------------------------------------------------
+
+    def _penalty(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
+        sigma = ProximalMap.of(call.activation)
+        value = self.penalty.value(sigma, s, z)
+        return ops.sum(self.scale(call, value) * value)
+
+    def _rule(
+        self, call: Call, z: Tensor, slot: Tensor, move: Move, first: bool
+    ) -> Tensor:
+        """`x`, with a backward rule that moves it; see `forward`, `descend`."""
+        penalty = self.penalty
+        scale = self.scale(call, z)
+
+        @ops.custom_gradient
+        def lifted(z: Tensor, slot: Tensor, *parameters: Tensor) -> Any:
+            sigma = ProximalMap(call.activation, parameters)
+            real = as_real(z)
+            s = penalty.origin(sigma, real) if first else slot
+
+            def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
+                q = as_real(upstream[0]) / scale
+                new, displacement = move(call, sigma, s, real, q)
+                pull = scale * penalty.pull(sigma, real, displacement)
+                rest = self._parameter_gradient(call, parameters, new, real, scale)
+                return ops.cast(pull, z.dtype), new, *rest
+
+            return ops.cast(penalty.point(sigma, s), z.dtype), backward
+
+        return lifted(z, slot, *call.activation.parameters())
+
+    def _parameter_gradient(
+        self,
+        call: Call,
+        parameters: tuple[Tensor, ...],
+        s: Tensor,
+        z: Tensor,
+        scale: Tensor,
+    ) -> list[Tensor]:
+        if not parameters:
+            return []
+
+        def function(*parameters: Tensor) -> tuple[Tensor, None]:
+            sigma = ProximalMap(call.activation, parameters)
+            value = self.penalty.value(sigma, s, z)
+            return ops.sum(ops.reshape(scale, (-1,)) * value), None
+
+        return gradient(function, parameters)[1]
+
+
+def call_model(model: keras.Model, x: Any) -> Any:
+    """Call `model` in training mode, if its `call` knows of one."""
+    if "training" in inspect.signature(model.call).parameters:
+        return model(x, training=True)
+    return model(x)

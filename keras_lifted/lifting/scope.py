@@ -1,0 +1,114 @@
+"""A lifting scope: while it is open, it answers for every activation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.context import current_scope
+from keras_lifted.layers.context import pop_scope
+from keras_lifted.layers.context import push_scope
+from keras_lifted.lifting.blocks import Block
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One application of an activation during one call of the model.
+
+    Attributes:
+        key: the block's name; a shared layer's later calls are `name:1`, ….
+        index: the block's place in the list of blocks.
+        activation: the proximal activation.
+        plain: the function that the layer applies outside a scope.
+    """
+
+    key: str
+    index: int
+    activation: ProximalActivation
+    plain: Callable[[Tensor], Tensor]
+
+
+Answer = Callable[[Call, Tensor], Tensor]
+
+
+class LiftingScope:
+    """Context in which `answer(call, z)` replaces `σ(z)` at every block.
+
+    Activations fused into layers are met through the public attribute that
+    `Block.hook` names; it is put back when the scope closes.
+    """
+
+    def __init__(self, blocks: Sequence[Block], answer: Answer) -> None:
+        self.blocks = blocks
+        self.answer = answer
+        self._own = {
+            id(b.layer): (i, b) for i, b in enumerate(blocks) if not b.hook
+        }
+        self._calls: dict[str, int] = {}
+        self._originals: list[tuple[Any, str, Any]] = []
+
+    def activate(self, activation: ProximalActivation, z: Tensor, name: str) -> Tensor:
+        """Answer for a `ProximalActivation` layer."""
+        if id(activation) not in self._own:
+            raise ValueError(
+                f"The activation '{name}' was called, but it is not among the "
+                "layers of the model. Assign it to an attribute of the model "
+                "or of the layer that calls it, so that Keras tracks it."
+            )
+        index, block = self._own[id(activation)]
+
+        def plain(z: Tensor) -> Tensor:
+            return activation.sigma(z, *activation.parameters())
+
+        return self._ask(index, block, z, plain)
+
+    def _ask(
+        self, index: int, block: Block, z: Tensor, plain: Callable[..., Tensor]
+    ) -> Tensor:
+        count = self._calls.get(block.name, 0)
+        self._calls[block.name] = count + 1
+        key = f"{block.name}:{count}" if count else block.name
+        return self.answer(Call(key, index, block.activation, plain), z)
+
+    def __enter__(self) -> LiftingScope:
+        for index, block in enumerate(self.blocks):
+            if block.hook:
+                original = getattr(block.layer, block.hook)
+                self._originals.append((block.layer, block.hook, original))
+                setattr(block.layer, block.hook, _hook(index, block, original))
+        push_scope(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pop_scope()
+        while self._originals:
+            layer, hook, original = self._originals.pop()
+            if hook == "call":
+                delattr(layer, hook)
+            else:
+                setattr(layer, hook, original)
+
+
+def _hook(
+    index: int, block: Block, original: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    def activate(z: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        scope = current_scope()
+        if not isinstance(scope, LiftingScope):
+            return original(z, *arguments, **keywords)
+        return scope._ask(
+            index, block, z, lambda z: original(z, *arguments, **keywords)
+        )
+
+    return activate

@@ -1,0 +1,101 @@
+"""How the lifted blocks of a model hang together, read off its graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from keras import tree
+
+from keras_lifted.backend import trace
+from keras_lifted.lifting.scope import Answer
+from keras_lifted.lifting.scope import Call
+
+Tensor = Any
+
+# Operations that only rearrange a tensor, in TensorFlow and JAX.
+_REARRANGE = frozenset(
+    "Identity StopGradient Cast Reshape Transpose Squeeze ExpandDims "
+    "convert_element_type reshape transpose squeeze expand_dims copy".split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """The calls of one pass through a model.
+
+    Attributes:
+        calls: the lifted calls, in order of execution.
+        parents: key -> the keys whose lifted variables its pre-activation
+            reads; an empty set where only the model's inputs feed it.
+        shapes: key -> shape of its pre-activation; 1 where it is not known.
+        final: keys whose output is the model's output. The data term is the
+            penalty of the output block, so these are not lifted.
+    """
+
+    calls: tuple[Call, ...]
+    parents: dict[str, frozenset[str]]
+    shapes: dict[str, tuple[int, ...]]
+    final: frozenset[str]
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the lifted calls."""
+        return [call.key for call in self.calls]
+
+    def fed_by_inputs(self, key: str) -> bool:
+        """Whether no lifted variable feeds this block."""
+        return not self.parents[key]
+
+
+def find_structure(
+    run: Callable[[Answer, Any], Any], inputs: Any, kept: set[str]
+) -> Structure:
+    """Trace one pass, without running it.
+
+    Args:
+        run: `run(answer, inputs)` calls the model on `inputs` in a scope of
+            that answer and returns its outputs.
+        inputs: tensors; only their shapes and dtypes are used.
+        kept: names of blocks that are not lifted, by the user's wish.
+    """
+    calls: list[Call] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def probe(argument: Any) -> Any:
+        z_of: dict[str, Tensor] = {}
+        x_of: dict[str, Tensor] = {}
+
+        def answer(call: Call, z: Tensor) -> Tensor:
+            x = call.plain(z)
+            if call.key.split(":")[0] not in kept:
+                x = x * 1  # a node of its own, even where σ is the identity
+                calls.append(call)
+                shapes[call.key] = tuple(d or 1 for d in z.shape)
+                z_of[call.key], x_of[call.key] = z, x
+            return x
+
+        calls.clear()
+        shapes.clear()
+        outputs = run(answer, argument)
+        return z_of, x_of, tree.flatten(outputs)
+
+    graph = trace(probe, inputs)
+    z_of, x_of, outputs = graph.outputs
+    key_of = {node: key for key, node in x_of.items()}
+    parents = {
+        key: frozenset(key_of[n] for n in graph.reaches(node, key_of))
+        for key, node in z_of.items()
+    }
+    read = frozenset().union(*parents.values()) if parents else frozenset()
+    shown = set().union(*(graph.skip(node, _REARRANGE) for node in outputs))
+    final = frozenset(
+        key for key, node in x_of.items() if node in shown and key not in read
+    )
+    return Structure(
+        tuple(call for call in calls if call.key not in final),
+        parents,
+        shapes,
+        final,
+    )

@@ -1,0 +1,7 @@
+"""Keras models that train by lifting."""
+
+from keras_lifted.models.lifted_model import LiftedModel
+from keras_lifted.models.lifted_model import LiftedSequential
+from keras_lifted.models.training import LiftedMixin
+
+__all__ = ["LiftedMixin", "LiftedModel", "LiftedSequential"]

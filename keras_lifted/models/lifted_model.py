@@ -1,0 +1,64 @@
+"""The model classes users put in the place of Keras's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_lifted.models.training import LiftedMixin
+
+
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class LiftedModel(LiftedMixin, keras.Model):
+    """A functional Keras model that trains by lifting instead of backprop.
+
+    `LiftedModel(inputs, outputs)` in the place of `keras.Model(inputs,
+    outputs)`; `LiftedModel(m.inputs, m.outputs)` shares the layers of an
+    existing model. Outside training it is that Keras model: the same
+    predictions, the same weight files. A plain optimizer given to `compile`
+    trains by lifted Bregman with the default sweep.
+
+    Subclasses build their graph in `__init__`; for a model with a `call` of
+    its own use `class MyModel(keras_lifted.LiftedMixin, keras.Model)`.
+
+    Args:
+        inputs, outputs, name: as for `keras.Model`.
+
+    Raises:
+        TypeError: if a subclass defines `call`.
+
+    Source: Wang et al., arXiv 2510.09796.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> inputs = keras.Input((4,))
+    >>> hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    >>> model = kl.LiftedModel(inputs, keras.layers.Dense(1)(hidden))
+    >>> model.compile(optimizer="adam", loss="mse")
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in cls.__dict__:
+            raise TypeError(
+                "A subclass of LiftedModel builds its graph from `inputs` and "
+                f"`outputs`. Received: class {cls.__name__} with a `call` of its "
+                "own. Write it as "
+                f"`class {cls.__name__}(keras_lifted.LiftedMixin, keras.Model)`."
+            )
+
+
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class LiftedSequential(LiftedMixin, keras.Sequential):
+    """`keras.Sequential` that trains by lifting; see `LiftedModel`.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> model = kl.LiftedSequential(
+    ...     [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)]
+    ... )
+    >>> model.compile(optimizer="adam", loss="mse")
+    """

@@ -1,0 +1,326 @@
+"""What makes a Keras model train by lifting."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras import tree
+
+from keras_lifted import backend
+from keras_lifted import optimizers
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.lifting.batch import Batch
+from keras_lifted.lifting.batch import reductions_of
+from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.blocks import find_blocks
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.models.watch import with_watch
+
+Tensor = Any
+
+
+@dataclasses.dataclass
+class _Lifting:
+    """Per-model objects that are neither weights nor sub-layers."""
+
+    reductions: tuple[str | None, ...]
+    gap: keras.metrics.Mean
+    energy: keras.metrics.Mean
+    blocks: list[Block] | None = None
+
+
+class LiftedMixin:
+    """Lifted training for a Keras model class; put it before `keras.Model`.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> class Net(kl.LiftedMixin, keras.Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = keras.layers.Dense(8, activation="relu")
+    ...         self.out = keras.layers.Dense(1)
+    ...     def call(self, x):
+    ...         return self.out(self.hidden(x))
+    >>> model = Net()
+    >>> model.compile(optimizer="adam", loss="mse")
+    """
+
+    _lifting: _Lifting
+
+    # -- what users call --------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """`keras.Model.compile`; a plain optimizer is wrapped with defaults.
+
+        Raises:
+            ValueError: if the model has no proximal activation to lift.
+        """
+        self._lifting = _Lifting(
+            reductions_of(loss),
+            keras.metrics.Mean(name="lifted_gap"),
+            keras.metrics.Mean(name="lifted_energy"),
+        )
+        optimizer = optimizers.get(optimizer)
+        super().compile(  # type: ignore[misc]
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+        lifted = optimizers.lifted_part(optimizer)
+        if lifted is not None:
+            lifted.bind(self)
+            if self.built:  # type: ignore[attr-defined]
+                names = [block.name for block in self.lifted_blocks]
+                lifted.penalty.check_names(names)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` describes; used when loading."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if getattr(self, "optimizer", None) is not None and self.built:  # type: ignore[attr-defined]
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.fit`, which also stops with an error at a NaN loss."""
+        fit = super().fit  # type: ignore[misc]
+        return with_watch(fit, *args, **kwargs)
+
+    def lifted_variables(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> dict[str, np.ndarray]:
+        """What the update would set the lifted variables to for this batch.
+
+        Args:
+            x, y, sample_weight: one batch, as for `train_on_batch`.
+
+        Returns:
+            `{activation name: array}`, each of its activation's shape.
+
+        Raises:
+            ValueError: if the model is not compiled, or the data not finite.
+        """
+        problem, solution, _ = self._solve_once(x, y, sample_weight)
+        return {
+            call.key: ops.convert_to_numpy(
+                problem.penalty.point(
+                    ProximalMap.of(call.activation), solution.carriers[call.key]
+                )
+            )
+            for call in problem.structure.calls
+        }
+
+    def lifted_gaps(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> dict[str, float]:
+        """Mean penalty of each activation after the update for this batch.
+
+        Args:
+            x, y, sample_weight: one batch, as for `train_on_batch`.
+
+        Returns:
+            `{activation name: mean_i P(x_i, z_i)}`, z where the weight
+            gradients are taken.
+
+        Raises:
+            ValueError: if the model is not compiled, or the data not finite.
+        """
+        _, _, gaps = self._solve_once(x, y, sample_weight)
+        return {key: float(gap) for key, gap in gaps.items()}
+
+    @property
+    def lifted_blocks(self) -> list[Block]:
+        """The blocks of the model, in the order of its layers.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if self._lifting.blocks is None:
+            blocks = find_blocks(self)
+            if not blocks:
+                raise ValueError(
+                    f"The model '{self.name}' has no proximal activation, so "  # type: ignore[attr-defined]
+                    "there is nothing to lift. Expected at least one layer of "
+                    "keras_lifted.layers, or a Keras activation such as 'relu' "
+                    "or 'tanh' given to a layer (a function called inside "
+                    "`call` is not seen). Use keras.Model to train this one."
+                )
+            self._lifting.blocks = blocks
+        return self._lifting.blocks
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Keras's metrics, then `lifted_gap` and `lifted_energy`."""
+        metrics: list[keras.metrics.Metric] = super().metrics  # type: ignore[misc]
+        lifting = getattr(self, "_lifting", None)
+        return [*metrics, lifting.gap, lifting.energy] if lifting else metrics
+
+    # -- steps --------------------------------------------------------------------
+
+    if keras.backend.backend() == "jax":
+
+        def train_step(self, state: Any, data: Any) -> Any:
+            """One lifted step on a batch; pure."""
+            groups = self._variable_groups()
+            mapping = [
+                pair
+                for variables, values in zip(groups, state, strict=True)
+                for pair in zip(variables, values, strict=True)
+            ]
+            with keras.StatelessScope(mapping, collect_losses=True) as scope:
+                logs = self._train_on(data)
+            new = tuple(
+                [scope.get_current_value(v) for v in variables]
+                for variables in groups
+            )
+            return logs, new
+
+        def test_step(self, state: Any, data: Any) -> Any:
+            """Keras's, without the metrics of the lifted variables."""
+            logs, state = super().test_step(state, data)  # type: ignore[misc]
+            return _without_lifted(logs), state
+
+    else:
+
+        def train_step(self, data: Any) -> Any:
+            """One lifted step on a batch."""
+            return self._train_on(data)
+
+        def test_step(self, data: Any) -> Any:
+            """Keras's, without the metrics of the lifted variables."""
+            return _without_lifted(super().test_step(data))  # type: ignore[misc]
+
+    def _variable_groups(self) -> tuple[list[keras.Variable], ...]:
+        model: Any = self
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+
+    def _train_on(self, data: Any) -> dict[str, Tensor]:
+        model: Any = self
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        lifted = optimizers.lifted_part(model.optimizer)
+        problem = self._problem(lifted, x, y, sample_weight)
+        solution, gaps = lifted.solve(problem)
+        forward = solution.forward
+        for variable, value in forward.updates:
+            variable.assign(value)
+        self._apply(problem, solution.gradients, forward.loss)
+        size = ops.cast(problem.batch.size, "float32")
+        loss = forward.loss * backend.replicas()
+        model._loss_tracker.update_state(loss, sample_weight=size)
+        self._lifting.gap.update_state(sum(gaps.values()) / max(len(gaps), 1), size)
+        self._lifting.energy.update_state(
+            loss + problem.penalty_of(gaps), sample_weight=size
+        )
+        return model.compute_metrics(x, y, forward.outputs, sample_weight)
+
+    def _apply(
+        self, problem: LiftedProblem, gradients: list[Tensor], loss: Tensor
+    ) -> None:
+        """One optimizer step; none along the gradients of a loss that is NaN."""
+        model: Any = self
+        optimizer = model.optimizer
+        finite = ops.isfinite(loss)
+        gradients = [
+            None if g is None else ops.where(finite, g, ops.zeros_like(g))
+            for g in gradients
+        ]
+        if keras.backend.backend() != "jax":
+            optimizer.apply(gradients, problem.trainable)
+            return
+        weights, state = optimizer.stateless_apply(
+            [v.value for v in optimizer.variables],
+            gradients,
+            [v.value for v in problem.trainable],
+        )
+        for variable, value in zip(
+            [*problem.trainable, *optimizer.variables],
+            [*weights, *state],
+            strict=True,
+        ):
+            variable.assign(value)
+
+    def _problem(
+        self, lifted: Any, x: Any, y: Any, sample_weight: Any
+    ) -> LiftedProblem:
+        model: Any = self
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        batch = Batch(
+            x, y, sample_weight, self._lifting.reductions, backend.replicas()
+        )
+        return LiftedProblem(
+            model,
+            self.lifted_blocks,
+            batch,
+            lifted.penalty,
+            lifted.lifted.weight.value,
+            model.optimizer.scale_loss(ops.ones(())),
+        )
+
+    def _solve_once(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        model: Any = self
+        if not getattr(model, "compiled", False):
+            raise ValueError(
+                f"The model '{model.name}' is not compiled. Call "
+                "`model.compile(optimizer=..., loss=...)` first: lifted "
+                "variables depend on the loss and the penalty."
+            )
+        x, y, sample_weight = (
+            tree.map_structure(_as_tensor, part, none_is_leaf=True)
+            for part in (x, y, sample_weight)
+        )
+        if not model.built:
+            model(x)
+        lifted = optimizers.lifted_part(model.optimizer)
+        with keras.StatelessScope(collect_losses=True):
+            problem = self._problem(lifted, x, y, sample_weight)
+            solution, gaps = lifted.solve(problem)
+        return problem, solution, gaps
+
+
+def _as_tensor(value: Any) -> Any:
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "The batch must be finite. Received: an array of shape "
+                f"{array.shape} with {int((~np.isfinite(array)).sum())} NaN or "
+                "infinite values. Clean the data (e.g. numpy.nan_to_num)."
+            )
+        array = array.astype(keras.config.floatx())
+    return ops.convert_to_tensor(array)
+
+
+def _without_lifted(logs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in logs.items()
+        if name not in ("lifted_gap", "lifted_energy")
+    }

@@ -1,0 +1,38 @@
+"""Optimizers of lifted training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
+from keras_lifted.optimizers.state import LiftedState
+
+__all__ = ["BlockCoordinateDescent", "LiftedState", "get", "lifted_part"]
+
+
+def get(identifier: Any) -> keras.optimizers.Optimizer | None:
+    """A lifted optimizer: any other is wrapped with the defaults.
+
+    A `LossScaleOptimizer` stays outermost, around the lifted one.
+    """
+    if identifier is None:
+        return None
+    optimizer = keras.optimizers.get(identifier)
+    if lifted_part(optimizer) is not None:
+        return optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        config = optimizer.get_config() | {"inner_optimizer": None}
+        config["inner_optimizer"] = BlockCoordinateDescent(optimizer.inner_optimizer)
+        return keras.optimizers.LossScaleOptimizer(**config)
+    return BlockCoordinateDescent(optimizer)
+
+
+def lifted_part(optimizer: Any) -> BlockCoordinateDescent | None:
+    """The lifted optimizer within `optimizer`, if there is one."""
+    while optimizer is not None:
+        if isinstance(optimizer, BlockCoordinateDescent):
+            return optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+    return None

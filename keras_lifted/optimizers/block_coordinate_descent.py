@@ -1,0 +1,202 @@
+"""Block coordinate descent around any Keras optimizer."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted import penalties
+from keras_lifted import updates
+from keras_lifted.backend import cond
+from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.curvature import curvature
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.optimizers.state import LiftedState
+from keras_lifted.updates.base import Solution
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class BlockCoordinateDescent(keras.optimizers.Optimizer):
+    """Alternates lifted variables and weights, batch by batch.
+
+    For each batch, `lifted_update` lowers the energy
+    `mean_i ℓ + Σ_l w_l P_l(x_l, z_l)` in the lifted variables, then
+    `inner_optimizer` takes a step along its weight gradient, in which every
+    block sees its own inputs and targets only.
+
+    Args:
+        inner_optimizer: any Keras optimizer, its name or config; it owns
+            learning rate, schedules, weight decay, clipping, accumulation
+            and averaging.
+        penalty: a penalty of `keras_lifted.penalties` or its name; default
+            `Bregman()`.
+        lifted_update: an update of `keras_lifted.updates` or its name;
+            default `Sweep()`.
+        curvature_refresh: training steps between two power iterations for
+            the step sizes of the lifted variables.
+        name: name of the optimizer.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+
+    Source: Wang et al., arXiv 2510.09796, section 4.1.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> optimizer = kl.optimizers.BlockCoordinateDescent(
+    ...     "adam",
+    ...     penalty=kl.penalties.Bregman(weight=10.0),
+    ...     lifted_update=kl.updates.ProximalGradient(steps=3),
+    ... )
+    >>> optimizer.inner_optimizer.name
+    'adam'
+    """
+
+    def __init__(
+        self,
+        inner_optimizer: Any = "adam",
+        penalty: Any = None,
+        lifted_update: Any = None,
+        curvature_refresh: int = 20,
+        name: str = "block_coordinate_descent",
+    ) -> None:
+        inner = keras.optimizers.get(inner_optimizer)
+        if isinstance(inner, BlockCoordinateDescent):
+            raise ValueError(
+                "`inner_optimizer` must be an ordinary Keras optimizer. "
+                f"Received: {inner_optimizer!r}, which is lifted already."
+            )
+        if isinstance(curvature_refresh, bool) or not (
+            isinstance(curvature_refresh, int) and curvature_refresh >= 1
+        ):
+            raise ValueError(
+                "`curvature_refresh` must be an integer of at least 1 (training "
+                f"steps). Received: curvature_refresh={curvature_refresh!r}"
+            )
+        super().__init__(learning_rate=0.0, name=name)
+        self.inner_optimizer = inner
+        self.penalty = penalties.get(penalty)
+        self.lifted_update = updates.get(lifted_update)
+        self.curvature_refresh = curvature_refresh
+        self.lifted: LiftedState | None = None
+        self._blocks: Callable[[], Sequence[Block]] | None = None
+
+    # -- lifted variables -----------------------------------------------------
+
+    def bind(self, model: Any) -> None:
+        """Tell the optimizer whose blocks it trains; `compile` does this."""
+        reference = weakref.ref(model)
+
+        def blocks() -> Sequence[Block]:
+            owner = reference()
+            return owner.lifted_blocks if owner is not None else ()
+
+        self._blocks = blocks
+
+    def solve(self, problem: LiftedProblem) -> tuple[Solution, dict[str, Tensor]]:
+        """Lifted variables and weight gradients; records the lifted state.
+
+        Returns:
+            The solution, and the mean penalty of each call.
+        """
+        assert self.lifted is not None
+        bounds = self.lifted.curvature.value
+        if self.lifted_update.needs_curvature:
+            bounds = cond(
+                ops.equal(self.iterations % self.curvature_refresh, 0),
+                lambda: curvature(problem),
+                lambda: ops.convert_to_tensor(bounds),
+            )
+        solution = self.lifted_update.solve(problem, bounds)
+        return solution, self.lifted.update(problem, solution, bounds)
+
+    # -- a Keras optimizer ----------------------------------------------------
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the inner optimizer's variables and the lifted state."""
+        if self._blocks is None:
+            raise ValueError(
+                "BlockCoordinateDescent trains a keras_lifted.LiftedModel: its "
+                "weight gradients come from that model's lifted blocks. "
+                "Received: an ordinary model. Build it as "
+                "LiftedModel(model.inputs, model.outputs), or compile with the "
+                "inner optimizer."
+            )
+        blocks = self._blocks()
+        self.penalty.check_names([block.name for block in blocks])
+        self.inner_optimizer.build(variables)
+        self.lifted = LiftedState.build(self, blocks, self.penalty)
+        super().build(variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Own variables, then the inner optimizer's."""
+        return super().variables + self.inner_optimizer.variables
+
+    def apply(
+        self,
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        """One step of the inner optimizer."""
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        if not self.built:
+            self.build(trainable_variables)
+        self.inner_optimizer.apply(grads, trainable_variables)
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """The inner optimizer's loss scaling."""
+        return self.inner_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """The inner optimizer's averages, at the end of training."""
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self) -> Any:
+        """Training steps taken."""
+        return self.inner_optimizer.iterations
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "inner_optimizer": serialize(self.inner_optimizer),
+            "penalty": serialize(self.penalty),
+            "lifted_update": serialize(self.lifted_update),
+            "curvature_refresh": self.curvature_refresh,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> BlockCoordinateDescent:
+        """The inverse of `get_config`."""
+        config = dict(config)
+        for key in ("inner_optimizer", "penalty", "lifted_update"):
+            if isinstance(config.get(key), dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)

@@ -1,0 +1,114 @@
+"""State that lifted training keeps on the optimizer, one entry per block."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.penalties.base import Penalty
+from keras_lifted.updates.base import Solution
+
+Tensor = Any
+
+# Values of each lifted variable that are kept for histograms.
+SAMPLES = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class LiftedState:
+    """Optimizer variables of lifted training.
+
+    Attributes:
+        weight: penalty weights, `(blocks,)`; assign to them to anneal.
+        curvature: curvature bounds of the lifted variables, `(blocks,)`.
+        gap: mean penalty of the last batch, `(blocks,)`.
+        sample: some values of the last lifted variables, `(blocks, 256)`.
+        iterations: updates per lifted variable in the last batch, `()`.
+        residual: relative change in the last of them, `()`.
+    """
+
+    weight: keras.Variable
+    curvature: keras.Variable
+    gap: keras.Variable
+    sample: keras.Variable
+    iterations: keras.Variable
+    residual: keras.Variable
+
+    @classmethod
+    def build(
+        cls,
+        optimizer: keras.optimizers.Optimizer,
+        blocks: Sequence[Block],
+        penalty: Penalty,
+    ) -> LiftedState:
+        """Add the variables to `optimizer`."""
+        count = len(blocks)
+        weights = [_finite(penalty.weight_of(block.name)) for block in blocks]
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight": (count,),
+            "curvature": (count,),
+            "gap": (count,),
+            "sample": (count, SAMPLES),
+            "iterations": (),
+            "residual": (),
+        }
+
+        def given(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+            return ops.convert_to_tensor(weights, dtype)
+
+        variables = {
+            name: optimizer.add_variable(
+                shape,
+                initializer=given if name == "weight" else "zeros",
+                dtype="float32",
+                aggregation="mean",
+                name=f"lifted_{name}",
+            )
+            for name, shape in shapes.items()
+        }
+        return cls(**variables)
+
+    def update(
+        self, problem: LiftedProblem, solution: Solution, curvature: Tensor
+    ) -> dict[str, Tensor]:
+        """Record `solution`; returns the mean penalty of each call."""
+        gaps = problem.gaps(solution.carriers, solution.z)
+        gap = [ops.zeros(())] * len(problem.blocks)
+        sample = [ops.zeros((SAMPLES,))] * len(problem.blocks)
+        for call in problem.structure.calls:
+            sigma = ProximalMap.of(call.activation)
+            carrier = _first(solution.carriers[call.key])
+            gap[call.index] = gap[call.index] + gaps[call.key]
+            sample[call.index] = problem.penalty.point(sigma, carrier)
+        self.curvature.assign(curvature)
+        self.gap.assign(ops.stack(gap))
+        self.sample.assign(ops.stack([_exactly(s) for s in sample]))
+        self.iterations.assign(ops.cast(solution.iterations, "float32"))
+        self.residual.assign(solution.residual)
+        return gaps
+
+
+def _finite(weight: float) -> float:
+    return min(weight, 3e38)
+
+
+def _first(carrier: Tensor) -> Tensor:
+    """As few whole samples as hold the values that are kept."""
+    per_sample = 1
+    for size in carrier.shape[1:]:
+        per_sample *= size or 1
+    return carrier[: max(1, -(-SAMPLES // per_sample))]
+
+
+def _exactly(values: Tensor) -> Tensor:
+    """The first values, repeated where there are fewer."""
+    flat = ops.reshape(values, (-1,))
+    index = ops.arange(SAMPLES) % ops.cast(ops.shape(flat)[0], "int32")
+    return ops.take(flat, index)

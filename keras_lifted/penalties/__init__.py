@@ -1,0 +1,36 @@
+"""Penalties that tie lifted variables to their blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_lifted.penalties.base import Penalty
+from keras_lifted.penalties.bregman import Bregman
+from keras_lifted.penalties.quadratic import Quadratic
+
+__all__ = ["Bregman", "Penalty", "Quadratic", "get"]
+
+_NAMES = {"bregman": Bregman, "quadratic": Quadratic, "mac": Quadratic}
+
+
+def get(identifier: Any) -> Penalty:
+    """A penalty from a penalty, its name, its config, or None (Bregman).
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if identifier is None:
+        return Bregman()
+    if isinstance(identifier, Penalty):
+        return identifier
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+        return get(identifier)
+    if isinstance(identifier, str) and identifier.lower() in _NAMES:
+        return _NAMES[identifier.lower()]()
+    raise ValueError(
+        "`penalty` must be a keras_lifted penalty or one of the names "
+        f"{sorted(_NAMES)}. Received: {identifier!r}"
+    )

@@ -1,0 +1,67 @@
+"""The Bregman penalty of lifted Bregman training."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.penalties.base import Penalty
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Bregman(Penalty):
+    """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
+
+    No derivative of the activation appears anywhere. The carrier is the dual
+    variable `v`, `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
+
+    Args:
+        weight: the penalty weight `w > 0`, or weights by activation name.
+
+    Raises:
+        ValueError: if a weight is not positive.
+
+    Source: Wang & Benning, "Lifted Bregman training of neural networks",
+    JMLR 24(232), 2023, eq. (8).
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.penalties.Bregman(weight=10.0).weight
+    10.0
+    """
+
+    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        return z
+
+    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
+        return sigma(s)
+
+    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
+        x = ops.stop_gradient(sigma(s))
+        gap = sigma.conjugate(z) - sigma.conjugate(s)
+        return gap - sum_per_sample(x * (z - s))
+
+    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+        return sigma.difference(z, d)
+
+    def proximal(
+        self,
+        sigma: ProximalMap,
+        s: Tensor,
+        z: Tensor,
+        q: Tensor,
+        step: Tensor,
+    ) -> Tensor:
+        # argmin F(x) + ½‖x − v‖²/step, whose subgradient of F is the new dual.
+        v = sigma(s) - step * (q - z)
+        x = sigma.prox(v / (1.0 + step), step / (1.0 + step))
+        return (v - x) / step

@@ -1,0 +1,152 @@
+"""Accelerations of an iteration over lifted variables."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+from typing import final
+
+from keras import ops
+
+from keras_lifted.lifting.problem import Lifted
+
+Tensor = Any
+
+
+class Acceleration(abc.ABC):
+    """Where to evaluate next, given the plain step from the current point."""
+
+    @abc.abstractmethod
+    def start(self, s: Lifted) -> Any:
+        """Memory at the beginning and after a restart."""
+
+    def metric(self, memory: Any) -> Lifted | None:
+        """Diagonal metric that divides the step sizes, or None."""
+        return None
+
+    @abc.abstractmethod
+    def extrapolate(
+        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+    ) -> tuple[Lifted, Any]:
+        """The next point and memory.
+
+        Args:
+            memory: from `start` or the last call.
+            s: the current point.
+            plain: the plain step from it.
+            kappa: inverse condition number of each block.
+        """
+
+
+@final
+class Plain(Acceleration):
+    """No acceleration."""
+
+    def start(self, s: Lifted) -> Any:
+        return {}
+
+    def extrapolate(
+        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+    ) -> tuple[Lifted, Any]:
+        return plain, memory
+
+
+@final
+class Nesterov(Acceleration):
+    """`s⁺ = p + β (p − p₋)`, `β = (1 − √κ)/(1 + √κ)`, p the plain step."""
+
+    def start(self, s: Lifted) -> Any:
+        return s
+
+    def extrapolate(
+        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+    ) -> tuple[Lifted, Any]:
+        ahead = {
+            key: p + _momentum(kappa[key]) * (p - memory[key])
+            for key, p in plain.items()
+        }
+        return ahead, plain
+
+
+@final
+class HeavyBall(Acceleration):
+    """`s⁺ = p + β² (s − s₋)`, β as for Nesterov."""
+
+    def start(self, s: Lifted) -> Any:
+        return s
+
+    def extrapolate(
+        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+    ) -> tuple[Lifted, Any]:
+        ahead = {
+            key: p + ops.square(_momentum(kappa[key])) * (s[key] - memory[key])
+            for key, p in plain.items()
+        }
+        return ahead, s
+
+
+@final
+class Adam(Acceleration):
+    """Momentum in a diagonal metric from running squares of the steps.
+
+    The metric is `√v` over its mean of the sample, within [1/4, 4]; the
+    proximal step is taken in it. Blocks whose activation couples units keep
+    the Euclidean metric, in which their proximal map has a closed form.
+    """
+
+    decay = 0.9
+    widest = 4.0
+
+    def start(self, s: Lifted) -> Any:
+        return s, {key: ops.zeros_like(value) for key, value in s.items()}
+
+    def metric(self, memory: Any) -> Lifted:
+        return {key: self._diagonal(v) for key, v in memory[1].items()}
+
+    def extrapolate(
+        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+    ) -> tuple[Lifted, Any]:
+        before, squares = memory
+        squares = {
+            key: self.decay * v + (1 - self.decay) * ops.square(plain[key] - s[key])
+            for key, v in squares.items()
+        }
+        ahead = {
+            key: p + ops.square(_momentum(kappa[key])) * (s[key] - before[key])
+            for key, p in plain.items()
+        }
+        return ahead, (s, squares)
+
+    def _diagonal(self, v: Tensor) -> Tensor:
+        root = ops.sqrt(v)
+        axes = tuple(range(1, len(v.shape)))
+        mean = ops.mean(root, axis=axes, keepdims=True)
+        ratio = (root + 1e-12) / (mean + 1e-12)
+        return ops.clip(ratio, 1.0 / self.widest, self.widest)
+
+
+def _momentum(kappa: Tensor) -> Tensor:
+    root = ops.sqrt(kappa)
+    return (1.0 - root) / (1.0 + root)
+
+
+_NAMES = {
+    None: Plain,
+    "nesterov": Nesterov,
+    "heavy_ball": HeavyBall,
+    "adam": Adam,
+}
+
+
+def get(name: str | None) -> Acceleration:
+    """The acceleration of that name.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if name not in _NAMES:
+        raise ValueError(
+            "`acceleration` must be one of None, 'nesterov', 'heavy_ball', "
+            f"'adam'. Received: acceleration={name!r}"
+        )
+    return _NAMES[name]()

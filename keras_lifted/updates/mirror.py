@@ -1,0 +1,65 @@
+"""Mirror (Bregman) steps on the lifted variables."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.updates.acceleration import Plain
+from keras_lifted.updates.base import LiftedUpdate
+from keras_lifted.updates.base import Solution
+from keras_lifted.updates.checks import check_steps
+from keras_lifted.updates.checks import check_tolerance
+from keras_lifted.updates.iteration import Iteration
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Mirror(LiftedUpdate):
+    """`v_l ← (1−τ) v_l + τ (z_l − q_l)`, `x_l = σ(v_l)`, repeated.
+
+    A step in the Bregman distance of F: it needs the activation alone, no
+    scaled proximal map. `τ = 1/(1 + L_l/w_l)` with L from power iteration.
+
+    Args:
+        steps: the most updates of each lifted variable, at least 1.
+        tolerance: stop early once the relative change of a sweep is below
+            it; 0 takes all steps.
+
+    Raises:
+        ValueError: if `steps` or `tolerance` is out of range.
+
+    Source: Wang & Benning, JMLR 24(232), 2023, section 4.2 (dual form).
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.updates.Mirror(steps=5).steps
+    5
+    """
+
+    def __init__(self, steps: int = 3, tolerance: float = 0.0) -> None:
+        self.steps = check_steps(steps)
+        self.tolerance = check_tolerance(tolerance)
+
+    def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
+        """See `LiftedUpdate.solve`."""
+
+        def step(
+            sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
+        ) -> Tensor:
+            tau = rate / (1.0 + rate)
+            return s + tau * (problem.penalty.origin(sigma, z) - q - s)
+
+        iteration = Iteration(step, self.steps, Plain(), self.tolerance)
+        return iteration.solve(problem, curvature)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"steps": self.steps, "tolerance": self.tolerance}

@@ -1,0 +1,61 @@
+"""The sweep: one pass of full coordinate steps, at backprop's cost."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.lifting.scope import Call
+from keras_lifted.updates.base import LiftedUpdate
+from keras_lifted.updates.base import Solution
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Sweep(LiftedUpdate):
+    """One full step per lifted variable, from the output to the input.
+
+    From the forward pass, `x_l = σ(z_l − q_l/w_l)`: reverse-mode
+    differentiation in which the proximal difference
+    `w (σ(z) − σ(z − q/w))` stands for `σ'(z) q`. One call of the model, one
+    backward pass, any graph; it tends to backpropagation as `w → ∞`.
+
+    Source: Wang & Benning, JMLR 24(232), 2023, section 4, in one pass.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.updates.Sweep().get_config()
+    {}
+    """
+
+    needs_curvature = False
+
+    def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
+        """See `LiftedUpdate.solve`; `curvature` is not read."""
+
+        def move(
+            call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            return s - q, q
+
+        forward = problem.forward(move, with_weights=True)
+        return Solution(
+            forward,
+            forward.carriers,
+            forward.z,
+            forward.gradients,
+            ops.ones(()),
+            ops.zeros(()),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """No arguments."""
+        return {}
