@@ -16,6 +16,14 @@ from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import as_floating
 from keras_lifted.layers.precision import as_real
 
+__all__ = [
+    "ProximalActivation",
+    "Tensor",
+    "as_floating",
+    "as_real",
+    "sum_per_sample",
+]
+
 
 class ProximalActivation(keras.layers.Layer, abc.ABC):
     """An activation that is a proximal map, `σ = prox_Ψ = ∇F*`.

@@ -36,7 +36,6 @@ def per_sample_antiderivative(
         `(batch,)`.
     """
 
-    @ops.custom_gradient
     def function(z: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
         def pull_back(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
             if upstream is None:
@@ -46,4 +45,4 @@ def per_sample_antiderivative(
 
         return sum_per_sample(terms(z)), pull_back
 
-    return function(z)
+    return ops.custom_gradient(function)(z)

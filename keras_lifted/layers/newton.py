@@ -47,12 +47,14 @@ def newton_prox(
         low = ops.where(missing > 0, u, low)
         high = ops.where(missing > 0, high, u)
         newton = u + missing / slope
-        outside = (newton < low) | (newton > high)
+        # A residual of rounding size may point out of the bracket: no reason to
+        # leave a root that is found.
+        noise = rounding * (ops.abs(point) + (1.0 + length) * ops.abs(u))
+        outside = ((newton < low) | (newton > high)) & (ops.abs(missing) > noise)
         return ops.where(outside, 0.5 * (low + high), newton), low, high
 
-    count = 20 if dtype_of(v) == "float64" else 14
+    count, rounding = (20, 2.0**-49) if dtype_of(v) == "float64" else (14, 2.0**-20)
     state = (near, ops.minimum(near, far), ops.maximum(near, far))
-    root, low, high = ops.fori_loop(0, count, iterate, state)
-    root = ops.stop_gradient(root)
+    root = ops.stop_gradient(ops.fori_loop(0, count, iterate, state)[0])
     missing, slope = residual(root, v, step)
     return value_and_slope(root + missing / slope)[0]

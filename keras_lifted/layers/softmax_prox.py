@@ -38,7 +38,8 @@ def softmax_prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
         high = ops.where(total > 1, high, shift)
         # On the logarithm of the sum: exact for step 1.
         newton = shift + ops.log(total) * total / slope
-        outside = (newton < low) | (newton > high)
+        # Close to the root Newton's step is right, whatever rounding says.
+        outside = ((newton < low) | (newton > high)) & (ops.abs(total - 1) > 1e-3)
         return ops.where(outside, 0.5 * (low + high), newton), low, high
 
     zero = ops.zeros_like(ops.max(point, axis=axis, keepdims=True) * length)

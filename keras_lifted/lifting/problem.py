@@ -181,10 +181,27 @@ class LiftedProblem:
             gradients[len(keys) :],
         )
 
+    def origin(self, forward: Forward) -> Lifted:
+        """Carriers of the forward pass."""
+        return {
+            call.key: self.penalty.origin(
+                ProximalMap.of(call.activation), forward.z[call.key]
+            )
+            for call in self.structure.calls
+        }
+
+    def fed_by_inputs(self, forward: Forward) -> Lifted:
+        """Pre-activations that no lifted variable can change."""
+        return {
+            key: z for key, z in forward.z.items() if not self.structure.parents[key]
+        }
+
     def descend(
-        self, carriers: Lifted, fixed: Lifted, move: Move
-    ) -> tuple[Tensor, Lifted, Lifted]:
+        self, carriers: Lifted, fixed: Lifted, move: Move, with_energy: bool
+    ) -> tuple[Tensor, Lifted]:
         """The energy at `carriers`, and where one sweep of `move` takes them.
+
+        Without `with_energy` only the loss stands in its place.
 
         Blocks are visited from output to input; each sees the new lifted
         variables of the blocks behind it (Gauss-Seidel). `fixed` holds the
@@ -195,27 +212,24 @@ class LiftedProblem:
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
             slots = dict(zip(keys, arguments, strict=True))
             penalty: list[Tensor] = []
-            z_of: Lifted = {}
 
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in slots:
                     return call.plain(z)
-                real = fixed.get(call.key, None)
-                real = as_real(z) if real is None else ops.stop_gradient(real)
-                z_of[call.key] = real
+                if call.key in fixed:
+                    z = ops.cast(ops.stop_gradient(fixed[call.key]), z.dtype)
                 slot = slots[call.key]
-                penalty.append(self._penalty(call, ops.stop_gradient(slot), real))
-                source = z if call.key not in fixed else ops.cast(real, z.dtype)
-                return self._rule(call, source, slot, move, first=False)
+                if with_energy:
+                    s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
+                    penalty.append(self._penalty(call, s, as_real(real)))
+                return self._rule(call, z, slot, move, first=False)
 
             loss, _, _ = self.run(answer, self.values, self.batch)
             loss = loss * self.loss_scale
-            return loss, (ops.stop_gradient(loss) + sum(penalty), z_of)
+            return loss, ops.stop_gradient(loss) + sum(penalty)
 
-        (_, (energy, z_of)), moved = gradient(
-            function, [carriers[key] for key in keys]
-        )
-        return energy, dict(zip(keys, moved, strict=True)), z_of
+        (_, energy), moved = gradient(function, [carriers[key] for key in keys])
+        return energy, dict(zip(keys, moved, strict=True))
 
     def energy(self, carriers: Lifted) -> tuple[Tensor, Lifted, list[Tensor]]:
         """`E` at `carriers`, each block's pre-activations, and `∂E/∂θ`."""
@@ -262,7 +276,7 @@ class LiftedProblem:
         weighted = [
             self.weights[call.index] * gaps[call.key] for call in self.structure.calls
         ]
-        return self.batch.replicas * unit * sum(weighted)
+        return unit * sum(weighted)
 
     # -- one activation ---------------------------------------------------------
 

@@ -44,10 +44,6 @@ class Structure:
         """Keys of the lifted calls."""
         return [call.key for call in self.calls]
 
-    def fed_by_inputs(self, key: str) -> bool:
-        """Whether no lifted variable feeds this block."""
-        return not self.parents[key]
-
 
 def find_structure(
     run: Callable[[Answer, Any], Any], inputs: Any, kept: set[str]

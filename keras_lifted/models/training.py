@@ -120,7 +120,7 @@ class LiftedMixin:
         Raises:
             ValueError: if the model is not compiled, or the data not finite.
         """
-        problem, solution, _ = self._solve_once(x, y, sample_weight)
+        problem, solution = self._solve_once(x, y, sample_weight)
         return {
             call.key: ops.convert_to_numpy(
                 problem.penalty.point(
@@ -145,8 +145,8 @@ class LiftedMixin:
         Raises:
             ValueError: if the model is not compiled, or the data not finite.
         """
-        _, _, gaps = self._solve_once(x, y, sample_weight)
-        return {key: float(gap) for key, gap in gaps.items()}
+        _, solution = self._solve_once(x, y, sample_weight)
+        return {key: float(gap) for key, gap in solution.gaps.items()}
 
     @property
     def lifted_blocks(self) -> list[Block]:
@@ -224,17 +224,18 @@ class LiftedMixin:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         lifted = optimizers.lifted_part(model.optimizer)
         problem = self._problem(lifted, x, y, sample_weight)
-        solution, gaps = lifted.solve(problem)
+        solution = lifted.solve(problem)
         forward = solution.forward
         for variable, value in forward.updates:
             variable.assign(value)
         self._apply(problem, solution.gradients, forward.loss)
         size = ops.cast(problem.batch.size, "float32")
-        loss = forward.loss * backend.replicas()
-        model._loss_tracker.update_state(loss, sample_weight=size)
-        self._lifting.gap.update_state(sum(gaps.values()) / max(len(gaps), 1), size)
+        copies = backend.replicas()
+        gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)
+        model._loss_tracker.update_state(forward.loss * copies, sample_weight=size)
+        self._lifting.gap.update_state(gap, sample_weight=size)
         self._lifting.energy.update_state(
-            loss + problem.penalty_of(gaps), sample_weight=size
+            solution.energy * copies, sample_weight=size
         )
         return model.compute_metrics(x, y, forward.outputs, sample_weight)
 
@@ -299,8 +300,8 @@ class LiftedMixin:
         lifted = optimizers.lifted_part(model.optimizer)
         with keras.StatelessScope(collect_losses=True):
             problem = self._problem(lifted, x, y, sample_weight)
-            solution, gaps = lifted.solve(problem)
-        return problem, solution, gaps
+            solution = lifted.solve(problem)
+        return problem, solution
 
 
 def _as_tensor(value: Any) -> Any:

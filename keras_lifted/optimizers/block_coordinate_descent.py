@@ -103,12 +103,8 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
 
         self._blocks = blocks
 
-    def solve(self, problem: LiftedProblem) -> tuple[Solution, dict[str, Tensor]]:
-        """Lifted variables and weight gradients; records the lifted state.
-
-        Returns:
-            The solution, and the mean penalty of each call.
-        """
+    def solve(self, problem: LiftedProblem) -> Solution:
+        """Lifted variables and weight gradients; records the lifted state."""
         assert self.lifted is not None
         bounds = self.lifted.curvature.value
         if self.lifted_update.needs_curvature:
@@ -117,8 +113,9 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
                 lambda: curvature(problem),
                 lambda: ops.convert_to_tensor(bounds),
             )
-        solution = self.lifted_update.solve(problem, bounds)
-        return solution, self.lifted.update(problem, solution, bounds)
+        solution = self.lifted_update.solve(problem, bounds / self.lifted.caution)
+        self.lifted.update(problem, solution, bounds)
+        return solution
 
     # -- a Keras optimizer ----------------------------------------------------
 

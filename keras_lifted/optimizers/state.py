@@ -19,6 +19,9 @@ Tensor = Any
 
 # Values of each lifted variable that are kept for histograms.
 SAMPLES = 256
+# Relative rise of an energy that counts as one, and the way back from it.
+TOLERATED = 1e-4
+RECOVERY = 1.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,8 @@ class LiftedState:
     Attributes:
         weight: penalty weights, `(blocks,)`; assign to them to anneal.
         curvature: curvature bounds of the lifted variables, `(blocks,)`.
+        caution: factor on the step lengths of the lifted variables, halved
+            when an energy rose all the same, `()`.
         gap: mean penalty of the last batch, `(blocks,)`.
         sample: some values of the last lifted variables, `(blocks, 256)`.
         iterations: updates per lifted variable in the last batch, `()`.
@@ -36,6 +41,7 @@ class LiftedState:
 
     weight: keras.Variable
     curvature: keras.Variable
+    caution: keras.Variable
     gap: keras.Variable
     sample: keras.Variable
     iterations: keras.Variable
@@ -54,6 +60,7 @@ class LiftedState:
         shapes: dict[str, tuple[int, ...]] = {
             "weight": (count,),
             "curvature": (count,),
+            "caution": (),
             "gap": (count,),
             "sample": (count, SAMPLES),
             "iterations": (),
@@ -63,10 +70,11 @@ class LiftedState:
         def given(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
             return ops.convert_to_tensor(weights, dtype)
 
+        initial = {"weight": given, "caution": "ones"}
         variables = {
             name: optimizer.add_variable(
                 shape,
-                initializer=given if name == "weight" else "zeros",
+                initializer=initial.get(name, "zeros"),
                 dtype="float32",
                 aggregation="mean",
                 name=f"lifted_{name}",
@@ -77,22 +85,23 @@ class LiftedState:
 
     def update(
         self, problem: LiftedProblem, solution: Solution, curvature: Tensor
-    ) -> dict[str, Tensor]:
-        """Record `solution`; returns the mean penalty of each call."""
-        gaps = problem.gaps(solution.carriers, solution.z)
+    ) -> None:
+        """Record `solution`."""
         gap = [ops.zeros(())] * len(problem.blocks)
         sample = [ops.zeros((SAMPLES,))] * len(problem.blocks)
         for call in problem.structure.calls:
             sigma = ProximalMap.of(call.activation)
             carrier = _first(solution.carriers[call.key])
-            gap[call.index] = gap[call.index] + gaps[call.key]
+            gap[call.index] = gap[call.index] + solution.gaps[call.key]
             sample[call.index] = problem.penalty.point(sigma, carrier)
         self.curvature.assign(curvature)
+        rose = solution.energy > solution.forward.loss * (1.0 + TOLERATED)
+        slower, faster = self.caution * 0.5, self.caution * RECOVERY
+        self.caution.assign(ops.where(rose, slower, ops.minimum(faster, 1.0)))
         self.gap.assign(ops.stack(gap))
         self.sample.assign(ops.stack([_exactly(s) for s in sample]))
         self.iterations.assign(ops.cast(solution.iterations, "float32"))
         self.residual.assign(solution.residual)
-        return gaps
 
 
 def _finite(weight: float) -> float:

@@ -39,19 +39,6 @@ class Acceleration(abc.ABC):
 
 
 @final
-class Plain(Acceleration):
-    """No acceleration."""
-
-    def start(self, s: Lifted) -> Any:
-        return {}
-
-    def extrapolate(
-        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
-    ) -> tuple[Lifted, Any]:
-        return plain, memory
-
-
-@final
 class Nesterov(Acceleration):
     """`s⁺ = p + β (p − p₋)`, `β = (1 − √κ)/(1 + √κ)`, p the plain step."""
 
@@ -130,20 +117,21 @@ def _momentum(kappa: Tensor) -> Tensor:
     return (1.0 - root) / (1.0 + root)
 
 
-_NAMES = {
-    None: Plain,
+_NAMES: dict[str, type[Acceleration]] = {
     "nesterov": Nesterov,
     "heavy_ball": HeavyBall,
     "adam": Adam,
 }
 
 
-def get(name: str | None) -> Acceleration:
-    """The acceleration of that name.
+def get(name: str | None) -> Acceleration | None:
+    """The acceleration of that name; None for none.
 
     Raises:
         ValueError: if the name is unknown.
     """
+    if name is None:
+        return None
     if name not in _NAMES:
         raise ValueError(
             "`acceleration` must be one of None, 'nesterov', 'heavy_ball', "

@@ -20,16 +20,19 @@ class Solution:
     Attributes:
         forward: the forward pass it started from.
         carriers: carriers of the lifted variables, by call.
-        z: pre-activations at which the weight gradients were taken, by call.
+        gaps: mean penalty of each call, where the weight gradients are taken.
         gradients: `∂E/∂θ`, one for each trainable variable.
+        energy: the energy there, in the units of the user's loss.
         iterations: updates of every lifted variable, a scalar.
-        residual: relative change in the last of them, a scalar.
+        residual: relative change in the last of them, a scalar; 1 where no
+            tolerance asks for it.
     """
 
     forward: Forward
     carriers: Lifted
-    z: Lifted
+    gaps: Lifted
     gradients: list[Tensor]
+    energy: Tensor
     iterations: Tensor
     residual: Tensor
 

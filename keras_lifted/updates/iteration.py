@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.lifting.problem import Forward
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Move
@@ -31,21 +32,22 @@ ROUNDING = 1e-6
 class Iteration:
     """Repeats `step` from the forward pass until `steps` or `tolerance`.
 
-    Each round takes one sweep of steps from output to input and reads the
-    energy at the point it leaves. If the energy there has risen, the round is
-    undone: the next one starts half way back to the best point, without
-    momentum. What is returned is always the plain step from the best point.
+    Each round takes one sweep of steps from output to input. Without
+    acceleration the step lengths alone keep the energy from rising. With it
+    a round reads the energy at the point it leaves; if that has risen the
+    round is undone, and the next starts half way back to the best point,
+    without momentum. What is returned is the plain step from the best point.
 
     Attributes:
         step: the update of one lifted variable.
         steps: the most updates of each lifted variable.
-        acceleration: extrapolation between rounds.
+        acceleration: extrapolation between rounds, or None.
         tolerance: stop once the relative change of a round is below it.
     """
 
     step: Step
     steps: int
-    acceleration: Acceleration
+    acceleration: Acceleration | None
     tolerance: float
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
@@ -54,42 +56,45 @@ class Iteration:
             call.key: _rate(problem, curvature, call)
             for call in problem.structure.calls
         }
-        kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
         forward = problem.forward(self._move(problem, rates), with_weights=False)
-        origin = {
-            call.key: problem.penalty.origin(
-                ProximalMap.of(call.activation), forward.z[call.key]
-            )
-            for call in problem.structure.calls
-        }
-        plain = forward.carriers
-        residual = _relative_change(origin, plain)
-        iterations = ops.ones((), dtype="int32")
+        state = (ops.ones((), dtype="int32"), forward.carriers, ops.ones(()))
         if self.steps > 1:
-            iterations, plain, residual = self._loop(
-                problem, rates, kappa, origin, forward
-            )
-        plain = {key: ops.stop_gradient(s) for key, s in plain.items()}
-        _, z, gradients = problem.energy(plain)
-        return Solution(forward, plain, z, gradients, iterations, residual)
+            loop = self._accelerated if self.acceleration else self._plain
+            state = loop(problem, rates, forward)
+        iterations, carriers, residual = state
+        carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
+        energy, z, gradients = problem.energy(carriers)
+        gaps = problem.gaps(carriers, z)
+        return Solution(
+            forward, carriers, gaps, gradients, energy, iterations, residual
+        )
 
-    def _loop(
-        self,
-        problem: LiftedProblem,
-        rates: Lifted,
-        kappa: Lifted,
-        origin: Lifted,
-        forward: Any,
+    def _plain(
+        self, problem: LiftedProblem, rates: Lifted, forward: Forward
     ) -> tuple[Tensor, Lifted, Tensor]:
-        fixed = {
-            key: z
-            for key, z in forward.z.items()
-            if problem.structure.fed_by_inputs(key)
-        }
+        move = self._move(problem, rates)
+        fixed = problem.fed_by_inputs(forward)
+
+        def more(k: Tensor, s: Lifted, residual: Tensor) -> Tensor:
+            return self._goes_on(k, residual)
+
+        def body(k: Tensor, s: Lifted, residual: Tensor) -> tuple[Any, ...]:
+            moved = problem.descend(s, fixed, move, with_energy=False)[1]
+            return k + 1, moved, self._residual(s, moved, residual)
+
+        begin = (ops.ones((), dtype="int32"), forward.carriers, ops.ones(()))
+        return while_loop(more, body, begin)
+
+    def _accelerated(
+        self, problem: LiftedProblem, rates: Lifted, forward: Forward
+    ) -> tuple[Tensor, Lifted, Tensor]:
         accelerate = self.acceleration
+        assert accelerate is not None
+        fixed = problem.fed_by_inputs(forward)
+        kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
 
         def more(k: Tensor, *state: Any) -> Tensor:
-            return ops.logical_and(k < self.steps, state[-1] > self.tolerance)
+            return self._goes_on(k, state[-1])
 
         def body(
             k: Tensor,
@@ -100,9 +105,8 @@ class Iteration:
             lowest: Tensor,
             residual: Tensor,
         ) -> tuple[Any, ...]:
-            metric = accelerate.metric(memory)
-            move = self._move(problem, rates, metric)
-            energy, moved, _ = problem.descend(s, fixed, move)
+            move = self._move(problem, rates, accelerate.metric(memory))
+            energy, moved = problem.descend(s, fixed, move, with_energy=True)
             good = energy <= lowest + ROUNDING * ops.absolute(lowest)
             ahead, remembered = accelerate.extrapolate(memory, s, moved, kappa)
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
@@ -113,24 +117,34 @@ class Iteration:
                 _choose(good, s, best),
                 _choose(good, moved, plain),
                 ops.where(good, energy, lowest),
-                ops.where(good, _relative_change(s, moved), residual),
+                ops.where(good, self._residual(s, moved, residual), residual),
             )
 
+        origin = problem.origin(forward)
         plain = forward.carriers
         s, memory = accelerate.extrapolate(
             accelerate.start(origin), origin, plain, kappa
         )
-        state = (
+        begin = (
             ops.ones((), dtype="int32"),
             s,
             memory,
             origin,
             plain,
             forward.loss * problem.loss_scale,
-            _relative_change(origin, plain),
+            ops.ones(()),
         )
-        state = while_loop(more, body, state)
-        return state[0], state[4], state[6]
+        end = while_loop(more, body, begin)
+        return end[0], end[4], end[6]
+
+    def _goes_on(self, k: Tensor, residual: Tensor) -> Tensor:
+        if not self.tolerance:
+            return k < self.steps
+        return ops.logical_and(k < self.steps, residual > self.tolerance)
+
+    def _residual(self, before: Lifted, after: Lifted, last: Tensor) -> Tensor:
+        """Relative change, measured only where something waits for it."""
+        return _relative_change(before, after) if self.tolerance else last
 
     def _move(
         self, problem: LiftedProblem, rates: Lifted, metric: Lifted | None = None

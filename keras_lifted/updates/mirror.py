@@ -9,7 +9,6 @@ import keras
 
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.updates.acceleration import Plain
 from keras_lifted.updates.base import LiftedUpdate
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.checks import check_steps
@@ -57,7 +56,7 @@ class Mirror(LiftedUpdate):
             tau = rate / (1.0 + rate)
             return s + tau * (problem.penalty.origin(sigma, z) - q - s)
 
-        iteration = Iteration(step, self.steps, Plain(), self.tolerance)
+        iteration = Iteration(step, self.steps, None, self.tolerance)
         return iteration.solve(problem, curvature)
 
     def get_config(self) -> dict[str, Any]:

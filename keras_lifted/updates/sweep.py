@@ -47,13 +47,15 @@ class Sweep(LiftedUpdate):
             return s - q, q
 
         forward = problem.forward(move, with_weights=True)
+        gaps = problem.gaps(forward.carriers, forward.z)
         return Solution(
             forward,
             forward.carriers,
-            forward.z,
+            gaps,
             forward.gradients,
+            forward.loss + problem.penalty_of(gaps),
             ops.ones(()),
-            ops.zeros(()),
+            ops.ones(()),
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def grad(function, *tensors):
         def total(*tensors):
             return keras.ops.sum(function(*tensors))
 
-        grads = jax.grad(total, tuple(range(len(tensors))))(*tensors)
+        grads = jax.jit(jax.grad(total, tuple(range(len(tensors)))))(*tensors)
     else:
         import tensorflow as tf
 
