@@ -1,5 +1,6 @@
 """Lifted training for Keras 3: train without end-to-end backpropagation."""
 
+from keras_lifted import callbacks
 from keras_lifted import layers
 from keras_lifted import models
 from keras_lifted import optimizers
@@ -14,6 +15,7 @@ __all__ = [
     "LiftedMixin",
     "LiftedModel",
     "LiftedSequential",
+    "callbacks",
     "layers",
     "models",
     "optimizers",

@@ -43,7 +43,13 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
 
     Source: Combettes & Pesquet, "Deep neural network structures solving
     variational inequalities", 2020; Wang & Benning, JMLR 24(232), 2023.
+
+    Attributes:
+        separable: whether each unit is activated by itself; where it is not,
+            steps of `scaled_prox` are constant over the units it couples.
     """
+
+    separable = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -45,6 +45,8 @@ class GroupSoftThreshold(ProximalActivation):
     [[1.5, 2.0]]
     """
 
+    separable = False
+
     def __init__(
         self,
         threshold: float = 0.1,

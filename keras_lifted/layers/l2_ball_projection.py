@@ -46,6 +46,8 @@ class L2BallProjection(ProximalActivation):
     [[1.5, 2.0]]
     """
 
+    separable = False
+
     def __init__(
         self,
         radius: float = 1.0,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from keras import ops
+
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.base import as_real
 from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import per_sample_antiderivative
 
 Tensor = Any
 
@@ -44,6 +47,26 @@ class ProximalMap:
         """`F*(z)` of each sample, `(batch,)`."""
         if not self.parameters:
             return self.activation.conjugate(z)
-        return sum_per_sample(
-            self.activation.conjugate_terms(as_real(z), *self.parameters)
-        )
+        return sum_per_sample(self._conjugate_terms(as_real(z)))
+
+    def bregman(self, s: Tensor, z: Tensor) -> Tensor:
+        """`F*(z) − F*(s) − ⟨σ(s), z − s⟩` of each sample, `(batch,)`.
+
+        A Bregman distance of F*, with the gradient `σ(z) − σ(s)` in `z`.
+        Differences are taken term by term, before any sum, so that a small
+        distance is not lost between two large conjugates.
+        """
+        x = ops.stop_gradient(self(s))
+
+        def terms(z: Tensor) -> Tensor:
+            gap = self._conjugate_terms(z) - self._conjugate_terms(s)
+            if self.activation.separable:
+                return gap - x * (z - s)
+            return sum_per_sample(gap) - sum_per_sample(x * (z - s))
+
+        if self.parameters:
+            return sum_per_sample(terms(z))
+        return per_sample_antiderivative(terms, lambda z: self.difference(z, z - s), z)
+
+    def _conjugate_terms(self, z: Tensor) -> Tensor:
+        return self.activation.conjugate_terms(z, *self.parameters)

@@ -44,6 +44,8 @@ class SimplexProjection(ProximalActivation):
     [[0.75, 0.25, 0.0]]
     """
 
+    separable = False
+
     def __init__(self, axis: int = -1, radius: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = checks.axis("SimplexProjection", axis)

@@ -45,6 +45,8 @@ class Softmax(ProximalActivation):
     [[0.5, 0.5]]
     """
 
+    separable = False
+
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = checks.axis("Softmax", axis)

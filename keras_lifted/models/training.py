@@ -226,9 +226,10 @@ class LiftedMixin:
         problem = self._problem(lifted, x, y, sample_weight)
         solution = lifted.solve(problem)
         forward = solution.forward
+        finite = ops.isfinite(solution.energy)
         for variable, value in forward.updates:
-            variable.assign(value)
-        self._apply(problem, solution.gradients, forward.loss)
+            variable.assign(ops.where(finite, value, variable.value))
+        self._apply(problem, solution.gradients, finite)
         size = ops.cast(problem.batch.size, "float32")
         copies = backend.replicas()
         gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)
@@ -240,12 +241,11 @@ class LiftedMixin:
         return model.compute_metrics(x, y, forward.outputs, sample_weight)
 
     def _apply(
-        self, problem: LiftedProblem, gradients: list[Tensor], loss: Tensor
+        self, problem: LiftedProblem, gradients: list[Tensor], finite: Tensor
     ) -> None:
-        """One optimizer step; none along the gradients of a loss that is NaN."""
+        """One optimizer step; along no gradient where the energy is NaN."""
         model: Any = self
         optimizer = model.optimizer
-        finite = ops.isfinite(loss)
         gradients = [
             None if g is None else ops.where(finite, g, ops.zeros_like(g))
             for g in gradients
@@ -269,8 +269,7 @@ class LiftedMixin:
         self, lifted: Any, x: Any, y: Any, sample_weight: Any
     ) -> LiftedProblem:
         model: Any = self
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        self._build(x)
         batch = Batch(
             x, y, sample_weight, self._lifting.reductions, backend.replicas()
         )
@@ -282,6 +281,14 @@ class LiftedMixin:
             lifted.lifted.weight.value,
             model.optimizer.scale_loss(ops.ones(())),
         )
+
+    def _build(self, x: Any) -> None:
+        """Create weights and optimizer variables, before any scope is open."""
+        model: Any = self
+        if not model.built:
+            model(x)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
 
     def _solve_once(self, x: Any, y: Any, sample_weight: Any) -> Any:
         model: Any = self
@@ -295,8 +302,7 @@ class LiftedMixin:
             tree.map_structure(_as_tensor, part, none_is_leaf=True)
             for part in (x, y, sample_weight)
         )
-        if not model.built:
-            model(x)
+        self._build(x)
         lifted = optimizers.lifted_part(model.optimizer)
         with keras.StatelessScope(collect_losses=True):
             problem = self._problem(lifted, x, y, sample_weight)

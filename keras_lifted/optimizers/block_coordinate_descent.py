@@ -102,12 +102,15 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
             return owner.lifted_blocks if owner is not None else ()
 
         self._blocks = blocks
+        if self.lifted is None:
+            self.built = False
 
     def solve(self, problem: LiftedProblem) -> Solution:
         """Lifted variables and weight gradients; records the lifted state."""
         assert self.lifted is not None
         bounds = self.lifted.curvature.value
-        if self.lifted_update.needs_curvature:
+        needs_curvature = self.lifted_update.needs_curvature
+        if needs_curvature:
             bounds = cond(
                 ops.equal(self.iterations % self.curvature_refresh, 0),
                 lambda: curvature(problem),
@@ -115,24 +118,24 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
             )
         solution = self.lifted_update.solve(problem, bounds / self.lifted.caution)
         self.lifted.update(problem, solution, bounds)
+        if needs_curvature:
+            self.lifted.take_care(solution)
         return solution
 
     # -- a Keras optimizer ----------------------------------------------------
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Create the inner optimizer's variables and the lifted state."""
-        if self._blocks is None:
-            raise ValueError(
-                "BlockCoordinateDescent trains a keras_lifted.LiftedModel: its "
-                "weight gradients come from that model's lifted blocks. "
-                "Received: an ordinary model. Build it as "
-                "LiftedModel(model.inputs, model.outputs), or compile with the "
-                "inner optimizer."
-            )
-        blocks = self._blocks()
-        self.penalty.check_names([block.name for block in blocks])
-        self.inner_optimizer.build(variables)
-        self.lifted = LiftedState.build(self, blocks, self.penalty)
+        """Create the inner optimizer's variables and the lifted state.
+
+        Without a lifted model there is no lifted state: Keras clones some
+        models as ordinary ones, which predict, and say so when trained.
+        """
+        if self._blocks is not None:
+            blocks = self._blocks()
+            self.penalty.check_names([block.name for block in blocks])
+            self.lifted = LiftedState.build(self, blocks, self.penalty)
+        if not self.inner_optimizer.built:
+            self.inner_optimizer.build(variables)
         super().build(variables)
 
     @property
@@ -145,7 +148,19 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         grads: Sequence[Tensor],
         trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """One step of the inner optimizer."""
+        """One step of the inner optimizer.
+
+        Raises:
+            ValueError: if the model that is trained is not a lifted one.
+        """
+        if self._blocks is None:
+            raise ValueError(
+                "BlockCoordinateDescent trains a keras_lifted.LiftedModel: its "
+                "weight gradients come from that model's lifted blocks. "
+                "Received: an ordinary model. Build it as "
+                "LiftedModel(model.inputs, model.outputs), or compile with the "
+                "inner optimizer."
+            )
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         if not self.built:

@@ -19,8 +19,8 @@ Tensor = Any
 
 # Values of each lifted variable that are kept for histograms.
 SAMPLES = 256
-# Relative rise of an energy that counts as one, and the way back from it.
-TOLERATED = 1e-4
+# The shortest factor on step lengths, and the way back from it.
+LEAST = 1.0 / 64.0
 RECOVERY = 1.02
 
 
@@ -95,13 +95,17 @@ class LiftedState:
             gap[call.index] = gap[call.index] + solution.gaps[call.key]
             sample[call.index] = problem.penalty.point(sigma, carrier)
         self.curvature.assign(curvature)
-        rose = solution.energy > solution.forward.loss * (1.0 + TOLERATED)
-        slower, faster = self.caution * 0.5, self.caution * RECOVERY
-        self.caution.assign(ops.where(rose, slower, ops.minimum(faster, 1.0)))
         self.gap.assign(ops.stack(gap))
         self.sample.assign(ops.stack([_exactly(s) for s in sample]))
         self.iterations.assign(ops.cast(solution.iterations, "float32"))
         self.residual.assign(solution.residual)
+
+    def take_care(self, solution: Solution) -> None:
+        """Shorten the next steps if the energy rose over these."""
+        tolerated = 0.01 * solution.forward.loss + 1e-5 * ops.sum(self.weight)
+        rose = solution.energy > solution.forward.loss + tolerated
+        shorter, longer = self.caution * 0.5, self.caution * RECOVERY
+        self.caution.assign(ops.clip(ops.where(rose, shorter, longer), LEAST, 1.0))
 
 
 def _finite(weight: float) -> float:

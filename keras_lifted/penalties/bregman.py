@@ -6,9 +6,7 @@ from typing import Any
 from typing import final
 
 import keras
-from keras import ops
 
-from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Penalty
 
@@ -46,9 +44,7 @@ class Bregman(Penalty):
         return sigma(s)
 
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        x = ops.stop_gradient(sigma(s))
-        gap = sigma.conjugate(z) - sigma.conjugate(s)
-        return gap - sum_per_sample(x * (z - s))
+        return sigma.bregman(s, z)
 
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
         return sigma.difference(z, d)

@@ -153,7 +153,7 @@ class Iteration:
             call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
         ) -> tuple[Tensor, Tensor]:
             rate = rates[call.key]
-            if metric is not None and getattr(call.activation, "separable", True):
+            if metric is not None and call.activation.separable:
                 rate = rate / metric[call.key]
             new = self.step(sigma, s, z, q, rate)
             return new, problem.penalty.origin(sigma, z) - new
