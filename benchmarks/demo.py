@@ -187,7 +187,7 @@ def plot(
         axes[0].plot(epochs, history["loss"], marker=".", label=name)
         axes[1].plot(epochs, history["val_accuracy"], marker=".")
         axes[2].plot(seconds, history["val_accuracy"], marker=".")
-    axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axes[0].set(xlabel="epoch", ylabel="training loss")
     axes[1].set(xlabel="epoch", ylabel="test accuracy")
     axes[2].set(
         xlabel="seconds of training, compilation included", ylabel="test accuracy"

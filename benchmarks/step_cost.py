@@ -10,10 +10,8 @@ over rounds of the ratio to backprop in the same round.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
-import platform
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import keras
 import numpy as np
+from report import write_report
 from timing import alternate
 from timing import compile_seconds
 
@@ -99,17 +98,7 @@ def main() -> None:
             f"{name:16s} {np.median(seconds) * 1e3:7.3f} {mid:7.3f}"
             f"  [{low:.3f} {high:.3f}]  {compiled[name]:7.2f}"
         )
-    if options.output:
-        report = {
-            "command": "python benchmarks/step_cost.py " + " ".join(sys.argv[1:]),
-            "backend": keras.backend.backend(),
-            "keras": keras.version(),
-            "cpu_count": os.cpu_count(),
-            "machine": platform.machine(),
-            "settings": vars(options),
-            "results": rows,
-        }
-        pathlib.Path(options.output).write_text(json.dumps(report, indent=2) + "\n")
+    write_report(options, "step_cost.py", rows)
 
 
 if __name__ == "__main__":

@@ -39,19 +39,21 @@ Move = Callable[
 
 
 @dataclasses.dataclass(frozen=True)
-class Forward:
-    """The result of the forward pass and its backward sweep.
+class Swept:
+    """The result of one sweep.
 
     Attributes:
-        loss: the user's loss, unscaled.
+        loss: the user's loss at the point the sweep left, unscaled.
+        energy: the energy there, if it was asked for; else the loss.
         outputs: what the model returned.
-        updates: new values of the model's state, to be committed once.
+        updates: new values of the model's state.
         z: pre-activations.
         carriers: carriers of the lifted variables that the sweep chose.
         gradients: weight gradients, if they were asked for.
     """
 
     loss: Tensor
+    energy: Tensor
     outputs: Any
     updates: list[tuple[Any, Tensor]]
     z: Lifted
@@ -143,37 +145,64 @@ class LiftedProblem:
 
     # -- passes ---------------------------------------------------------------
 
-    def forward(self, move: Move, with_weights: bool) -> Forward:
+    def sweep(
+        self,
+        move: Move,
+        carriers: Lifted | None = None,
+        fixed: Lifted | None = None,
+        with_weights: bool = False,
+        with_energy: bool = False,
+    ) -> Swept:
         """One call of the model, and one sweep back from output to input.
 
         The rule at an activation receives `q`, the derivative of everything
         downstream in its output over `c w`, lets `move` choose the lifted
-        variable, and passes `c w ∂P/∂z` on. With `with_weights` the same
-        sweep yields the weight gradients.
+        variable, and passes `c w ∂P/∂z` there on: each block sees the new
+        lifted variables of the blocks behind it (Gauss-Seidel).
+
+        Args:
+            move: chooses the new lifted variables.
+            carriers: carriers of the current ones; None for the forward pass.
+            fixed: pre-activations known beforehand, not computed again.
+            with_weights: also take the weight gradients, in the same sweep.
+            with_energy: also take the energy at `carriers`.
         """
         keys = self.structure.keys
+        known = {} if fixed is None else fixed
 
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
             slots = dict(zip(keys, arguments, strict=False))
             trainable = arguments[len(keys) :] or self.values
+            penalty: list[Tensor] = []
             z_of: Lifted = {}
 
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in slots:
                     return call.plain(z)
+                if call.key in known:
+                    z = ops.cast(ops.stop_gradient(known[call.key]), z.dtype)
+                slot = slots[call.key]
                 z_of[call.key] = as_real(z)
-                return self._rule(call, z, slots[call.key], move, first=True)
+                if with_energy:
+                    s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
+                    penalty.append(self._penalty(call, s, as_real(real)))
+                return self._rule(call, z, slot, move, first=carriers is None)
 
             loss, outputs, state = self.run(answer, trainable, self.batch)
             updates = [state.get_current_value(v) for v, _ in self._state]
-            return loss * self.loss_scale, (loss, outputs, updates, z_of)
+            energy = ops.stop_gradient(loss) + sum(penalty) / self.loss_scale
+            return loss * self.loss_scale, (loss, energy, outputs, updates, z_of)
 
-        slots = [ops.zeros(self.structure.shapes[key]) for key in keys]
+        if carriers is None:
+            slots = [ops.zeros(self.structure.shapes[key]) for key in keys]
+        else:
+            slots = [carriers[key] for key in keys]
         weights = self.values if with_weights else []
         (_, auxiliary), gradients = gradient(function, [*slots, *weights])
-        loss, outputs, updates, z_of = auxiliary
-        return Forward(
+        loss, energy, outputs, updates, z_of = auxiliary
+        return Swept(
             loss,
+            energy,
             outputs,
             [(v, new) for (v, _), new in zip(self._state, updates, strict=True)],
             z_of,
@@ -181,7 +210,7 @@ class LiftedProblem:
             gradients[len(keys) :],
         )
 
-    def origin(self, forward: Forward) -> Lifted:
+    def origin(self, forward: Swept) -> Lifted:
         """Carriers of the forward pass."""
         return {
             call.key: self.penalty.origin(
@@ -190,69 +219,11 @@ class LiftedProblem:
             for call in self.structure.calls
         }
 
-    def fed_by_inputs(self, forward: Forward) -> Lifted:
+    def fed_by_inputs(self, forward: Swept) -> Lifted:
         """Pre-activations that no lifted variable can change."""
         return {
             key: z for key, z in forward.z.items() if not self.structure.parents[key]
         }
-
-    def descend(
-        self, carriers: Lifted, fixed: Lifted, move: Move, with_energy: bool
-    ) -> tuple[Tensor, Lifted]:
-        """The energy at `carriers`, and where one sweep of `move` takes them.
-
-        Without `with_energy` only the loss stands in its place.
-
-        Blocks are visited from output to input; each sees the new lifted
-        variables of the blocks behind it (Gauss-Seidel). `fixed` holds the
-        pre-activations that no lifted variable feeds.
-        """
-        keys = self.structure.keys
-
-        def function(*arguments: Tensor) -> tuple[Tensor, Any]:
-            slots = dict(zip(keys, arguments, strict=True))
-            penalty: list[Tensor] = []
-
-            def answer(call: Call, z: Tensor) -> Tensor:
-                if call.key not in slots:
-                    return call.plain(z)
-                if call.key in fixed:
-                    z = ops.cast(ops.stop_gradient(fixed[call.key]), z.dtype)
-                slot = slots[call.key]
-                if with_energy:
-                    s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
-                    penalty.append(self._penalty(call, s, as_real(real)))
-                return self._rule(call, z, slot, move, first=False)
-
-            loss, _, _ = self.run(answer, self.values, self.batch)
-            loss = loss * self.loss_scale
-            return loss, ops.stop_gradient(loss) + sum(penalty)
-
-        (_, energy), moved = gradient(function, [carriers[key] for key in keys])
-        return energy, dict(zip(keys, moved, strict=True))
-
-    def energy(self, carriers: Lifted) -> tuple[Tensor, Lifted, list[Tensor]]:
-        """`E` at `carriers`, each block's pre-activations, and `∂E/∂θ`."""
-
-        def function(*trainable: Tensor) -> tuple[Tensor, Any]:
-            penalty: list[Tensor] = []
-            z_of: Lifted = {}
-
-            def answer(call: Call, z: Tensor) -> Tensor:
-                if call.key not in carriers:
-                    return call.plain(z)
-                s = carriers[call.key]
-                z_of[call.key] = as_real(z)
-                penalty.append(self._penalty(call, s, as_real(z)))
-                x = self.penalty.point(ProximalMap.of(call.activation), s)
-                return ops.cast(ops.stop_gradient(x), z.dtype)
-
-            loss, _, _ = self.run(answer, trainable, self.batch)
-            total = loss * self.loss_scale + sum(penalty)
-            return total, (total / self.loss_scale, z_of)
-
-        (_, (energy, z_of)), gradients = gradient(function, self.values)
-        return energy, z_of, gradients
 
     def gaps(self, carriers: Lifted, z_of: Lifted) -> Lifted:
         """Mean penalty `mean_i P(x_i, z_i)` of each call."""
@@ -288,7 +259,7 @@ class LiftedProblem:
     def _rule(
         self, call: Call, z: Tensor, slot: Tensor, move: Move, first: bool
     ) -> Tensor:
-        """`x`, with a backward rule that moves it; see `forward`, `descend`."""
+        """`x`, with a backward rule that moves it; see `sweep`."""
         penalty = self.penalty
         scale = self.scale(call, z)
 

@@ -124,7 +124,7 @@ class LiftedMixin:
         return {
             call.key: ops.convert_to_numpy(
                 problem.penalty.point(
-                    ProximalMap.of(call.activation), solution.carriers[call.key]
+                    ProximalMap.of(call.activation), solution.last.carriers[call.key]
                 )
             )
             for call in problem.structure.calls
@@ -229,7 +229,7 @@ class LiftedMixin:
         finite = ops.isfinite(solution.energy)
         for variable, value in forward.updates:
             variable.assign(ops.where(finite, value, variable.value))
-        self._apply(problem, solution.gradients, finite)
+        self._apply(problem, solution.last.gradients, finite)
         size = ops.cast(problem.batch.size, "float32")
         copies = backend.replicas()
         gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)

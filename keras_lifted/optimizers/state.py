@@ -91,7 +91,7 @@ class LiftedState:
         sample = [ops.zeros((SAMPLES,))] * len(problem.blocks)
         for call in problem.structure.calls:
             sigma = ProximalMap.of(call.activation)
-            carrier = _first(solution.carriers[call.key])
+            carrier = _first(solution.last.carriers[call.key])
             gap[call.index] = gap[call.index] + solution.gaps[call.key]
             sample[call.index] = problem.penalty.point(sigma, carrier)
         self.curvature.assign(curvature)
@@ -101,9 +101,9 @@ class LiftedState:
         self.residual.assign(solution.residual)
 
     def take_care(self, solution: Solution) -> None:
-        """Shorten the next steps if the energy rose over these."""
+        """Shorten the next steps if the energy rose before the last of these."""
         tolerated = 0.01 * solution.forward.loss + 1e-5 * ops.sum(self.weight)
-        rose = solution.energy > solution.forward.loss + tolerated
+        rose = solution.last.energy > solution.forward.loss + tolerated
         shorter, longer = self.caution * 0.5, self.caution * RECOVERY
         self.caution.assign(ops.clip(ops.where(rose, shorter, longer), LEAST, 1.0))
 

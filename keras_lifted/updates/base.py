@@ -6,9 +6,9 @@ import abc
 import dataclasses
 from typing import Any
 
-from keras_lifted.lifting.problem import Forward
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.lifting.problem import Swept
 
 Tensor = Any
 
@@ -19,22 +19,36 @@ class Solution:
 
     Attributes:
         forward: the forward pass it started from.
-        carriers: carriers of the lifted variables, by call.
-        gaps: mean penalty of each call, where the weight gradients are taken.
-        gradients: `∂E/∂θ`, one for each trainable variable.
-        energy: the energy there, in the units of the user's loss.
+        last: the sweep that chose the lifted variables and took the weight
+            gradients: each block's from its inputs before that sweep and its
+            lifted variable after it.
+        gaps: mean penalty `P(x, z)` of each call, in that pairing.
+        energy: the loss of the last sweep, plus the penalties.
         iterations: updates of every lifted variable, a scalar.
         residual: relative change in the last of them, a scalar; 1 where no
             tolerance asks for it.
     """
 
-    forward: Forward
-    carriers: Lifted
+    forward: Swept
+    last: Swept
     gaps: Lifted
-    gradients: list[Tensor]
     energy: Tensor
     iterations: Tensor
     residual: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        problem: LiftedProblem,
+        forward: Swept,
+        last: Swept,
+        iterations: Tensor,
+        residual: Tensor,
+    ) -> Solution:
+        """The solution that ends with the sweep `last`."""
+        gaps = problem.gaps(last.carriers, last.z)
+        energy = last.loss + problem.penalty_of(gaps)
+        return cls(forward, last, gaps, energy, iterations, residual)
 
 
 class LiftedUpdate(abc.ABC):

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.lifting.problem import Forward
+from keras_lifted.lifting.problem import Swept
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Move
@@ -56,21 +56,23 @@ class Iteration:
             call.key: _rate(problem, curvature, call)
             for call in problem.structure.calls
         }
-        forward = problem.forward(self._move(problem, rates), with_weights=False)
-        state = (ops.ones((), dtype="int32"), forward.carriers, ops.ones(()))
-        if self.steps > 1:
+        move = self._move(problem, rates)
+        one = ops.ones((), dtype="int32")
+        if self.steps == 1:
+            forward = problem.sweep(move, with_weights=True)
+            return Solution.of(problem, forward, forward, one, ops.ones(()))
+        forward = problem.sweep(move)
+        state = (one, forward.carriers, ops.ones(()))
+        if self.steps > 2:
             loop = self._accelerated if self.acceleration else self._plain
             state = loop(problem, rates, forward)
         iterations, carriers, residual = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
-        energy, z, gradients = problem.energy(carriers)
-        gaps = problem.gaps(carriers, z)
-        return Solution(
-            forward, carriers, gaps, gradients, energy, iterations, residual
-        )
+        last = problem.sweep(move, carriers, with_weights=True, with_energy=True)
+        return Solution.of(problem, forward, last, iterations + 1, residual)
 
     def _plain(
-        self, problem: LiftedProblem, rates: Lifted, forward: Forward
+        self, problem: LiftedProblem, rates: Lifted, forward: Swept
     ) -> tuple[Tensor, Lifted, Tensor]:
         move = self._move(problem, rates)
         fixed = problem.fed_by_inputs(forward)
@@ -79,14 +81,14 @@ class Iteration:
             return self._goes_on(k, residual)
 
         def body(k: Tensor, s: Lifted, residual: Tensor) -> tuple[Any, ...]:
-            moved = problem.descend(s, fixed, move, with_energy=False)[1]
+            moved = problem.sweep(move, s, fixed).carriers
             return k + 1, moved, self._residual(s, moved, residual)
 
         begin = (ops.ones((), dtype="int32"), forward.carriers, ops.ones(()))
         return while_loop(more, body, begin)
 
     def _accelerated(
-        self, problem: LiftedProblem, rates: Lifted, forward: Forward
+        self, problem: LiftedProblem, rates: Lifted, forward: Swept
     ) -> tuple[Tensor, Lifted, Tensor]:
         accelerate = self.acceleration
         assert accelerate is not None
@@ -106,8 +108,9 @@ class Iteration:
             residual: Tensor,
         ) -> tuple[Any, ...]:
             move = self._move(problem, rates, accelerate.metric(memory))
-            energy, moved = problem.descend(s, fixed, move, with_energy=True)
-            good = energy <= lowest + ROUNDING * ops.absolute(lowest)
+            swept = problem.sweep(move, s, fixed, with_energy=True)
+            moved = swept.carriers
+            good = swept.energy <= lowest + ROUNDING * ops.absolute(lowest)
             ahead, remembered = accelerate.extrapolate(memory, s, moved, kappa)
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
             return (
@@ -116,7 +119,7 @@ class Iteration:
                 _choose(good, remembered, accelerate.start(back)),
                 _choose(good, s, best),
                 _choose(good, moved, plain),
-                ops.where(good, energy, lowest),
+                ops.where(good, swept.energy, lowest),
                 ops.where(good, self._residual(s, moved, residual), residual),
             )
 
@@ -125,22 +128,16 @@ class Iteration:
         s, memory = accelerate.extrapolate(
             accelerate.start(origin), origin, plain, kappa
         )
-        begin = (
-            ops.ones((), dtype="int32"),
-            s,
-            memory,
-            origin,
-            plain,
-            forward.loss * problem.loss_scale,
-            ops.ones(()),
-        )
+        one = ops.ones((), dtype="int32")
+        begin = (one, s, memory, origin, plain, forward.loss, ops.ones(()))
         end = while_loop(more, body, begin)
         return end[0], end[4], end[6]
 
     def _goes_on(self, k: Tensor, residual: Tensor) -> Tensor:
+        few = k < self.steps - 1  # the last one also takes the weight gradients
         if not self.tolerance:
-            return k < self.steps
-        return ops.logical_and(k < self.steps, residual > self.tolerance)
+            return few
+        return ops.logical_and(few, residual > self.tolerance)
 
     def _residual(self, before: Lifted, after: Lifted, last: Tensor) -> Tensor:
         """Relative change, measured only where something waits for it."""

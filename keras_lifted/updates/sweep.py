@@ -46,17 +46,9 @@ class Sweep(LiftedUpdate):
         ) -> tuple[Tensor, Tensor]:
             return s - q, q
 
-        forward = problem.forward(move, with_weights=True)
-        gaps = problem.gaps(forward.carriers, forward.z)
-        return Solution(
-            forward,
-            forward.carriers,
-            gaps,
-            forward.gradients,
-            forward.loss + problem.penalty_of(gaps),
-            ops.ones(()),
-            ops.ones(()),
-        )
+        forward = problem.sweep(move, with_weights=True)
+        one = ops.ones(())
+        return Solution.of(problem, forward, forward, iterations=one, residual=one)
 
     def get_config(self) -> dict[str, Any]:
         """No arguments."""

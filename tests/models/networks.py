@@ -7,6 +7,9 @@ from keras import layers
 import keras_lifted as kl
 
 SAMPLES = 32
+JAX = keras.backend.backend() == "jax"
+# Eager JAX is slow; on TensorFlow XLA is tested where it matters.
+COMPILED = "auto" if JAX else False
 
 
 def data(*shape, seed=0):

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from networks import COMPILED
+from networks import JAX
 from networks import assert_same
 from networks import conv
 from networks import data
@@ -18,10 +20,6 @@ from networks import values
 
 import keras_lifted as kl
 
-JAX = keras.backend.backend() == "jax"
-# Eager JAX is slow; XLA on TensorFlow is tested where it matters.
-COMPILED = "auto" if JAX else False
-tensorflow_only = pytest.mark.skipif(JAX, reason="TensorFlow only")
 
 
 def bcd(inner="sgd", penalty=None, update=None, **kwargs):
@@ -75,7 +73,8 @@ def fit_arrays(model, x, y):
 def fit_dataset(model, x, y):
     import tensorflow as tf
 
-    model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(8), verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    model.fit(dataset, shuffle=False, verbose=0)
 
 
 class Slices(keras.utils.PyDataset):
@@ -149,10 +148,12 @@ def test_every_update_trains_under_xla(update, penalty):
     history = model.fit(data(4), target(), batch_size=16, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert min(history["lifted_gap"]) > 0
-    # At the default weight the lifted variables leave the forward pass a
-    # little: the energy lies below the loss, unless nothing was minimised.
-    ratio = np.array(history["lifted_energy"]) / np.array(history["loss"])
-    assert (ratio < 1.0).all() and (ratio > 0.5).all()
+    energy, loss = np.array(history["lifted_energy"]), np.array(history["loss"])
+    if update == "sweep":  # the weights see the blocks as the forward pass did
+        penalty = model.optimizer.penalty.weight * np.array(history["lifted_gap"])
+        np.testing.assert_allclose(energy, loss + penalty, rtol=1e-4)
+    else:  # the forward pass is where the energy is the loss
+        assert (energy < loss).all() and (energy > 0.5 * loss).all()
     steps = getattr(UPDATES[update], "steps", 1)
     assert float(model.optimizer.lifted.iterations) == steps
 
@@ -311,7 +312,7 @@ def test_dropout_masks_repeat_within_a_step(update, tmp_path):
     plain, model = twins(build, tmp_path)
     before = values(model.weights)
     plain.compile(SGD(1.0), "mse", jit_compile=COMPILED)
-    penalty = kl.penalties.Bregman(100.0)
+    penalty = kl.penalties.Bregman(1000.0)
     model.compile(bcd(SGD(1.0), penalty, UPDATES[update]), "mse", jit_compile=COMPILED)
     for each in (plain, model):
         each.train_on_batch(data(4), target())

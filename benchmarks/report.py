@@ -1,0 +1,35 @@
+"""Writes the figures of a benchmark, with what is needed to make them again."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import sys
+from typing import Any
+
+import keras
+
+
+def write_report(options: argparse.Namespace, script: str, results: Any) -> None:
+    """Write `results` as JSON to `options.output`, if that is given."""
+    if not options.output:
+        return
+    backend = keras.backend.backend()
+    report = {
+        "command": f"python benchmarks/{script} {' '.join(sys.argv[1:])}".strip(),
+        "backend": backend,
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("keras", backend)
+        },
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "results": results,
+    }
+    path = pathlib.Path(options.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n")

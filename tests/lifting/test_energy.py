@@ -1,0 +1,175 @@
+"""The energy of random networks, and properties of its minimisation."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras import ops
+
+import keras_lifted as kl
+from keras_lifted.lifting.batch import Batch
+from keras_lifted.lifting.blocks import find_blocks
+from keras_lifted.lifting.curvature import curvature
+from keras_lifted.lifting.problem import LiftedProblem
+
+JAX = keras.backend.backend() == "jax"
+COMPILED = "auto" if JAX else False
+NETWORKS = 6 if JAX else 32  # each is compiled anew on JAX
+STEPS = (1, 2, 3, 5, 10)
+CLASSES = 3
+SEPARABLE = (
+    kl.layers.ReLU,
+    lambda: kl.layers.LeakyReLU(0.2),
+    kl.layers.Tanh,
+    kl.layers.Sigmoid,
+    kl.layers.ELU,
+    kl.layers.Softplus,
+    lambda: kl.layers.SoftThreshold(0.2),
+    kl.layers.HardTanh,
+    kl.layers.SignedLog,
+    kl.layers.ISRU,
+    lambda: kl.layers.GroupSoftThreshold(0.3),
+)
+
+
+def random_network(seed):
+    """A multilayer perceptron, its data and its loss."""
+    rng = np.random.default_rng(seed)
+    depth, width = rng.integers(1, 6), int(rng.integers(3, 12))
+    scale = rng.uniform(0.5, 3.0)  # spectral norms up to about 6
+    inputs = x = keras.Input((5,))
+    for i in range(depth):
+        start = keras.initializers.RandomNormal(scale / np.sqrt(width), seed=i + seed)
+        x = layers.Dense(width, kernel_initializer=start)(x)
+        x = SEPARABLE[rng.integers(len(SEPARABLE))]()(x)
+    outputs = layers.Dense(CLASSES)(x)
+    data = rng.normal(size=(8, 5)).astype("float32")
+    if seed % 2:
+        y = 3 * rng.normal(size=(8, CLASSES)).astype("float32")
+        return kl.LiftedModel(inputs, outputs), data, y, "mse"
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return kl.LiftedModel(inputs, outputs), data, rng.integers(0, CLASSES, 8), loss
+
+
+def array(tensor):
+    return ops.convert_to_numpy(tensor).astype("float64")
+
+
+def energy(model, lifted, x, y, loss, w):
+    """`mean_i ℓ + w Σ_l F(x_l) + F*(z_l) − ⟨x_l, z_l⟩`, layer by layer."""
+    total, carried = 0.0, x
+    for layer in model.layers[1:]:
+        if isinstance(layer, kl.layers.ProximalActivation):
+            z, carried = carried, lifted[layer.name]
+            inner = np.sum(array(z) * carried, -1) - 0.5 * np.sum(carried**2, -1)
+            potential = array(layer.potential(carried))
+            total += w * np.mean(potential + array(layer.conjugate(z)) - inner)
+        else:
+            carried = layer(carried)
+    return total + float(keras.losses.get(loss)(y, carried))
+
+
+def solve_all(model, updates, x, y, w):
+    """Lifted variables after each update, from one forward pass each."""
+    blocks, penalty = find_blocks(model), kl.penalties.Bregman(w)
+
+    def function(x, y):
+        weights = ops.convert_to_tensor([w] * len(blocks), "float32")
+        with keras.StatelessScope():
+            problem = LiftedProblem(
+                model, blocks, Batch(x, y, None), penalty, weights
+            )
+            bounds = curvature(problem)
+            solutions = [update.solve(problem, bounds) for update in updates]
+        sigmas = {b.name: b.activation for b in blocks}
+        return [
+            (s.energy, {key: sigmas[key](c) for key, c in s.carriers.items()})
+            for s in solutions
+        ]
+
+    x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
+    if JAX:
+        import jax
+
+        return jax.jit(function)(x, y)
+    return function(x, y)
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS))
+def test_more_steps_never_raise_the_energy(seed):
+    model, x, y, loss = random_network(seed)
+    model.compile("sgd", loss)
+    updates = [
+        make(steps)
+        for make in (kl.updates.ProximalGradient, kl.updates.Mirror)
+        for steps in STEPS
+    ]
+    start = float(keras.losses.get(loss)(y, model(x)))
+    energies = []
+    for said, lifted in solve_all(model, updates, x, y, w=1.0):
+        lifted = {key: array(value) for key, value in lifted.items()}
+        energies.append(energy(model, lifted, x, y, loss, 1.0))
+        np.testing.assert_allclose(float(said), energies[-1], rtol=2e-4, atol=1e-5)
+    for chain in (energies[: len(STEPS)], energies[len(STEPS) :]):
+        assert chain[0] < start
+        for before, after in zip(chain, chain[1:]):
+            assert after <= before + 1e-5 * abs(before), (start, chain)
+        assert chain[-1] < chain[0] or chain[0] < 1e-6
+
+
+# -- batches ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        kl.updates.Sweep(),
+        kl.updates.ProximalGradient(5),
+        kl.updates.Mirror(5),
+        kl.updates.ProximalGradient(100, "nesterov", tolerance=1e-6),
+    ],
+    ids=["sweep", "proximal_gradient", "mirror", "nesterov"],
+)
+def test_lifted_variables_do_not_depend_on_the_batch(update):
+    """Steps scale with the batch: 8 samples alone, or among 512."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((5,))
+    x = layers.Dense(7, activation="relu", name="one")(inputs)
+    x = layers.Dense(7, activation="tanh", name="two")(x)
+    model = kl.LiftedModel(inputs, layers.Dense(2)(x))
+    penalty = kl.penalties.Bregman(1.0)
+    optimizer = kl.optimizers.BlockCoordinateDescent("sgd", penalty, update)
+    model.compile(optimizer, "mse")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 5)).astype("float32")
+    y = rng.normal(size=(512, 2)).astype("float32")
+    few, many = model.lifted_variables(x[:8], y[:8]), model.lifted_variables(x, y)
+    for key in ("one", "two"):
+        plain = array(model.get_layer(key)(x[:8] if key == "one" else many["one"][:8]))
+        moved = np.abs(few[key] - plain).max()
+        difference = np.abs(few[key] - many[key][:8]).max()
+        assert difference < 0.02 * moved
+
+
+# -- stopping --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("acceleration", [None, "nesterov"])
+def test_tolerance_stops_early(acceleration):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5,))
+    x = layers.Dense(7, activation="tanh", name="one")(inputs)
+    model = kl.LiftedModel(inputs, layers.Dense(2)(x))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, 5)).astype("float32")
+    y = rng.normal(size=(16, 2)).astype("float32")
+    taken = {}
+    for tolerance in (0.0, 1e-5, 1e-2):
+        update = kl.updates.ProximalGradient(40, acceleration, tolerance)
+        optimizer = kl.optimizers.BlockCoordinateDescent("sgd", None, update)
+        model.compile(optimizer, "mse", jit_compile=COMPILED)
+        model.train_on_batch(x, y)
+        taken[tolerance] = float(optimizer.lifted.iterations)
+        if tolerance:
+            assert float(optimizer.lifted.residual) < tolerance
+    assert 1 < taken[1e-2] < taken[1e-5] < taken[0.0] == 40
