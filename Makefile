@@ -8,7 +8,8 @@ BIN = $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Tests that run a second time on JAX.
-JAX_TESTS ?= $(wildcard tests/models tests/layers/test_theory.py \
+JAX_TESTS ?= $(wildcard tests/models tests/lifting tests/penalties \
+	tests/updates tests/optimizers tests/layers/test_theory.py \
 	tests/test_callbacks.py)
 
 .PHONY: demo test test-all lint benchmark clean
@@ -37,7 +38,7 @@ clean:
 	rm -rf $(VENV) demo_output build dist *.egg-info
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
 	f"keras_lifted needs Python 3.11 or later. Received: {v.major}.{v.minor}. \
 	Name another one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)

@@ -78,7 +78,9 @@ def train(
     )
     x, y, x_test, y_test = data
     network.fit(x, y, batch_size=128, epochs=epochs, verbose=0)
-    logs = network.evaluate(x_test, y_test, batch_size=1000, verbose=0, return_dict=True)
+    logs = network.evaluate(
+        x_test, y_test, batch_size=1000, verbose=0, return_dict=True
+    )
     return 100.0 * logs["accuracy"]
 
 

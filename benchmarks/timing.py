@@ -35,9 +35,7 @@ class StepTimer(keras.callbacks.Callback):
 def one_epoch(model: keras.Model, x: Any, y: Any, batch_size: int) -> float:
     """Seconds per step of one epoch."""
     timer = StepTimer()
-    model.fit(
-        x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[timer]
-    )
+    model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[timer])
     return timer.seconds
 
 

@@ -7,6 +7,8 @@ Everything else is written in `keras.ops`. A backend module offers
 * `vector_jacobian(function, point, cotangent)`,
 * `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
 * `trace(function, argument)`: the dataflow graph of a function, not run,
+* `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
+  reads and writes the variables,
 * `replicas()`: how many copies of the model train on one batch together.
 """
 
@@ -14,16 +16,20 @@ import keras
 
 _name = keras.backend.backend()
 if _name == "tensorflow":
+    from keras_lifted.backend.tensorflow import apply_gradients
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import gradient
     from keras_lifted.backend.tensorflow import replicas
+    from keras_lifted.backend.tensorflow import run_step
     from keras_lifted.backend.tensorflow import trace
     from keras_lifted.backend.tensorflow import vector_jacobian
     from keras_lifted.backend.tensorflow import while_loop
 elif _name == "jax":
+    from keras_lifted.backend.jax import apply_gradients
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import gradient
     from keras_lifted.backend.jax import replicas
+    from keras_lifted.backend.jax import run_step
     from keras_lifted.backend.jax import trace
     from keras_lifted.backend.jax import vector_jacobian
     from keras_lifted.backend.jax import while_loop
@@ -35,9 +41,11 @@ else:
     )
 
 __all__ = [
+    "apply_gradients",
     "cond",
     "gradient",
     "replicas",
+    "run_step",
     "trace",
     "vector_jacobian",
     "while_loop",

@@ -25,7 +25,7 @@ class Graph:
     producer: Callable[[Node], tuple[str, tuple[Node, ...]]]
 
     def reaches(self, start: Node, goals: Iterable[Node]) -> set[Node]:
-        """The goals that `start` depends on without passing another goal."""
+        """The goals that `start` is or depends on, passing no other goal."""
         goals = set(goals)
         found: set[Node] = set()
         seen: set[Node] = set()
@@ -35,7 +35,7 @@ class Graph:
             if node in seen:
                 continue
             seen.add(node)
-            if node in goals and node is not start:
+            if node in goals:
                 found.add(node)
             else:
                 stack.extend(self.producer(node)[1])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import keras
 from keras import tree
 
 from keras_lifted.backend.graph import Graph
@@ -19,9 +20,7 @@ def gradient(
 ) -> tuple[tuple[Tensor, Any], list[Any]]:
     """`function(*arguments)` and the gradients."""
     positions = tuple(range(len(arguments)))
-    value, gradients = jax.value_and_grad(function, positions, has_aux=True)(
-        *arguments
-    )
+    value, gradients = jax.value_and_grad(function, positions, has_aux=True)(*arguments)
     return value, list(gradients)
 
 
@@ -40,14 +39,10 @@ def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(specs)
     made: dict[int, tuple[str, tuple[int, ...]]] = {}
     for equation in closed.jaxpr.eqns:
-        parents = tuple(
-            id(v) for v in equation.invars if not hasattr(v, "val")
-        )
+        parents = tuple(id(v) for v in equation.invars if not hasattr(v, "val"))
         for variable in equation.outvars:
             made[id(variable)] = (equation.primitive.name, parents)
-    outputs = tree.pack_sequence_as(
-        shapes, [id(v) for v in closed.jaxpr.outvars]
-    )
+    outputs = tree.pack_sequence_as(shapes, [id(v) for v in closed.jaxpr.outvars])
 
     def producer(key: Any, alive: Any = closed) -> tuple[str, tuple[int, ...]]:
         return made.get(key, ("", ()))
@@ -66,7 +61,10 @@ def while_loop(
         if not go:
             return state
         state = tuple(body(*state))
-    return jax.lax.while_loop(lambda s: more(*s), lambda s: tuple(body(*s)), state)
+    loop: tuple[Any, ...] = jax.lax.while_loop(
+        lambda s: more(*s), lambda s: tuple(body(*s)), state
+    )
+    return loop
 
 
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
@@ -74,6 +72,43 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
     if not isinstance(predicate, jax.core.Tracer):
         return yes() if predicate else no()
     return jax.lax.cond(predicate, yes, no)
+
+
+def run_step(
+    model: Any, step: Callable[[Any], Any], *arguments: Any
+) -> tuple[Any, tuple[list[Tensor], ...]]:
+    """For `(state, data)`: `step(data)` on the values in `state`, new state."""
+    state, data = arguments
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    mapping = [
+        pair
+        for variables, values in zip(groups, state, strict=True)
+        for pair in zip(variables, values, strict=True)
+    ]
+    with keras.StatelessScope(mapping, collect_losses=True) as scope:
+        logs = step(data)
+    new = tuple([scope.get_current_value(v) for v in variables] for variables in groups)
+    return logs, new
+
+
+def apply_gradients(
+    optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
+) -> None:
+    """One step of `optimizer`, its results assigned to the variables."""
+    weights, state = optimizer.stateless_apply(
+        [v.value for v in optimizer.variables],
+        gradients,
+        [v.value for v in variables],
+    )
+    for variable, value in zip(
+        [*variables, *optimizer.variables], [*weights, *state], strict=True
+    ):
+        variable.assign(value)
 
 
 def replicas() -> int:

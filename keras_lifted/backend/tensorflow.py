@@ -21,7 +21,11 @@ def gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(arguments)
         value, auxiliary = function(*arguments)
-    return (value, auxiliary), tape.gradient(value, list(arguments))
+    gradients = tape.gradient(value, list(arguments))
+    return (value, auxiliary), [
+        tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g
+        for g in gradients
+    ]
 
 
 def vector_jacobian(
@@ -41,9 +45,7 @@ def vector_jacobian(
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
-    specs = tree.map_structure(
-        lambda a: tf.TensorSpec(a.shape, a.dtype), argument
-    )
+    specs = tree.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), argument)
     graph = tf.__internal__.FuncGraph("lifting_structure")
     with graph.as_default():
         placeholders = tree.map_structure(
@@ -73,6 +75,18 @@ def while_loop(
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """`tf.cond`."""
     return tf.cond(predicate, yes, no)
+
+
+def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
+    """For `(data,)`: `step(data)`; variables hold their values themselves."""
+    return step(*arguments)
+
+
+def apply_gradients(
+    optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
+) -> None:
+    """One step of `optimizer`."""
+    optimizer.apply(gradients, variables)
 
 
 def replicas() -> int:

@@ -43,7 +43,6 @@ class Batch:
         sums instead of averaging only multiplies the energy. With several
         outputs it is the mean over them.
         """
-        size = ops.cast(self.size, "float32")
         weights = [w for w in tree.flatten(self.sample_weight) if w is not None]
         if len(weights) not in (1, len(self.reductions)):
             weights = []
@@ -52,8 +51,16 @@ class Batch:
         for i in range(count):
             weight = _per_sample(weights[i % len(weights)]) if weights else 1.0
             reduction = self.reductions[i % len(self.reductions)]
-            total = total + weight * _factor(reduction, weight, size)
-        return ops.convert_to_tensor(total / (count * self.replicas), "float32")
+            total = total + weight * self._factor(reduction, weight)
+        return ops.convert_to_tensor(total / count, "float32")
+
+    def _factor(self, reduction: str | None, weight: Any) -> Tensor:
+        """What a reduction multiplies each sample's loss with."""
+        if reduction in ("sum", "none", None):
+            return 1.0
+        if reduction == "mean_with_sample_weight" and not isinstance(weight, float):
+            return 1.0 / (ops.sum(weight) * self.replicas)
+        return 1.0 / (ops.cast(self.size, "float32") * self.replicas)
 
     def rows(self, count: int) -> Batch:
         """`count` samples of this batch, repeated where it is smaller."""
@@ -88,11 +95,3 @@ def _per_sample(weight: Tensor) -> Tensor:
     weight = ops.mean(weight, axis=axes) if axes else weight
     # A sample of no weight keeps a trace of one: its updates stay bounded.
     return ops.maximum(weight, 1e-6)
-
-
-def _factor(reduction: str | None, weight: Any, size: Tensor) -> Tensor:
-    if reduction in ("sum", None, "none"):
-        return 1.0
-    if reduction == "mean_with_sample_weight" and not isinstance(weight, float):
-        return 1.0 / ops.sum(weight)
-    return 1.0 / size

@@ -38,6 +38,11 @@ _LOOPS = (
     keras.layers.Bidirectional,
     keras.layers.TimeDistributed,
 )
+# Layers that stay whole within a block, with the activations inside them.
+_WHOLE = (
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+)
 _KERAS_ACTIVATION_LAYERS = (
     keras.layers.ReLU,
     keras.layers.LeakyReLU,
@@ -85,6 +90,8 @@ def find_blocks(model: keras.Model) -> list[Block]:
 
 
 def _block_of(layer: keras.layers.Layer) -> Block | None:
+    if isinstance(layer, _LOOPS):
+        return None  # its activation is applied inside the loop
     if isinstance(layer, ProximalActivation):
         return Block(layer.name, layer, layer, "")
     if isinstance(layer, _KERAS_ACTIVATION_LAYERS):
@@ -100,9 +107,7 @@ def _block_of(layer: keras.layers.Layer) -> Block | None:
 
 
 def _ordinary_activation(layer: keras.layers.Layer) -> bool:
-    return is_not_proximal(getattr(layer, "activation", None)) or is_not_proximal(
-        layer
-    )
+    return is_not_proximal(getattr(layer, "activation", None)) or is_not_proximal(layer)
 
 
 def _refuse_loop(layer: keras.layers.Layer, loop: keras.layers.Layer) -> None:
@@ -132,7 +137,8 @@ def _walk(
             if id(child) not in seen:
                 seen.add(id(child))
                 yield child, inner
-                yield from below(child, inner)
+                if not isinstance(child, _WHOLE):
+                    yield from below(child, inner)
 
     yield from below(root, None)
 

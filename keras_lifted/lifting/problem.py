@@ -33,9 +33,7 @@ from keras_lifted.penalties.base import Penalty
 Tensor = Any
 Lifted = dict[str, Tensor]
 # move(call, sigma, s, z, q) -> (the new carrier, its displacement)
-Move = Callable[
-    [Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]
-]
+Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +261,6 @@ class LiftedProblem:
         penalty = self.penalty
         scale = self.scale(call, z)
 
-        @ops.custom_gradient
         def lifted(z: Tensor, slot: Tensor, *parameters: Tensor) -> Any:
             sigma = ProximalMap(call.activation, parameters)
             real = as_real(z)
@@ -278,7 +275,8 @@ class LiftedProblem:
 
             return ops.cast(penalty.point(sigma, s), z.dtype), backward
 
-        return lifted(z, slot, *call.activation.parameters())
+        rule = ops.custom_gradient(lifted)
+        return rule(z, slot, *call.activation.parameters())
 
     def _parameter_gradient(
         self,

@@ -47,9 +47,7 @@ class LiftingScope:
     def __init__(self, blocks: Sequence[Block], answer: Answer) -> None:
         self.blocks = blocks
         self.answer = answer
-        self._own = {
-            id(b.layer): (i, b) for i, b in enumerate(blocks) if not b.hook
-        }
+        self._own = {id(b.layer): (i, b) for i, b in enumerate(blocks) if not b.hook}
         self._calls: dict[str, int] = {}
         self._originals: list[tuple[Any, str, Any]] = []
 

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras import tree
 
 from keras_lifted import backend
 from keras_lifted import optimizers
@@ -18,6 +17,7 @@ from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.models.watch import finite_tensors
 from keras_lifted.models.watch import with_watch
 
 Tensor = Any
@@ -112,7 +112,9 @@ class LiftedMixin:
         """What the update would set the lifted variables to for this batch.
 
         Args:
-            x, y, sample_weight: one batch, as for `train_on_batch`.
+            x: inputs of one batch, as for `train_on_batch`.
+            y: its targets.
+            sample_weight: its sample weights.
 
         Returns:
             `{activation name: array}`, each of its activation's shape.
@@ -136,7 +138,9 @@ class LiftedMixin:
         """Mean penalty of each activation after the update for this batch.
 
         Args:
-            x, y, sample_weight: one batch, as for `train_on_batch`.
+            x: inputs of one batch, as for `train_on_batch`.
+            y: its targets.
+            sample_weight: its sample weights.
 
         Returns:
             `{activation name: mean_i P(x_i, z_i)}`, z where the weight
@@ -177,102 +181,46 @@ class LiftedMixin:
 
     # -- steps --------------------------------------------------------------------
 
-    if keras.backend.backend() == "jax":
+    def train_step(self, *arguments: Any) -> Any:
+        """One lifted step: `(data)`, or on JAX `(state, data)` and pure."""
+        return backend.run_step(self, self._train_on, *arguments)
 
-        def train_step(self, state: Any, data: Any) -> Any:
-            """One lifted step on a batch; pure."""
-            groups = self._variable_groups()
-            mapping = [
-                pair
-                for variables, values in zip(groups, state, strict=True)
-                for pair in zip(variables, values, strict=True)
-            ]
-            with keras.StatelessScope(mapping, collect_losses=True) as scope:
-                logs = self._train_on(data)
-            new = tuple(
-                [scope.get_current_value(v) for v in variables]
-                for variables in groups
-            )
-            return logs, new
+    def test_step(self, *arguments: Any) -> Any:
+        """Keras's, without the metrics of the lifted variables."""
+        result = super().test_step(*arguments)  # type: ignore[misc]
+        if isinstance(result, tuple):
+            return _without_lifted(result[0]), *result[1:]
+        return _without_lifted(result)
 
-        def test_step(self, state: Any, data: Any) -> Any:
-            """Keras's, without the metrics of the lifted variables."""
-            logs, state = super().test_step(state, data)  # type: ignore[misc]
-            return _without_lifted(logs), state
-
-    else:
-
-        def train_step(self, data: Any) -> Any:
-            """One lifted step on a batch."""
-            return self._train_on(data)
-
-        def test_step(self, data: Any) -> Any:
-            """Keras's, without the metrics of the lifted variables."""
-            return _without_lifted(super().test_step(data))  # type: ignore[misc]
-
-    def _variable_groups(self) -> tuple[list[keras.Variable], ...]:
-        model: Any = self
-        return (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        )
-
-    def _train_on(self, data: Any) -> dict[str, Tensor]:
+    def _train_on(self, data: Any) -> Any:
         model: Any = self
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        lifted = optimizers.lifted_part(model.optimizer)
+        lifted: Any = optimizers.lifted_part(model.optimizer)
         problem = self._problem(lifted, x, y, sample_weight)
         solution = lifted.solve(problem)
         forward = solution.forward
         finite = ops.isfinite(solution.energy)
         for variable, value in forward.updates:
             variable.assign(ops.where(finite, value, variable.value))
-        self._apply(problem, solution.last.gradients, finite)
+        gradients = [
+            None if g is None else ops.where(finite, g, ops.zeros_like(g))
+            for g in solution.last.gradients
+        ]
+        backend.apply_gradients(model.optimizer, gradients, problem.trainable)
         size = ops.cast(problem.batch.size, "float32")
         copies = backend.replicas()
         gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)
         model._loss_tracker.update_state(forward.loss * copies, sample_weight=size)
         self._lifting.gap.update_state(gap, sample_weight=size)
-        self._lifting.energy.update_state(
-            solution.energy * copies, sample_weight=size
-        )
+        self._lifting.energy.update_state(solution.energy * copies, sample_weight=size)
         return model.compute_metrics(x, y, forward.outputs, sample_weight)
-
-    def _apply(
-        self, problem: LiftedProblem, gradients: list[Tensor], finite: Tensor
-    ) -> None:
-        """One optimizer step; along no gradient where the energy is NaN."""
-        model: Any = self
-        optimizer = model.optimizer
-        gradients = [
-            None if g is None else ops.where(finite, g, ops.zeros_like(g))
-            for g in gradients
-        ]
-        if keras.backend.backend() != "jax":
-            optimizer.apply(gradients, problem.trainable)
-            return
-        weights, state = optimizer.stateless_apply(
-            [v.value for v in optimizer.variables],
-            gradients,
-            [v.value for v in problem.trainable],
-        )
-        for variable, value in zip(
-            [*problem.trainable, *optimizer.variables],
-            [*weights, *state],
-            strict=True,
-        ):
-            variable.assign(value)
 
     def _problem(
         self, lifted: Any, x: Any, y: Any, sample_weight: Any
     ) -> LiftedProblem:
         model: Any = self
         self._build(x)
-        batch = Batch(
-            x, y, sample_weight, self._lifting.reductions, backend.replicas()
-        )
+        batch = Batch(x, y, sample_weight, self._lifting.reductions, backend.replicas())
         return LiftedProblem(
             model,
             self.lifted_blocks,
@@ -298,31 +246,13 @@ class LiftedMixin:
                 "`model.compile(optimizer=..., loss=...)` first: lifted "
                 "variables depend on the loss and the penalty."
             )
-        x, y, sample_weight = (
-            tree.map_structure(_as_tensor, part, none_is_leaf=True)
-            for part in (x, y, sample_weight)
-        )
+        x, y, sample_weight = (finite_tensors(part) for part in (x, y, sample_weight))
         self._build(x)
-        lifted = optimizers.lifted_part(model.optimizer)
+        lifted: Any = optimizers.lifted_part(model.optimizer)
         with keras.StatelessScope(collect_losses=True):
             problem = self._problem(lifted, x, y, sample_weight)
             solution = lifted.solve(problem)
         return problem, solution
-
-
-def _as_tensor(value: Any) -> Any:
-    if value is None:
-        return None
-    array = np.asarray(value)
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise ValueError(
-                "The batch must be finite. Received: an array of shape "
-                f"{array.shape} with {int((~np.isfinite(array)).sum())} NaN or "
-                "infinite values. Clean the data (e.g. numpy.nan_to_num)."
-            )
-        array = array.astype(keras.config.floatx())
-    return ops.convert_to_tensor(array)
 
 
 def _without_lifted(logs: dict[str, Any]) -> dict[str, Any]:

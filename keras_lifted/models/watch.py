@@ -1,4 +1,4 @@
-"""Stops a training run whose loss is no longer a number."""
+"""Watches for data and losses that are not finite."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import final
 
 import keras
 import numpy as np
+from keras import ops
+from keras import tree
 
 
 @final
@@ -37,3 +39,27 @@ def with_watch(fit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         listed = list(given) if isinstance(given, (list, tuple)) else [given]
         bound.arguments["callbacks"] = [*listed, NonFiniteLoss()]
     return fit(*bound.args, **bound.kwargs)
+
+
+def finite_tensors(values: Any) -> Any:
+    """A structure of arrays as tensors.
+
+    Raises:
+        ValueError: if one of them holds NaN or infinite values.
+    """
+    return tree.map_structure(_finite_tensor, values, none_is_leaf=True)
+
+
+def _finite_tensor(value: Any) -> Any:
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "The batch must be finite. Received: an array of shape "
+                f"{array.shape} with {int((~np.isfinite(array)).sum())} NaN or "
+                "infinite values. Clean the data (e.g. numpy.nan_to_num)."
+            )
+        array = array.astype(keras.config.floatx())
+    return ops.convert_to_tensor(array)

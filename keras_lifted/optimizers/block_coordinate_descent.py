@@ -141,7 +141,7 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
     @property
     def variables(self) -> list[keras.Variable]:
         """Own variables, then the inner optimizer's."""
-        return super().variables + self.inner_optimizer.variables
+        return [*super().variables, *self.inner_optimizer.variables]
 
     def apply(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,7 +13,11 @@ from keras_lifted.penalties.quadratic import Quadratic
 
 __all__ = ["Bregman", "Penalty", "Quadratic", "get"]
 
-_NAMES = {"bregman": Bregman, "quadratic": Quadratic, "mac": Quadratic}
+_NAMES: dict[str, Callable[[], Penalty]] = {
+    "bregman": Bregman,
+    "quadratic": Quadratic,
+    "mac": Quadratic,
+}
 
 
 def get(identifier: Any) -> Penalty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -21,7 +22,7 @@ __all__ = [
     "get",
 ]
 
-_NAMES = {
+_NAMES: dict[str, Callable[[], LiftedUpdate]] = {
     "sweep": Sweep,
     "proximal_gradient": ProximalGradient,
     "mirror": Mirror,

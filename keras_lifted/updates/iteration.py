@@ -10,10 +10,10 @@ from keras import ops
 
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.lifting.problem import Swept
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Move
+from keras_lifted.lifting.problem import Swept
 from keras_lifted.lifting.scope import Call
 from keras_lifted.updates.acceleration import Acceleration
 from keras_lifted.updates.base import Solution

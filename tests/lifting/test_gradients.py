@@ -64,9 +64,9 @@ def relu(z):
     return np.maximum(z, 0)
 
 
-def check(got, dz1, x1, g2):
+def check(got, dz1, a, g2):
     """Gradients of a Dense-Dense network from those of its pre-activations."""
-    expected = [X.T @ dz1 / B, dz1.mean(0), x1.T @ g2 / B, g2.mean(0)]
+    expected = [X.T @ dz1 / B, dz1.mean(0), a.T @ g2 / B, g2.mean(0)]
     for each, wanted in zip(got, expected, strict=True):
         np.testing.assert_allclose(each, wanted, rtol=2e-4, atol=2e-6)
 
@@ -101,7 +101,7 @@ def curvature_bound():
 
 @pytest.mark.parametrize("w", [0.5, 3.0])
 def test_one_proximal_gradient_step(w):
-    """x₁ = prox_{μF}(a − μ(q/w − z₁)), then ∂E/∂θ at (x₁, θ)."""
+    """x₁ = prox_{μF}(a − μ(q/w − z₁)); the output block saw the forward pass."""
     p = forward(relu)
     update = kl.updates.ProximalGradient(steps=1)
     model = compiled(network("relu"), kl.penalties.Bregman(w), update)
@@ -110,7 +110,7 @@ def test_one_proximal_gradient_step(w):
     assert 0.5 * w / curvature_bound() < mu <= w / curvature_bound()
     # Of ReLU: prox_{μF}(v) = max(v, 0)/(1 + μ).
     x1 = relu(p.a - mu * (p.q / w - p.z1)) / (1 + mu)
-    check(got, w * (p.a - x1), x1, 2 / 3 * (x1 @ W2 + B2 - Y))
+    check(got, w * (p.a - x1), p.a, p.g2)
 
 
 @pytest.mark.parametrize("w", [0.5, 3.0])
@@ -123,7 +123,7 @@ def test_one_mirror_step(w):
     got = gradients(model)
     mu = step_length(model)
     x1 = np.tanh(p.z1 - mu / (1 + mu) * p.q / w)
-    check(got, w * (p.a - x1), x1, 2 / 3 * (x1 @ W2 + B2 - Y))
+    check(got, w * (p.a - x1), p.a, p.g2)
 
 
 @pytest.mark.parametrize("w", [0.5, 3.0])
@@ -135,8 +135,22 @@ def test_one_proximal_gradient_step_of_the_quadratic_penalty(w):
     got = gradients(model)
     mu = step_length(model)
     x1 = (p.a + mu * (np.tanh(p.z1) - p.q / w)) / (1 + mu)
-    dz1 = w * (1 - p.a**2) * (p.a - x1)
-    check(got, dz1, x1, 2 / 3 * (x1 @ W2 + B2 - Y))
+    check(got, w * (1 - p.a**2) * (p.a - x1), p.a, p.g2)
+
+
+@pytest.mark.parametrize("w", [0.5, 3.0])
+def test_two_mirror_steps(w):
+    """v ← v + τ(z − q/w − v) again, q at the first x₁, which the output saw."""
+    p = forward(np.tanh)
+    update = kl.updates.Mirror(steps=2)
+    model = compiled(network("tanh"), kl.penalties.Bregman(w), update)
+    got = gradients(model)
+    mu = step_length(model)
+    tau = mu / (1 + mu)
+    v1 = p.z1 - tau * p.q / w
+    g2 = 2 / 3 * (np.tanh(v1) @ W2 + B2 - Y)
+    v2 = v1 + tau * (p.z1 - g2 @ W2.T / w - v1)
+    check(got, w * (p.a - np.tanh(v2)), np.tanh(v1), g2)
 
 
 @pytest.mark.parametrize("w", [1e-3, 1.0, 1e4])
