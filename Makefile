@@ -7,10 +7,14 @@ BIN = $(VENV)/bin
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-# Tests that run a second time on JAX.
-JAX_TESTS ?= $(wildcard tests/models tests/lifting tests/penalties \
-	tests/updates tests/optimizers tests/layers/test_theory.py \
+# Tests that depend on the backend, run a second time on JAX: the quick ones by
+# `make test`, all of them by `make test-all`.
+JAX_TESTS ?= $(wildcard tests/models tests/lifting/test_gradients.py \
+	tests/lifting/test_structure.py tests/layers/test_theory.py \
 	tests/test_callbacks.py)
+JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
+	tests/updates tests/optimizers tests/layers tests/test_*.py)
+PYTEST = $(BIN)/python -m pytest -q --durations=5
 
 .PHONY: demo test test-all lint benchmark clean
 
@@ -18,12 +22,12 @@ demo: $(VENV)/examples.stamp
 	$(BIN)/python benchmarks/demo.py
 
 test: lint
-	$(BIN)/python -m pytest -q -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q -m "not slow" $(JAX_TESTS)
+	$(PYTEST) -m "not slow"
+	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(JAX_TESTS)
 
 test-all: lint
-	$(BIN)/python -m pytest -q
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q $(JAX_TESTS)
+	$(PYTEST)
+	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS_ALL)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

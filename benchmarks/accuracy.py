@@ -88,11 +88,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--output", default="")
     options = parser.parse_args()
     data = fashion_mnist()
     rows = {}
-    for model in MODELS:
+    for model in options.models.split(","):
         for activation in ACTIVATIONS:
             scores = {
                 name: [

@@ -34,7 +34,9 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "backprop": lambda: "adam",
     "lifted, sweep": lambda: "adam",
     "lifted, 3 proximal steps": lambda: kl.optimizers.BlockCoordinateDescent(
-        "adam", lifted_update=kl.updates.ProximalGradient(steps=3)
+        "adam",
+        penalty=kl.penalties.Bregman(weight=10.0),
+        lifted_update=kl.updates.ProximalGradient(steps=3),
     ),
 }
 # Epochs of as many training steps, and how often they are timed in turn.

@@ -270,7 +270,9 @@ class LiftedProblem:
                 q = as_real(upstream[0]) / scale
                 new, displacement = move(call, sigma, s, real, q)
                 pull = scale * penalty.pull(sigma, real, displacement)
-                rest = self._parameter_gradient(call, parameters, new, real, scale)
+                rest = self._parameter_gradient(
+                    call, parameters, new, real, displacement, scale
+                )
                 return ops.cast(pull, z.dtype), new, *rest
 
             return ops.cast(penalty.point(sigma, s), z.dtype), backward
@@ -284,6 +286,7 @@ class LiftedProblem:
         parameters: tuple[Tensor, ...],
         s: Tensor,
         z: Tensor,
+        d: Tensor,
         scale: Tensor,
     ) -> list[Tensor]:
         if not parameters:
@@ -291,7 +294,7 @@ class LiftedProblem:
 
         def function(*parameters: Tensor) -> tuple[Tensor, None]:
             sigma = ProximalMap(call.activation, parameters)
-            value = self.penalty.value(sigma, s, z)
+            value = self.penalty.drive(sigma, s, z, d)
             return ops.sum(ops.reshape(scale, (-1,)) * value), None
 
         return gradient(function, parameters)[1]

@@ -26,7 +26,7 @@ class LiftedModel(LiftedMixin, keras.Model):
         inputs, outputs, name: as for `keras.Model`.
 
     Raises:
-        TypeError: if a subclass defines `call`.
+        TypeError: if a subclass defines `call`, or a model is passed.
 
     Source: Wang et al., arXiv 2510.09796.
 
@@ -38,6 +38,16 @@ class LiftedModel(LiftedMixin, keras.Model):
     >>> model = kl.LiftedModel(inputs, keras.layers.Dense(1)(hidden))
     >>> model.compile(optimizer="adam", loss="mse")
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model`; says what to pass instead of a model."""
+        if args and isinstance(args[0], keras.Model):
+            raise TypeError(
+                "LiftedModel takes the inputs and outputs of a model, not the "
+                f"model. Received: {args[0]!r}. Pass its tensors: "
+                "`LiftedModel(model.inputs, model.outputs)`."
+            )
+        return super().__new__(cls, *args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

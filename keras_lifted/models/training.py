@@ -17,6 +17,7 @@ from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.models.watch import check_rows
 from keras_lifted.models.watch import finite_tensors
 from keras_lifted.models.watch import with_watch
 
@@ -51,6 +52,17 @@ class LiftedMixin:
     """
 
     _lifting: _Lifting
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        order = cls.__mro__
+        if keras.Model in order[: order.index(LiftedMixin)]:
+            raise TypeError(
+                "LiftedMixin must come before keras.Model, whose `train_step` it "
+                f"replaces. Received: class {cls.__name__} with the bases "
+                f"{[base.__name__ for base in cls.__bases__]}. Write it as "
+                f"`class {cls.__name__}(keras_lifted.LiftedMixin, keras.Model)`."
+            )
 
     # -- what users call --------------------------------------------------------
 
@@ -103,8 +115,35 @@ class LiftedMixin:
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.fit`, which also stops with an error at a NaN loss."""
+        self._check_optimizer()
         fit = super().fit  # type: ignore[misc]
         return with_watch(fit, *args, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """`keras.Model.compute_loss`.
+
+        Raises:
+            ValueError: if there are no targets, or nothing to compute.
+        """
+        model: Any = self
+        if y is None and model.loss is not None:
+            raise ValueError(
+                "The loss compares the model's outputs with targets. Expected: "
+                "y, or a dataset of pairs (x, y). Received: y=None."
+            )
+        if model.loss is None and not model.losses:
+            raise ValueError(
+                "No loss to compute. Provide a `loss` argument in `compile()`, or "
+                "call `add_loss` in a layer. Received: loss=None."
+            )
+        return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
 
     def lifted_variables(
         self, x: Any, y: Any = None, sample_weight: Any = None
@@ -159,18 +198,21 @@ class LiftedMixin:
         Raises:
             ValueError: if there is none.
         """
-        if self._lifting.blocks is None:
-            blocks = find_blocks(self)
-            if not blocks:
-                raise ValueError(
-                    f"The model '{self.name}' has no proximal activation, so "  # type: ignore[attr-defined]
-                    "there is nothing to lift. Expected at least one layer of "
-                    "keras_lifted.layers, or a Keras activation such as 'relu' "
-                    "or 'tanh' given to a layer (a function called inside "
-                    "`call` is not seen). Use keras.Model to train this one."
-                )
-            self._lifting.blocks = blocks
-        return self._lifting.blocks
+        lifting = getattr(self, "_lifting", None)
+        if lifting is not None and lifting.blocks is not None:
+            return lifting.blocks
+        blocks = find_blocks(self)
+        if not blocks:
+            raise ValueError(
+                f"The model '{self.name}' has no proximal activation, so "  # type: ignore[attr-defined]
+                "there is nothing to lift. Expected at least one layer of "
+                "keras_lifted.layers, or a Keras activation such as 'relu' "
+                "or 'tanh' given to a layer (a function called inside "
+                "`call` is not seen). Use keras.Model to train this one."
+            )
+        if lifting is not None:
+            lifting.blocks = blocks
+        return blocks
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -233,10 +275,20 @@ class LiftedMixin:
     def _build(self, x: Any) -> None:
         """Create weights and optimizer variables, before any scope is open."""
         model: Any = self
+        self._check_optimizer()
         if not model.built:
             model(x)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
+
+    def _check_optimizer(self) -> None:
+        model: Any = self
+        if getattr(model, "compiled", False) and model.optimizer is None:
+            raise ValueError(
+                f"The model '{model.name}' was compiled without an optimizer, so "
+                "it cannot be trained. Received: optimizer=None. Pass one to "
+                "`compile`, for example optimizer='adam'."
+            )
 
     def _solve_once(self, x: Any, y: Any, sample_weight: Any) -> Any:
         model: Any = self
@@ -247,6 +299,7 @@ class LiftedMixin:
                 "variables depend on the loss and the penalty."
             )
         x, y, sample_weight = (finite_tensors(part) for part in (x, y, sample_weight))
+        check_rows(x=x, y=y, sample_weight=sample_weight)
         self._build(x)
         lifted: Any = optimizers.lifted_part(model.optimizer)
         with keras.StatelessScope(collect_losses=True):

@@ -63,3 +63,17 @@ def _finite_tensor(value: Any) -> Any:
             )
         array = array.astype(keras.config.floatx())
     return ops.convert_to_tensor(array)
+
+
+def check_rows(**parts: Any) -> None:
+    """Raise a ValueError unless all tensors have as many samples as `x`."""
+    rows = {
+        name: {n for t in tree.flatten(part) if t is not None for n in t.shape[:1]}
+        for name, part in parts.items()
+    }
+    if not rows["x"] or len(set().union(*rows.values())) > 1:
+        raise ValueError(
+            "A batch needs inputs, and the same number of samples in all its "
+            "arrays. Received numbers of samples: "
+            f"{ {name: sorted(sizes) for name, sizes in rows.items()} }."
+        )

@@ -71,7 +71,8 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         name: str = "block_coordinate_descent",
     ) -> None:
         inner = keras.optimizers.get(inner_optimizer)
-        if isinstance(inner, BlockCoordinateDescent):
+        within = getattr(inner, "inner_optimizer", None)  # of a LossScaleOptimizer
+        if any(isinstance(each, BlockCoordinateDescent) for each in (inner, within)):
             raise ValueError(
                 "`inner_optimizer` must be an ordinary Keras optimizer. "
                 f"Received: {inner_optimizer!r}, which is lifted already."
@@ -94,7 +95,20 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
     # -- lifted variables -----------------------------------------------------
 
     def bind(self, model: Any) -> None:
-        """Tell the optimizer whose blocks it trains; `compile` does this."""
+        """Tell the optimizer whose blocks it trains; `compile` does this.
+
+        Raises:
+            ValueError: if it trains the weights of another model already.
+        """
+        known = {id(v) for v in self._trainable_variables} if self.built else None
+        if known and not {id(v) for v in model.trainable_variables} <= known:
+            raise ValueError(
+                f"The optimizer '{self.name}' keeps state for other weights than "
+                f"those of the model '{model.name}'. Received: an optimizer that "
+                "was built for another model, or before layers were unfrozen. "
+                "Create a new one, for example with "
+                "BlockCoordinateDescent.from_config(optimizer.get_config())."
+            )
         reference = weakref.ref(model)
 
         def blocks() -> Sequence[Block]:
@@ -111,8 +125,10 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         bounds = self.lifted.curvature.value
         needs_curvature = self.lifted_update.needs_curvature
         if needs_curvature:
+            due = ops.equal(self.iterations % self.curvature_refresh, 0)
+            known = ops.all(ops.isfinite(bounds))  # not so after a NaN batch
             bounds = cond(
-                ops.equal(self.iterations % self.curvature_refresh, 0),
+                ops.logical_or(due, ops.logical_not(known)),
                 lambda: curvature(problem),
                 lambda: ops.convert_to_tensor(bounds),
             )

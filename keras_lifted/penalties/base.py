@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ class Penalty(abc.ABC):
     Args:
         weight: the penalty weight `w > 0`: one number, or a dict
             `{activation name: number}` whose key "default" serves the rest.
+            Default 1000: within noise of backprop on dense and
+            convolutional networks, where 10 cost the latter accuracy.
             An activation of weight infinity is not lifted: its block is
             differentiated as usual.
 
@@ -33,7 +36,7 @@ class Penalty(abc.ABC):
         TypeError: if `weight` is neither a number nor a dict of numbers.
     """
 
-    default_weight = 10.0
+    default_weight = 1000.0
 
     def __init__(self, weight: Weight | None = None) -> None:
         self.weight = _checked(self.default_weight if weight is None else weight)
@@ -83,6 +86,13 @@ class Penalty(abc.ABC):
         """`∂P/∂z` at the carrier `origin(z) − d`."""
 
     @abc.abstractmethod
+    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+        """`(batch,)`, with the gradient of P in the parameters of `sigma`.
+
+        At `s = origin(z) − d`; like `pull`, it keeps the digits of a small `d`.
+        """
+
+    @abc.abstractmethod
     def proximal(
         self,
         sigma: ProximalMap,
@@ -101,7 +111,7 @@ def _checked(weight: Any) -> float | dict[str, float]:
 
 
 def _positive(weight: Any, whose: str) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+    if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
         raise TypeError(
             f"The penalty weight{whose} must be a number or a dict "
             f"{{activation name: number}}. Received: {weight!r}"

@@ -51,6 +51,9 @@ class Quadratic(Penalty):
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
         return vector_jacobian(sigma, z, d)
 
+    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+        return sum_per_sample(ops.stop_gradient(d) * sigma(z))
+
     def proximal(
         self,
         sigma: ProximalMap,

@@ -10,6 +10,7 @@ SAMPLES = 32
 JAX = keras.backend.backend() == "jax"
 # Eager JAX is slow; on TensorFlow XLA is tested where it matters.
 COMPILED = "auto" if JAX else False
+QUICK = {} if JAX else {"run_eagerly": True}  # for a single step
 
 
 def data(*shape, seed=0):

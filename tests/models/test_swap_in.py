@@ -203,7 +203,7 @@ def test_training_goes_on_after_loading(tmp_path):
     update = kl.updates.ProximalGradient(2, acceleration="nesterov")
     penalty = kl.penalties.Bregman({"default": 3.0})
     optimizer = kl.optimizers.BlockCoordinateDescent("adam", penalty, update)
-    model.compile(optimizer, loss, metrics=["mae"], jit_compile=True)
+    model.compile(optimizer, loss, metrics=["mae"], jit_compile=COMPILED)
     for _ in range(3):
         model.train_on_batch(x, y)
     model.optimizer.lifted.weight.assign([7.0, 9.0])  # annealed

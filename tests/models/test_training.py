@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 from networks import COMPILED
 from networks import JAX
+from networks import QUICK
 from networks import assert_same
 from networks import conv
 from networks import data
@@ -311,9 +312,9 @@ def test_dropout_masks_repeat_within_a_step(update, tmp_path):
 
     plain, model = twins(build, tmp_path)
     before = values(model.weights)
-    plain.compile(SGD(1.0), "mse", jit_compile=COMPILED)
+    plain.compile(SGD(1.0), "mse", **QUICK)
     penalty = kl.penalties.Bregman(1000.0)
-    model.compile(bcd(SGD(1.0), penalty, UPDATES[update]), "mse", jit_compile=COMPILED)
+    model.compile(bcd(SGD(1.0), penalty, UPDATES[update]), "mse", **QUICK)
     for each in (plain, model):
         each.train_on_batch(data(4), target())
     for old, new, expected in zip(before, values(model.weights), values(plain.weights)):
@@ -328,9 +329,8 @@ def one_step(x, y, loss, sample_weight=None, update=None):
     """Weight changes of one SGD step, and the lifted variables."""
     plain = small("tanh")
     model = kl.LiftedModel(plain.inputs, plain.outputs)
-    model.compile(
-        bcd(SGD(1.0), kl.penalties.Bregman(1.0), update), loss, jit_compile=COMPILED
-    )
+    optimizer = bcd(SGD(1.0), kl.penalties.Bregman(1.0), update)
+    model.compile(optimizer, loss, **QUICK)
     lifted = model.lifted_variables(x, y, sample_weight)["hidden"]
     before = values(model.weights)
     model.train_on_batch(x, y, sample_weight)
@@ -445,7 +445,7 @@ def test_backup_and_restore(tmp_path):
     def train(epochs, *callbacks, stop=False):
         plain = small()
         model = kl.LiftedModel(plain.inputs, plain.outputs)
-        optimizer = bcd("adam", update=kl.updates.Mirror(2), curvature_refresh=3)
+        optimizer = bcd("adam", update=kl.updates.Mirror(1), curvature_refresh=3)
         model.compile(optimizer, "mse", jit_compile=COMPILED)
         arguments = {"epochs": epochs, "batch_size": 16, "shuffle": False}
         arguments |= {"verbose": 0, "callbacks": list(callbacks)}
