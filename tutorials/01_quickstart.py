@@ -23,7 +23,8 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## Data
 # Fashion-MNIST through TensorFlow Datasets; the digits of scikit-learn where it
-# cannot be loaded (or where KERAS_LIFTED_DIGITS is set). Small parts are enough.
+# cannot be loaded, or at once where the environment variable KERAS_LIFTED_DIGITS is
+# set (offline, TensorFlow Datasets takes minutes to give up). Small parts are enough.
 
 
 # %%

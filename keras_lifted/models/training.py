@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -12,26 +11,16 @@ from keras import ops
 from keras_lifted import backend
 from keras_lifted import optimizers
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
-from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.models.watch import check_rows
-from keras_lifted.models.watch import finite_tensors
+from keras_lifted.models.step import Lifting
+from keras_lifted.models.step import check_optimizer
+from keras_lifted.models.step import solve_once
+from keras_lifted.models.step import train_on
 from keras_lifted.models.watch import with_watch
 
 Tensor = Any
-
-
-@dataclasses.dataclass
-class _Lifting:
-    """Per-model objects that are neither weights nor sub-layers."""
-
-    reductions: tuple[str | None, ...]
-    gap: keras.metrics.Mean
-    energy: keras.metrics.Mean
-    blocks: list[Block] | None = None
 
 
 class LiftedMixin:
@@ -51,7 +40,7 @@ class LiftedMixin:
     >>> model.compile(optimizer="adam", loss="mse")
     """
 
-    _lifting: _Lifting
+    _lifting: Lifting
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -83,7 +72,7 @@ class LiftedMixin:
         Raises:
             ValueError: if the model has no proximal activation to lift.
         """
-        self._lifting = _Lifting(
+        self._lifting = Lifting(
             reductions_of(loss),
             keras.metrics.Mean(name="lifted_gap"),
             keras.metrics.Mean(name="lifted_energy"),
@@ -115,7 +104,7 @@ class LiftedMixin:
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.fit`, which also stops with an error at a NaN loss."""
-        self._check_optimizer()
+        check_optimizer(self)
         fit = super().fit  # type: ignore[misc]
         return with_watch(fit, *args, **kwargs)
 
@@ -161,7 +150,7 @@ class LiftedMixin:
         Raises:
             ValueError: if the model is not compiled, or the data not finite.
         """
-        problem, solution = self._solve_once(x, y, sample_weight)
+        problem, solution = solve_once(self, x, y, sample_weight)
         return {
             call.key: ops.convert_to_numpy(
                 problem.penalty.point(
@@ -188,7 +177,7 @@ class LiftedMixin:
         Raises:
             ValueError: if the model is not compiled, or the data not finite.
         """
-        _, solution = self._solve_once(x, y, sample_weight)
+        _, solution = solve_once(self, x, y, sample_weight)
         return {key: float(gap) for key, gap in solution.gaps.items()}
 
     @property
@@ -198,7 +187,7 @@ class LiftedMixin:
         Raises:
             ValueError: if there is none.
         """
-        lifting = getattr(self, "_lifting", None)
+        lifting: Lifting | None = getattr(self, "_lifting", None)
         if lifting is not None and lifting.blocks is not None:
             return lifting.blocks
         blocks = find_blocks(self)
@@ -225,7 +214,7 @@ class LiftedMixin:
 
     def train_step(self, *arguments: Any) -> Any:
         """One lifted step: `(data)`, or on JAX `(state, data)` and pure."""
-        return backend.run_step(self, self._train_on, *arguments)
+        return backend.run_step(self, lambda data: train_on(self, data), *arguments)
 
     def test_step(self, *arguments: Any) -> Any:
         """Keras's, without the metrics of the lifted variables."""
@@ -233,79 +222,6 @@ class LiftedMixin:
         if isinstance(result, tuple):
             return _without_lifted(result[0]), *result[1:]
         return _without_lifted(result)
-
-    def _train_on(self, data: Any) -> Any:
-        model: Any = self
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        lifted: Any = optimizers.lifted_part(model.optimizer)
-        problem = self._problem(lifted, x, y, sample_weight)
-        solution = lifted.solve(problem)
-        forward = solution.forward
-        finite = ops.isfinite(solution.energy)
-        for variable, value in forward.updates:
-            variable.assign(ops.where(finite, value, variable.value))
-        gradients = [
-            None if g is None else ops.where(finite, g, ops.zeros_like(g))
-            for g in solution.last.gradients
-        ]
-        backend.apply_gradients(model.optimizer, gradients, problem.trainable)
-        size = ops.cast(problem.batch.size, "float32")
-        copies = backend.replicas()
-        gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)
-        model._loss_tracker.update_state(forward.loss * copies, sample_weight=size)
-        self._lifting.gap.update_state(gap, sample_weight=size)
-        self._lifting.energy.update_state(solution.energy * copies, sample_weight=size)
-        return model.compute_metrics(x, y, forward.outputs, sample_weight)
-
-    def _problem(
-        self, lifted: Any, x: Any, y: Any, sample_weight: Any
-    ) -> LiftedProblem:
-        model: Any = self
-        self._build(x)
-        batch = Batch(x, y, sample_weight, self._lifting.reductions, backend.replicas())
-        return LiftedProblem(
-            model,
-            self.lifted_blocks,
-            batch,
-            lifted.penalty,
-            lifted.lifted.weight.value,
-            model.optimizer.scale_loss(ops.ones(())),
-        )
-
-    def _build(self, x: Any) -> None:
-        """Create weights and optimizer variables, before any scope is open."""
-        model: Any = self
-        self._check_optimizer()
-        if not model.built:
-            model(x)
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-
-    def _check_optimizer(self) -> None:
-        model: Any = self
-        if getattr(model, "compiled", False) and model.optimizer is None:
-            raise ValueError(
-                f"The model '{model.name}' was compiled without an optimizer, so "
-                "it cannot be trained. Received: optimizer=None. Pass one to "
-                "`compile`, for example optimizer='adam'."
-            )
-
-    def _solve_once(self, x: Any, y: Any, sample_weight: Any) -> Any:
-        model: Any = self
-        if not getattr(model, "compiled", False):
-            raise ValueError(
-                f"The model '{model.name}' is not compiled. Call "
-                "`model.compile(optimizer=..., loss=...)` first: lifted "
-                "variables depend on the loss and the penalty."
-            )
-        x, y, sample_weight = (finite_tensors(part) for part in (x, y, sample_weight))
-        check_rows(x=x, y=y, sample_weight=sample_weight)
-        self._build(x)
-        lifted: Any = optimizers.lifted_part(model.optimizer)
-        with keras.StatelessScope(collect_losses=True):
-            problem = self._problem(lifted, x, y, sample_weight)
-            solution = lifted.solve(problem)
-        return problem, solution
 
 
 def _without_lifted(logs: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         Raises:
             ValueError: if it trains the weights of another model already.
         """
-        known = {id(v) for v in self._trainable_variables} if self.built else None
+        known = {id(v) for v in self._trainable_variables}  # empty until built
         if known and not {id(v) for v in model.trainable_variables} <= known:
             raise ValueError(
                 f"The optimizer '{self.name}' keeps state for other weights than "

@@ -22,7 +22,6 @@ from networks import values
 import keras_lifted as kl
 
 
-
 def bcd(inner="sgd", penalty=None, update=None, **kwargs):
     return kl.optimizers.BlockCoordinateDescent(inner, penalty, update, **kwargs)
 
@@ -38,6 +37,10 @@ def small(activation="relu", outputs=1, **dense):
     inputs = keras.Input((4,))
     x = layers.Dense(6, activation=activation, name="hidden", **dense)(inputs)
     return keras.Model(inputs, layers.Dense(outputs, name="out")(x))
+
+
+def tensor(array):
+    return None if array is None else keras.ops.convert_to_tensor(array)
 
 
 def twins(build, path):
@@ -316,7 +319,7 @@ def test_dropout_masks_repeat_within_a_step(update, tmp_path):
     penalty = kl.penalties.Bregman(1000.0)
     model.compile(bcd(SGD(1.0), penalty, UPDATES[update]), "mse", **QUICK)
     for each in (plain, model):
-        each.train_on_batch(data(4), target())
+        each.train_on_batch(tensor(data(4)), tensor(target()))
     for old, new, expected in zip(before, values(model.weights), values(plain.weights)):
         error = np.linalg.norm(new - expected) / np.linalg.norm(expected - old)
         assert error < 0.05
@@ -333,7 +336,7 @@ def one_step(x, y, loss, sample_weight=None, update=None):
     model.compile(optimizer, loss, **QUICK)
     lifted = model.lifted_variables(x, y, sample_weight)["hidden"]
     before = values(model.weights)
-    model.train_on_batch(x, y, sample_weight)
+    model.train_on_batch(*map(tensor, (x, y, sample_weight)))
     return [b - a for a, b in zip(before, values(model.weights))], lifted
 
 
