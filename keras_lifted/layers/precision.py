@@ -28,6 +28,16 @@ def as_real(value: Any) -> Tensor:
     return ops.cast(tensor, "float32")
 
 
+def real_dtype() -> str:
+    """The dtype of lifted variables and energies: float64 under a float64 floatx."""
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
+def lifted_real(value: Any) -> Tensor:
+    """`value` in the dtype of lifted variables and energies."""
+    return ops.cast(value, real_dtype())
+
+
 def dtype_of(tensor: Tensor) -> str:
     """The dtype of `tensor` as a string."""
     return str(keras.backend.standardize_dtype(tensor.dtype))

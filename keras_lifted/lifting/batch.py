@@ -9,6 +9,8 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_lifted.layers.precision import lifted_real
+
 Tensor = Any
 
 
@@ -52,7 +54,7 @@ class Batch:
             weight = _per_sample(weights[i % len(weights)]) if weights else 1.0
             reduction = self.reductions[i % len(self.reductions)]
             total = total + weight * self._factor(reduction, weight)
-        return ops.convert_to_tensor(total / count, "float32")
+        return lifted_real(total / count)
 
     def _factor(self, reduction: str | None, weight: Any) -> Tensor:
         """What a reduction multiplies each sample's loss with."""
@@ -60,11 +62,11 @@ class Batch:
             return 1.0
         if reduction == "mean_with_sample_weight" and not isinstance(weight, float):
             return 1.0 / (ops.sum(weight) * self.replicas)
-        return 1.0 / (ops.cast(self.size, "float32") * self.replicas)
+        return 1.0 / (lifted_real(self.size) * self.replicas)
 
     def rows(self, count: int) -> Batch:
         """`count` samples of this batch, repeated where it is smaller."""
-        index = ops.arange(count) % ops.cast(self.size, "int32")
+        index = ops.arange(count, dtype="int32") % ops.cast(self.size, "int32")
 
         def take(tensor: Any) -> Any:
             return None if tensor is None else ops.take(tensor, index, axis=0)
@@ -90,7 +92,7 @@ def reductions_of(loss: Any) -> tuple[str | None, ...]:
 
 
 def _per_sample(weight: Tensor) -> Tensor:
-    weight = ops.cast(weight, "float32")
+    weight = lifted_real(weight)
     axes = tuple(range(1, len(weight.shape)))
     weight = ops.mean(weight, axis=axes) if axes else weight
     # A sample of no weight keeps a trace of one: its updates stay bounded.

@@ -14,7 +14,8 @@ from keras import ops
 
 from keras_lifted.backend import gradient
 from keras_lifted.backend import while_loop
-from keras_lifted.layers.base import as_real
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
@@ -45,9 +46,9 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
     start = {}
     for i, call in enumerate(calls):
         x = point[call.key]
-        noise = keras.random.normal(ops.shape(x), seed=i + 1)
-        turn = ops.arange(ops.shape(x)[0]) % len(calls)
-        start[call.key] = noise * _rows(ops.cast(turn == i, "float32"), x)
+        noise = keras.random.normal(ops.shape(x), dtype=x.dtype, seed=i + 1)
+        turn = ops.arange(ops.shape(x)[0], dtype="int32") % len(calls)
+        start[call.key] = noise * _rows(lifted_real(turn == i), x)
 
     def slope(x: Lifted) -> Lifted:
         def function(*arguments: Tensor) -> tuple[Tensor, None]:
@@ -58,7 +59,7 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
                 if call.key not in free:
                     return call.plain(z)
                 weight = problem.weights[call.index]
-                squares.append(0.5 * weight * ops.sum(ops.square(as_real(z))))
+                squares.append(0.5 * weight * ops.sum(ops.square(lifted_real(z))))
                 return ops.cast(free[call.key], z.dtype)
 
             loss, _, _ = problem.run(answer, problem.values, batch)
@@ -73,15 +74,15 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
         unit, _ = _normalise(direction)
         moved = slope({key: point[key] + unit[key] for key in point})
         change = {
-            key: (moved[key] - base[key]) * ops.cast(start[key] != 0, "float32")
+            key: (moved[key] - base[key]) * lifted_real(start[key] != 0)
             for key in point
         }
         return k + 1, change, _normalise(change)[1]
 
-    begin = (ops.zeros((), "int32"), start, ops.ones((rows,)))
+    begin = (ops.zeros((), "int32"), start, ops.ones((rows,), real_dtype()))
     _, _, norms = while_loop(lambda k, *_: k < iterations, iterate, begin)
     largest = ops.max(ops.reshape(norms, (-1, len(calls))), axis=0)
-    bounds = [ops.zeros(())] * len(problem.blocks)
+    bounds = [ops.zeros((), real_dtype())] * len(problem.blocks)
     for i, call in enumerate(calls):
         bounds[call.index] = ops.maximum(bounds[call.index], SAFETY * largest[i])
     return ops.stack(bounds)
@@ -92,7 +93,7 @@ def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
 
     def answer(call: Call, z: Tensor) -> Tensor:
         x = call.plain(z)
-        x_of[call.key] = ops.stop_gradient(as_real(x))
+        x_of[call.key] = ops.stop_gradient(lifted_real(x))
         return x
 
     problem.run(answer, problem.values, batch)

@@ -19,8 +19,9 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import gradient
-from keras_lifted.layers.base import as_real
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.scope import Answer
@@ -84,8 +85,8 @@ class LiftedProblem:
         self.blocks = blocks
         self.batch = batch
         self.penalty = penalty
-        self.weights = weights
-        self.loss_scale = loss_scale
+        self.weights = lifted_real(weights)
+        self.loss_scale = lifted_real(loss_scale)
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
         trainable = {id(v) for v in self.trainable}
@@ -132,7 +133,7 @@ class LiftedProblem:
                 sample_weight=batch.sample_weight,
                 training=True,
             )
-        return ops.sum(as_real(loss)), outputs, state
+        return ops.sum(lifted_real(loss)), outputs, state
 
     def scale(self, call: Call, z: Tensor, batch: Batch | None = None) -> Tensor:
         """`c_i w_l`, broadcast against the pre-activation `z`."""
@@ -180,10 +181,10 @@ class LiftedProblem:
                 if call.key in known:
                     z = ops.cast(ops.stop_gradient(known[call.key]), z.dtype)
                 slot = slots[call.key]
-                z_of[call.key] = as_real(z)
+                z_of[call.key] = lifted_real(z)
                 if with_energy:
                     s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
-                    penalty.append(self._penalty(call, s, as_real(real)))
+                    penalty.append(self._penalty(call, s, lifted_real(real)))
                 return self._rule(call, z, slot, move, first=carriers is None)
 
             loss, outputs, state = self.run(answer, trainable, self.batch)
@@ -192,7 +193,9 @@ class LiftedProblem:
             return loss * self.loss_scale, (loss, energy, outputs, updates, z_of)
 
         if carriers is None:
-            slots = [ops.zeros(self.structure.shapes[key]) for key in keys]
+            slots = [
+                ops.zeros(self.structure.shapes[key], real_dtype()) for key in keys
+            ]
         else:
             slots = [carriers[key] for key in keys]
         weights = self.values if with_weights else []
@@ -241,7 +244,7 @@ class LiftedProblem:
 
     def penalty_of(self, gaps: Lifted) -> Tensor:
         """`Σ_l w_l P_l` in the units of the user's loss."""
-        unit = ops.sum(self.batch.scale * ops.ones((self.batch.size,)))
+        unit = ops.sum(self.batch.scale * ops.ones((self.batch.size,), real_dtype()))
         weighted = [
             self.weights[call.index] * gaps[call.key] for call in self.structure.calls
         ]
@@ -263,11 +266,11 @@ class LiftedProblem:
 
         def lifted(z: Tensor, slot: Tensor, *parameters: Tensor) -> Any:
             sigma = ProximalMap(call.activation, parameters)
-            real = as_real(z)
+            real = lifted_real(z)
             s = penalty.origin(sigma, real) if first else slot
 
             def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
-                q = as_real(upstream[0]) / scale
+                q = lifted_real(upstream[0]) / scale
                 new, displacement = move(call, sigma, s, real, q)
                 pull = scale * penalty.pull(sigma, real, displacement)
                 rest = self._parameter_gradient(

@@ -10,6 +10,8 @@ import keras
 from keras import ops
 
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.penalties.base import Penalty
@@ -75,7 +77,7 @@ class LiftedState:
             name: optimizer.add_variable(
                 shape,
                 initializer=initial.get(name, "zeros"),
-                dtype="float32",
+                dtype=real_dtype(),
                 aggregation="mean",
                 name=f"lifted_{name}",
             )
@@ -87,8 +89,8 @@ class LiftedState:
         self, problem: LiftedProblem, solution: Solution, curvature: Tensor
     ) -> None:
         """Record `solution`."""
-        gap = [ops.zeros(())] * len(problem.blocks)
-        sample = [ops.zeros((SAMPLES,))] * len(problem.blocks)
+        gap = [ops.zeros((), real_dtype())] * len(problem.blocks)
+        sample = [ops.zeros((SAMPLES,), real_dtype())] * len(problem.blocks)
         for call in problem.structure.calls:
             sigma = ProximalMap.of(call.activation)
             carrier = _first(solution.last.carriers[call.key])
@@ -97,7 +99,7 @@ class LiftedState:
         self.curvature.assign(curvature)
         self.gap.assign(ops.stack(gap))
         self.sample.assign(ops.stack([_exactly(s) for s in sample]))
-        self.iterations.assign(ops.cast(solution.iterations, "float32"))
+        self.iterations.assign(lifted_real(solution.iterations))
         self.residual.assign(solution.residual)
 
     def take_care(self, solution: Solution) -> None:
@@ -123,5 +125,5 @@ def _first(carrier: Tensor) -> Tensor:
 def _exactly(values: Tensor) -> Tensor:
     """The first values, repeated where there are fewer."""
     flat = ops.reshape(values, (-1,))
-    index = ops.arange(SAMPLES) % ops.cast(ops.shape(flat)[0], "int32")
+    index = ops.arange(SAMPLES, dtype="int32") % ops.cast(ops.shape(flat)[0], "int32")
     return ops.take(flat, index)

@@ -21,13 +21,11 @@ _NAMES: dict[str, Callable[[], Penalty]] = {
 
 
 def get(identifier: Any) -> Penalty:
-    """A penalty from a penalty, its name, its config, or None (Bregman).
+    """A penalty from a penalty, its name or its config.
 
     Raises:
         ValueError: if the name is unknown.
     """
-    if identifier is None:
-        return Bregman()
     if isinstance(identifier, Penalty):
         return identifier
     if isinstance(identifier, dict):

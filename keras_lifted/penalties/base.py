@@ -26,8 +26,7 @@ class Penalty(abc.ABC):
     Args:
         weight: the penalty weight `w > 0`: one number, or a dict
             `{activation name: number}` whose key "default" serves the rest.
-            Default 1000: within noise of backprop on dense and
-            convolutional networks, where 10 cost the latter accuracy.
+            Default 10.
             An activation of weight infinity is not lifted: its block is
             differentiated as usual.
 
@@ -36,7 +35,7 @@ class Penalty(abc.ABC):
         TypeError: if `weight` is neither a number nor a dict of numbers.
     """
 
-    default_weight = 1000.0
+    default_weight = 10.0
 
     def __init__(self, weight: Weight | None = None) -> None:
         self.weight = _checked(self.default_weight if weight is None else weight)

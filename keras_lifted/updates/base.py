@@ -56,9 +56,14 @@ class LiftedUpdate(abc.ABC):
 
     Attributes:
         needs_curvature: whether `solve` reads curvature bounds.
+        default_weight: penalty weight where the user names no penalty.
+        largest_weight: above it the lifted variables of repeated updates come
+            so close to the forward pass that float32 cannot tell them apart.
     """
 
     needs_curvature = True
+    default_weight = 10.0
+    largest_weight = 100.0
 
     @abc.abstractmethod
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:

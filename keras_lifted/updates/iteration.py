@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Move
@@ -60,9 +61,11 @@ class Iteration:
         one = ops.ones((), dtype="int32")
         if self.steps == 1:
             forward = problem.sweep(move, with_weights=True)
-            return Solution.of(problem, forward, forward, one, ops.ones(()))
+            return Solution.of(
+                problem, forward, forward, one, ops.ones((), real_dtype())
+            )
         forward = problem.sweep(move)
-        state = (one, forward.carriers, ops.ones(()))
+        state = (one, forward.carriers, ops.ones((), real_dtype()))
         if self.steps > 2:
             loop = self._accelerated if self.acceleration else self._plain
             state = loop(problem, rates, forward)
@@ -84,7 +87,11 @@ class Iteration:
             moved = problem.sweep(move, s, fixed).carriers
             return k + 1, moved, self._residual(s, moved, residual)
 
-        begin = (ops.ones((), dtype="int32"), forward.carriers, ops.ones(()))
+        begin = (
+            ops.ones((), dtype="int32"),
+            forward.carriers,
+            ops.ones((), real_dtype()),
+        )
         return while_loop(more, body, begin)
 
     def _accelerated(
@@ -129,7 +136,15 @@ class Iteration:
             accelerate.start(origin), origin, plain, kappa
         )
         one = ops.ones((), dtype="int32")
-        begin = (one, s, memory, origin, plain, forward.loss, ops.ones(()))
+        begin = (
+            one,
+            s,
+            memory,
+            origin,
+            plain,
+            forward.loss,
+            ops.ones((), real_dtype()),
+        )
         end = while_loop(more, body, begin)
         return end[0], end[4], end[6]
 

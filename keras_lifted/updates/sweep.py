@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
 from keras_lifted.updates.base import LiftedUpdate
@@ -25,7 +26,9 @@ class Sweep(LiftedUpdate):
     From the forward pass, `x_l = σ(z_l − q_l/w_l)`: reverse-mode
     differentiation in which the proximal difference
     `w (σ(z) − σ(z − q/w))` stands for `σ'(z) q`. One call of the model, one
-    backward pass, any graph; it tends to backpropagation as `w → ∞`.
+    backward pass, any graph; it tends to backpropagation as `w → ∞`, without
+    loss of digits. Its default weight is 1000: within noise of backprop on
+    dense and convolutional networks, where 10 cost the latter accuracy.
 
     Source: Wang & Benning, JMLR 24(232), 2023, section 4, in one pass.
 
@@ -37,6 +40,8 @@ class Sweep(LiftedUpdate):
     """
 
     needs_curvature = False
+    default_weight = 1000.0
+    largest_weight = float("inf")
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
         """See `LiftedUpdate.solve`; `curvature` is not read."""
@@ -47,7 +52,7 @@ class Sweep(LiftedUpdate):
             return s - q, q
 
         forward = problem.sweep(move, with_weights=True)
-        one = ops.ones(())
+        one = ops.ones((), real_dtype())
         return Solution.of(problem, forward, forward, iterations=one, residual=one)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The energy of random networks, and properties of its minimisation."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
 
 JAX = keras.backend.backend() == "jax"
-NETWORKS = 6 if JAX else 30  # each is compiled anew on JAX
+NETWORKS = 8 if JAX else 36  # each is compiled anew on JAX
 SOFT = kl.penalties.Bregman(1.0)
 ROUNDING = 1e-5 if JAX else 1e-6
 STEPS = (1, 2, 3, 5, 10)
@@ -87,9 +89,7 @@ def solve_all(model, updates, x, y, w):
     def function(x, y):
         weights = ops.convert_to_tensor([w] * len(blocks), "float32")
         with keras.StatelessScope():
-            problem = LiftedProblem(
-                model, blocks, Batch(x, y, None), penalty, weights
-            )
+            problem = LiftedProblem(model, blocks, Batch(x, y, None), penalty, weights)
             bounds = curvature(problem)
             solutions = [update.solve(problem, bounds) for update in updates]
         sigmas = {b.name: b.activation for b in blocks}
@@ -110,21 +110,17 @@ def solve_all(model, updates, x, y, w):
 def test_more_steps_never_raise_the_energy(seed):
     model, x, y, loss = random_network(seed)
     model.compile("sgd", loss)
-    updates = [
-        make(steps)
-        for make in (kl.updates.ProximalGradient, kl.updates.Mirror)
-        for steps in STEPS
-    ]
+    # Both losses meet both updates.
+    make = kl.updates.Mirror if seed % 4 < 2 else kl.updates.ProximalGradient
+    updates = [make(steps) for steps in STEPS]
     start = data_term(loss, y, model(x))
     energies = []
     for lifted in solve_all(model, updates, x, y, w=1.0):
         lifted = {key: array(value) for key, value in lifted.items()}
         energies.append(energy(model, lifted, x, y, loss, 1.0))
-    for chain in (energies[: len(STEPS)], energies[len(STEPS) :]):
-        assert chain[0] < start + ROUNDING * abs(start)
-        for before, after in zip(chain, chain[1:]):
-            assert after <= before + ROUNDING * abs(start), (start, chain)
-        assert chain[-1] < chain[0] + ROUNDING * abs(start)
+    for before, after in itertools.pairwise([start, *energies]):
+        assert after <= before + ROUNDING * start, (start, energies)
+    assert energies[0] < start and energies[-1] < start
 
 
 # -- batches ---------------------------------------------------------------------------

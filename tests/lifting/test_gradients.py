@@ -197,7 +197,7 @@ def test_two_blocks_sweep():
         np.testing.assert_allclose(each, wanted / B, rtol=2e-4, atol=2e-6)
 
 
-# -- every activation tends to backprop ---------------------------------------------------
+# -- every activation tends to backprop ----------------------------------------------
 
 ACTIVATIONS = {
     "identity": L.Identity,

@@ -477,7 +477,7 @@ def test_lifted_metrics_belong_to_training():
     history = model.fit(x, y, batch_size=32, validation_data=(x, y), verbose=0).history
     trained = {"loss", "mae", "lifted_gap", "lifted_energy"}
     assert set(history) == trained | {"val_loss", "val_mae"}
-    np.testing.assert_allclose(history["lifted_gap"], [before], rtol=1e-4)
+    np.testing.assert_allclose(history["lifted_gap"], [before], rtol=1e-3)
     evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
     assert set(evaluated) == {"loss", "mae"}
     np.testing.assert_allclose(evaluated["loss"], history["val_loss"][0], rtol=1e-5)
@@ -494,7 +494,7 @@ def test_partial_batches_weigh_by_their_samples():
     x, y = data(4)[:N], target()[:N]
     expected = model.lifted_gaps(x, y)["hidden"]
     history = model.fit(x, y, batch_size=8, verbose=0).history
-    np.testing.assert_allclose(history["lifted_gap"], [expected], rtol=1e-4)
+    np.testing.assert_allclose(history["lifted_gap"], [expected], rtol=1e-3)
     np.testing.assert_allclose(
         history["loss"], [model.evaluate(x, y, verbose=0)], rtol=1e-5
     )
