@@ -17,6 +17,9 @@ from keras_lifted.models.watch import check_rows
 from keras_lifted.models.watch import finite_tensors
 from keras_lifted.updates.base import Solution
 
+# Samples of a batch from which `fit` logs the gap and the energy.
+SHOWN = 32
+
 
 @dataclasses.dataclass
 class Lifting:
@@ -41,7 +44,7 @@ def train_on(model: Any, data: Any) -> Any:
     Nothing is learned from a batch whose energy is not finite.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    problem, solution = _solve(model, x, y, sample_weight)
+    problem, solution = _solve(model, x, y, sample_weight, SHOWN)
     forward = solution.forward
     finite = ops.isfinite(solution.energy)
     for variable, value in forward.updates:
@@ -93,7 +96,7 @@ def check_optimizer(model: Any) -> None:
 
 
 def _solve(
-    model: Any, x: Any, y: Any, sample_weight: Any
+    model: Any, x: Any, y: Any, sample_weight: Any, shown: int | None = None
 ) -> tuple[LiftedProblem, Solution]:
     _build(model, x)
     lifted: Any = optimizers.lifted_part(model.optimizer)
@@ -104,6 +107,7 @@ def _solve(
         lifted.penalty,
         lifted.lifted.weight.value,
         model.optimizer.scale_loss(ops.ones(())),
+        shown,
     )
     return problem, lifted.solve(problem)
 

@@ -136,9 +136,9 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
                 lambda: ops.convert_to_tensor(bounds),
             )
         solution = self.lifted_update.solve(problem, bounds / self.lifted.caution)
-        self.lifted.update(problem, solution, bounds)
+        self.lifted.record(problem, solution)
         if needs_curvature:
-            self.lifted.take_care(solution)
+            self.lifted.take_care(solution, bounds)
         return solution
 
     # -- a Keras optimizer ----------------------------------------------------
@@ -152,6 +152,7 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         if self._blocks is not None:
             blocks = self._blocks()
             self.penalty.check_names([block.name for block in blocks])
+            self._check_weights(blocks)
             self.lifted = LiftedState.build(self, blocks, self.penalty)
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(variables)

@@ -72,7 +72,8 @@ class LiftedState:
         def given(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
             return ops.convert_to_tensor(weights, dtype)
 
-        initial = {"weight": given, "caution": "ones"}
+        ones = dict.fromkeys(("caution", "iterations", "residual"), "ones")
+        initial = {"weight": given, **ones}
         variables = {
             name: optimizer.add_variable(
                 shape,
@@ -85,10 +86,8 @@ class LiftedState:
         }
         return cls(**variables)
 
-    def update(
-        self, problem: LiftedProblem, solution: Solution, curvature: Tensor
-    ) -> None:
-        """Record `solution`."""
+    def record(self, problem: LiftedProblem, solution: Solution) -> None:
+        """Keep what is shown of `solution`."""
         gap = [ops.zeros((), real_dtype())] * len(problem.blocks)
         sample = [ops.zeros((SAMPLES,), real_dtype())] * len(problem.blocks)
         for call in problem.structure.calls:
@@ -96,14 +95,17 @@ class LiftedState:
             carrier = _first(solution.last.carriers[call.key])
             gap[call.index] = gap[call.index] + solution.gaps[call.key]
             sample[call.index] = problem.penalty.point(sigma, carrier)
-        self.curvature.assign(curvature)
         self.gap.assign(ops.stack(gap))
         self.sample.assign(ops.stack([_exactly(s) for s in sample]))
+
+    def take_care(self, solution: Solution, curvature: Tensor) -> None:
+        """Keep what repeated updates need for the next batch.
+
+        The steps become shorter if the energy rose before the last of these.
+        """
+        self.curvature.assign(curvature)
         self.iterations.assign(lifted_real(solution.iterations))
         self.residual.assign(solution.residual)
-
-    def take_care(self, solution: Solution) -> None:
-        """Shorten the next steps if the energy rose before the last of these."""
         tolerated = 0.01 * solution.forward.loss + 1e-5 * ops.sum(self.weight)
         rose = solution.last.energy > solution.forward.loss + tolerated
         shorter, longer = self.caution * 0.5, self.caution * RECOVERY
@@ -125,5 +127,7 @@ def _first(carrier: Tensor) -> Tensor:
 def _exactly(values: Tensor) -> Tensor:
     """The first values, repeated where there are fewer."""
     flat = ops.reshape(values, (-1,))
+    if flat.shape[0] is not None and flat.shape[0] >= SAMPLES:
+        return flat[:SAMPLES]
     index = ops.arange(SAMPLES, dtype="int32") % ops.cast(ops.shape(flat)[0], "int32")
     return ops.take(flat, index)

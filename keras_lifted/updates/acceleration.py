@@ -132,7 +132,7 @@ def get(name: str | None) -> Acceleration | None:
     """
     if name is None:
         return None
-    if name not in _NAMES:
+    if not isinstance(name, str) or name not in _NAMES:
         raise ValueError(
             "`acceleration` must be one of None, 'nesterov', 'heavy_ball', "
             f"'adam'. Received: acceleration={name!r}"
