@@ -14,7 +14,7 @@ JAX_TESTS ?= $(wildcard tests/models tests/lifting/test_gradients.py \
 	tests/test_callbacks.py)
 JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
 	tests/updates tests/optimizers tests/layers tests/test_*.py)
-PYTEST = $(BIN)/python -m pytest -q --durations=5
+PYTEST = $(BIN)/python -m pytest -q -n 2 --durations=5
 
 .PHONY: demo test test-all lint benchmark clean
 

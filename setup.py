@@ -28,7 +28,8 @@ EXAMPLES = [
     *TENSORBOARD,
 ]
 JAX = ["jax[cpu]"]
-DEV = ["hypothesis", "mypy", "pytest", "ruff", "scipy", *EXAMPLES]
+DEV = ["hypothesis", "mypy", "pytest",
+    "pytest-xdist", "ruff", "scipy", *EXAMPLES]
 
 setup(
     name="keras-lifted",
