@@ -28,8 +28,7 @@ EXAMPLES = [
     *TENSORBOARD,
 ]
 JAX = ["jax[cpu]"]
-DEV = ["hypothesis", "mypy", "pytest",
-    "pytest-xdist", "ruff", "scipy", *EXAMPLES]
+DEV = ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scipy", *EXAMPLES]
 
 setup(
     name="keras-lifted",
