@@ -46,7 +46,8 @@ def train_on(model: Any, data: Any) -> Any:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     problem, solution = _solve(model, x, y, sample_weight, SHOWN)
     forward = solution.forward
-    finite = ops.isfinite(solution.energy)
+    # A reduction last: what follows reads one flag, and does not compute it again.
+    finite = ops.all(ops.isfinite(ops.stack([forward.loss, solution.energy])))
     for variable, value in forward.updates:
         variable.assign(ops.where(finite, value, variable.value))
     gradients = [

@@ -205,7 +205,13 @@ class LiftedMixin:
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Keras's metrics, then `lifted_gap` and `lifted_energy`."""
+        """Keras's metrics, then `lifted_gap` and `lifted_energy`.
+
+        `lifted_gap` is the mean over activations of the mean penalty `P(x, z)`;
+        `lifted_energy` is the loss at the last sweep plus `Σ_l w_l P_l`, in the
+        units of the loss. Both pair the lifted variables that sweep chose with
+        the pre-activations it met, over the first 32 samples of each batch.
+        """
         metrics: list[keras.metrics.Metric] = super().metrics  # type: ignore[misc]
         lifting = getattr(self, "_lifting", None)
         return [*metrics, lifting.gap, lifting.energy] if lifting else metrics

@@ -107,7 +107,7 @@ class LiftedState:
         self.iterations.assign(lifted_real(solution.iterations))
         self.residual.assign(solution.residual)
         tolerated = 0.01 * solution.forward.loss + 1e-5 * ops.sum(self.weight)
-        rose = solution.last.energy > solution.forward.loss + tolerated
+        rose = solution.left > solution.forward.loss + tolerated
         shorter, longer = self.caution * 0.5, self.caution * RECOVERY
         self.caution.assign(ops.clip(ops.where(rose, shorter, longer), LEAST, 1.0))
 

@@ -24,6 +24,7 @@ class Solution:
             lifted variable after it.
         gaps: mean penalty `P(x, z)` of each call, in that pairing.
         energy: the loss of the last sweep, plus the penalties.
+        left: the energy at the lifted variables before the last sweep.
         iterations: updates of every lifted variable, a scalar.
         residual: relative change in the last of them, a scalar; 1 where no
             tolerance asks for it.
@@ -33,6 +34,7 @@ class Solution:
     last: Swept
     gaps: Lifted
     energy: Tensor
+    left: Tensor
     iterations: Tensor
     residual: Tensor
 
@@ -44,11 +46,13 @@ class Solution:
         last: Swept,
         iterations: Tensor,
         residual: Tensor,
+        left: Tensor | None = None,
     ) -> Solution:
         """The solution that ends with the sweep `last`."""
         gaps = problem.gaps(last.carriers, last.z)
         energy = last.loss + problem.penalty_of(gaps)
-        return cls(forward, last, gaps, energy, iterations, residual)
+        left = forward.loss if left is None else left
+        return cls(forward, last, gaps, energy, left, iterations, residual)
 
 
 class LiftedUpdate(abc.ABC):

@@ -71,8 +71,9 @@ class Iteration:
             state = loop(problem, rates, forward)
         iterations, carriers, residual = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
-        last = problem.sweep(move, carriers, with_weights=True, with_energy=True)
-        return Solution.of(problem, forward, last, iterations + 1, residual)
+        last = problem.sweep(move, carriers, with_weights=True)
+        left = last.loss + problem.penalty_of(problem.gaps(carriers, last.z))
+        return Solution.of(problem, forward, last, iterations + 1, residual, left)
 
     def _plain(
         self, problem: LiftedProblem, rates: Lifted, forward: Swept
@@ -92,6 +93,8 @@ class Iteration:
             forward.carriers,
             ops.ones((), real_dtype()),
         )
+        if self.steps == 3:  # one round needs no loop
+            return body(*begin)
         return while_loop(more, body, begin)
 
     def _accelerated(
