@@ -138,9 +138,9 @@ class LiftedProblem:
             )
         return ops.sum(lifted_real(loss)), outputs, state
 
-    def scale(self, call: Call, z: Tensor, batch: Batch | None = None) -> Tensor:
+    def scale(self, call: Call, z: Tensor) -> Tensor:
         """`c_i w_l`, broadcast against the pre-activation `z`."""
-        c = (batch or self.batch).scale * self.loss_scale
+        c = self.batch.scale * self.loss_scale
         if len(c.shape):
             c = ops.reshape(c, (-1,) + (1,) * (len(z.shape) - 1))
         return c * self.weights[call.index]
