@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.optimizers import BlockCoordinateDescent
+from keras_lifted.optimizers import LiftedOptimizer
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.updates.iteration import LONGEST
 
@@ -138,7 +138,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         self._writer.close()
 
     @property
-    def _optimizer(self) -> BlockCoordinateDescent:
+    def _optimizer(self) -> LiftedOptimizer:
         optimizer = lifted_part(self.model.optimizer)
         assert optimizer is not None
         return optimizer
@@ -188,7 +188,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         ]
 
 
-def _values(optimizer: BlockCoordinateDescent) -> dict[str, np.ndarray]:
+def _values(optimizer: LiftedOptimizer) -> dict[str, np.ndarray]:
     return {
         name: ops.convert_to_numpy(variable)
         for name, variable in vars(optimizer.lifted).items()

@@ -6,10 +6,17 @@ from typing import Any
 
 import keras
 
+from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.state import LiftedState
 
-__all__ = ["BlockCoordinateDescent", "LiftedState", "get", "lifted_part"]
+__all__ = [
+    "BlockCoordinateDescent",
+    "LiftedOptimizer",
+    "LiftedState",
+    "get",
+    "lifted_part",
+]
 
 
 def get(identifier: Any) -> keras.optimizers.Optimizer | None:
@@ -29,10 +36,10 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
     return BlockCoordinateDescent(optimizer)
 
 
-def lifted_part(optimizer: Any) -> BlockCoordinateDescent | None:
+def lifted_part(optimizer: Any) -> LiftedOptimizer | None:
     """The lifted optimizer within `optimizer`, if there is one."""
     while optimizer is not None:
-        if isinstance(optimizer, BlockCoordinateDescent):
+        if isinstance(optimizer, LiftedOptimizer):
             return optimizer
         optimizer = getattr(optimizer, "inner_optimizer", None)
     return None
