@@ -12,7 +12,6 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -20,47 +19,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import keras
 import numpy as np
+from data import images
 from report import write_report
+from tasks import ACTIVATIONS
+from tasks import conv
+from tasks import mlp
 
 import keras_lifted as kl
 
-layers = keras.layers
-ACTIVATIONS: dict[str, Callable[[], Any]] = {
-    "relu": kl.layers.ReLU,
-    "soft_threshold": lambda: kl.layers.SoftThreshold(0.05),
-}
-
-
-def fashion_mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images in [0, 1], `(n, 28, 28, 1)`, and labels: training, test."""
-    import tensorflow_datasets as tfds
-
-    train, test = tfds.load("fashion_mnist", split=["train", "test"], batch_size=-1)
-    parts = []
-    for split in (tfds.as_numpy(train), tfds.as_numpy(test)):
-        parts += [split["image"].astype("float32") / 255.0, split["label"]]
-    return tuple(parts)
-
-
-def mlp(activation: Callable[[], Any], cls: type) -> keras.Model:
-    """784-256-256-256-10."""
-    inputs = keras.Input((28, 28, 1))
-    h = layers.Flatten()(inputs)
-    for _ in range(3):
-        h = activation()(layers.Dense(256)(h))
-    return cls(inputs, layers.Dense(10)(h))
-
-
-def conv(activation: Callable[[], Any], cls: type) -> keras.Model:
-    """Two strided convolutions of 16 and 32 filters, and a dense layer."""
-    inputs = keras.Input((28, 28, 1))
-    h = activation()(layers.Conv2D(16, 3, strides=2, padding="same")(inputs))
-    h = activation()(layers.Conv2D(32, 3, strides=2, padding="same")(h))
-    h = activation()(layers.Dense(64)(layers.Flatten()(h)))
-    return cls(inputs, layers.Dense(10)(h))
-
-
 MODELS = {"mlp": mlp, "conv": conv}
+NAMES = ("relu", "soft_threshold")
 
 
 def train(
@@ -91,10 +59,11 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--output", default="")
     options = parser.parse_args()
-    data = fashion_mnist()
+    train_set, test_set = images("fashion_mnist")
+    data = (*train_set, *test_set)
     rows = {}
     for model in options.models.split(","):
-        for activation in ACTIVATIONS:
+        for activation in NAMES:
             scores = {
                 name: [
                     train(model, activation, lifted, seed, options.epochs, data)

@@ -24,6 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import keras
 import matplotlib
 import numpy as np
+from data import images
 from timing import alternate
 
 import keras_lifted as kl
@@ -61,13 +62,8 @@ class EpochTimer(keras.callbacks.Callback):
 
 def fashion_mnist() -> tuple[Data, Data]:
     """Fashion-MNIST through TensorFlow Datasets, in [0, 1]."""
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import downloader
-
-    downloader.MAX_RETRIES = 4  # offline, give up after seconds instead of minutes
-    splits = tfds.load("fashion_mnist", batch_size=-1, as_supervised=True)
-    train, test = (tfds.as_numpy(splits[name]) for name in ("train", "test"))
-    return _flat(*train, 255.0), _flat(*test, 255.0)
+    train, test = images("fashion_mnist")
+    return _flat(*train, 1.0), _flat(*test, 1.0)
 
 
 def digits() -> tuple[Data, Data]:

@@ -20,6 +20,7 @@ def write_report(options: argparse.Namespace, script: str, results: Any) -> None
         return
     backend = keras.backend.backend()
     report = {
+        "script": script,
         "command": f"python benchmarks/{script} {' '.join(sys.argv[1:])}".strip(),
         "backend": backend,
         "versions": {

@@ -1,0 +1,77 @@
+"""The optimizers that are compared.
+
+| method | optimizer | trains by | first learning rate of the search |
+|---|---|---|---|
+| sgd | SGD, momentum 0.9 | backprop | 0.2 |
+| adam | Adam | backprop | 0.001 |
+| adamw | AdamW | backprop | 0.001 |
+| muon | Muon, its output layer with Muon or with AdamW | backprop | 0.002 |
+| isgm | ISGM, no argument | lifting | its default, not searched |
+| lifted_adam | BlockCoordinateDescent("adam") | lifting | its default, not searched |
+
+Everything else is Keras's default. Keras's Muon serves biases and convolution
+kernels by AdamW at the same rate, which its scaling makes comparable; whether
+it serves the output layer by AdamW too, as its documentation asks, is part of
+the search.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+import keras_lifted as kl
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """An optimizer.
+
+    Attributes:
+        make: the optimizer, from keyword arguments.
+        start: learning rate at which the search starts; None to keep the
+            default, without a search or a schedule.
+        choices: arguments that the search chooses among.
+        lifted: whether it trains a `kl.LiftedModel`.
+    """
+
+    make: Callable[..., keras.optimizers.Optimizer]
+    start: float | None = None
+    choices: tuple[dict[str, Any], ...] = ({},)
+    lifted: bool = False
+
+
+def _isgm(**arguments: Any) -> keras.optimizers.Optimizer:
+    """`kl.optimizers.ISGM`, its penalty also as a weight of the default one."""
+    return kl.optimizers.ISGM(**_with_penalty(arguments))
+
+
+def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
+    rate = arguments.pop("learning_rate", 0.001)
+    adam = keras.optimizers.Adam(rate)
+    return kl.optimizers.BlockCoordinateDescent(adam, **_with_penalty(arguments))
+
+
+def _with_penalty(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A number as penalty, as JSON has it, is the weight of a Bregman penalty."""
+    penalty = arguments.get("penalty")
+    if isinstance(penalty, (int, float)):
+        return arguments | {"penalty": kl.penalties.Bregman(weight=float(penalty))}
+    return arguments
+
+
+METHODS: dict[str, Method] = {
+    "sgd": Method(
+        lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments), 0.2
+    ),
+    "adam": Method(keras.optimizers.Adam, 0.001),
+    "adamw": Method(keras.optimizers.AdamW, 0.001),
+    "muon": Method(
+        keras.optimizers.Muon, 0.002, choices=({}, {"exclude_layers": ["output"]})
+    ),
+    "isgm": Method(_isgm, lifted=True),
+    "lifted_adam": Method(_lifted_adam, lifted=True),
+}

@@ -1,0 +1,272 @@
+"""Quality against time: the usual optimizers, and lifted training's default.
+
+    python benchmarks/time_to_quality.py --task deblurring --epochs 1,2,5,15 \
+        --output benchmarks/results/deblurring.json
+
+Learning rates of the usual optimizers are searched first, for a constant rate
+and for Keras's CosineDecay apart, by quality on validation images; see
+methods.py and rates.py. A horizon with cosine decay is a run of its own; a
+constant rate runs once, to the longest horizon. All methods train in turn, one
+epoch each, and the clock leaves compilation, evaluation and shuffling out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import numpy as np
+from methods import METHODS
+from rates import SCHEDULES
+from rates import search
+from rates import stored
+from report import write_report
+from tasks import TASKS
+from tasks import Data
+from tasks import Task
+from training import Judge
+from training import Trainer
+from training import shuffled
+from training import train
+
+Options = argparse.Namespace
+
+
+class Trainers:
+    """A trainer for every method and its arguments, compiled when first used."""
+
+    def __init__(self, task: Task, lifted_arguments: dict[str, Any]) -> None:
+        self.task, self.lifted_arguments = task, lifted_arguments
+        self._trainers: dict[str, Trainer] = {}
+
+    def __call__(self, name: str, choice: dict[str, Any]) -> Trainer:
+        method = METHODS[name]
+        arguments = self.lifted_arguments if method.lifted else choice
+        key = f"{name} {json.dumps(choice)}"
+        if key not in self._trainers:
+            self._trainers[key] = Trainer(self.task, method, arguments)
+        return self._trainers[key]
+
+
+def find_rates(options: Options, data: Data, trainers: Trainers) -> dict[str, Any]:
+    """`{method: {schedule: best rate and choice, and all that was tried}}`."""
+    rates = stored(options.rates, options.task)
+    judge = Judge(trainers.task)
+    for name in options.methods.split(","):
+        method = METHODS[name]
+        if method.start is None:
+            continue
+        rates.setdefault(name, {})
+        start = method.start
+        for schedule in SCHEDULES:
+            if schedule not in rates[name]:
+
+                def quality(
+                    choice: dict[str, Any],
+                    rate: float,
+                    name: str = name,
+                    schedule: str = schedule,
+                ) -> float:
+                    value = train(
+                        trainers(name, choice),
+                        judge,
+                        data.train,
+                        data.validation,
+                        epochs=options.search_epochs,
+                        rate=rate,
+                        cosine=schedule == "cosine",
+                    )
+                    print(f"  {name} {schedule} {choice} {rate:g}: {value:.3f}")
+                    return value
+
+                rates[name][schedule] = {
+                    "epochs": options.search_epochs,
+                    **search(
+                        start,
+                        method.choices,
+                        quality,
+                        trainers.task.score,
+                        options.reach,
+                    ),
+                }
+            start = rates[name][schedule]["rate"]
+            print(f"{name} {schedule}: {start:g}", flush=True)
+    return rates
+
+
+def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of every seed, without their results."""
+    horizons = sorted(int(n) for n in options.epochs.split(","))
+    runs = []
+    for name in options.methods.split(","):
+        if METHODS[name].start is None:
+            runs.append(_run(name, "own", horizons[-1], {"rate": None, "choice": {}}))
+            continue
+        runs.append(_run(name, "constant", horizons[-1], rates[name]["constant"]))
+        for horizon in horizons:
+            runs.append(_run(name, "cosine", horizon, rates[name]["cosine"]))
+    return runs
+
+
+def _run(
+    name: str, schedule: str, epochs: int, chosen: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "method": name,
+        "schedule": schedule,
+        "epochs": epochs,
+        "rate": chosen["rate"],
+        "choice": chosen["choice"],
+        "quality": [],
+        "loss": [],
+        "seconds": [],
+    }
+
+
+def train_in_turn(
+    runs: list[dict[str, Any]], seed: int, data: Data, trainers: Trainers
+) -> None:
+    """Add the curves of one seed to all runs, epoch by epoch in turn."""
+    judge = Judge(trainers.task)
+    size = trainers.task.batch_size
+    steps = len(data.train[0]) // size
+    states = []
+    for run in runs:
+        trainer = trainers(run["method"], run["choice"])
+        horizon = run["epochs"] * steps if run["schedule"] == "cosine" else None
+        states.append(trainer.start(seed, run["rate"], horizon))
+        for curve in ("quality", "loss", "seconds"):
+            run[curve].append([])
+    for epoch in range(max(run["epochs"] for run in runs)):
+        x, y = shuffled(data.train, size, seed, epoch)
+        for i, run in enumerate(runs):
+            if epoch >= run["epochs"]:
+                continue
+            quality = loss = seconds = float("nan")
+            if states[i]:
+                trainer = trainers(run["method"], run["choice"])
+                states[i], loss, seconds = trainer.epoch(states[i], x, y)
+            if states[i]:
+                quality = judge(trainer.model, data.test)
+            for curve, value in (
+                ("quality", quality),
+                ("loss", loss),
+                ("seconds", seconds),
+            ):
+                run[curve][-1].append(value if np.isfinite(value) else None)
+
+
+# -- what the curves say --------------------------------------------------------
+
+
+def curve(run: dict[str, Any], name: str) -> np.ndarray:
+    """`(seeds, epochs)`, NaN after a failure."""
+    return np.array(run[name], dtype=float)
+
+
+def elapsed(run: dict[str, Any]) -> np.ndarray:
+    """Seconds of training up to the end of each epoch, mean over seeds."""
+    return np.cumsum(curve(run, "seconds"), axis=1).mean(axis=0)
+
+
+def time_to(run: dict[str, Any], level: float, score: Any) -> float:
+    """Seconds until the end of the epoch whose mean quality reaches `level`."""
+    means = curve(run, "quality").mean(axis=0)
+    reached = [score(mean) >= score(level) for mean in means]
+    return float(elapsed(run)[reached.index(True)]) if True in reached else np.inf
+
+
+def step_ratio(run: dict[str, Any], reference: dict[str, Any]) -> float:
+    """Median over seeds and epochs of the ratio of seconds in the same turn."""
+    one, other = curve(run, "seconds"), curve(reference, "seconds")
+    epochs = min(one.shape[1], other.shape[1])
+    return float(np.nanmedian(one[:, :epochs] / other[:, :epochs]))
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: quality after each horizon, step time, time to quality."""
+    task, runs = TASKS[results["task"]], results["runs"]
+    lifted = [run for run in runs if METHODS[run["method"]].lifted]
+    adam = [r for r in runs if r["method"] == "adam" and r["schedule"] == "constant"]
+    reach = "".join(f" {run['method']} gets there |" for run in lifted)
+    lines = [
+        f"| method | rate | epochs | {task.unit} | seconds | step / Adam |{reach}",
+        "|---" * (6 + len(lifted)) + "|",
+    ]
+    for run in runs:
+        ends = [run["epochs"]] if run["schedule"] == "cosine" else results["horizons"]
+        for end in ends:
+            quality = curve(run, "quality")[:, end - 1]
+            spread = quality.std(ddof=1) if len(quality) > 1 else 0.0
+            seconds = elapsed(run)[end - 1]
+            ratio = f"{step_ratio(run, adam[0]):.2f}" if adam else ""
+            times = [time_to(each, quality.mean(), task.score) for each in lifted]
+            cells = [
+                f"{run['method']}, {run['schedule']}",
+                "default" if run["rate"] is None else f"{run['rate']:g}",
+                str(end),
+                f"{quality.mean():.2f} ± {spread:.2f}",
+                f"{seconds:.1f}",
+                ratio,
+            ]
+            if run not in lifted:
+                cells += [
+                    f"{time:.1f} s, {time / seconds:.2f}x" if time < np.inf else "no"
+                    for time in times
+                ]
+            else:
+                cells += [""] * len(lifted)
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", choices=list(TASKS), default="deblurring")
+    parser.add_argument("--epochs", default="1,2,5,15", help="horizons")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", default="sgd,adam,adamw,muon,isgm")
+    parser.add_argument("--limit", type=int, help="training images")
+    parser.add_argument("--search-epochs", type=int, default=2)
+    parser.add_argument(
+        "--reach", type=int, default=1, help="neighbours that must lose"
+    )
+    parser.add_argument("--search-only", action="store_true")
+    parser.add_argument("--rates", default="", help="report whose search is reused")
+    parser.add_argument("--lifted-arguments", type=json.loads, default={})
+    parser.add_argument("--output", default="")
+    options = parser.parse_args()
+
+    task = TASKS[options.task]
+    data = task.load(options.limit)
+    trainers = Trainers(task, options.lifted_arguments)
+    results: dict[str, Any] = {
+        "task": options.task,
+        "unit": task.unit,
+        "images": len(data.train[0]),
+        "steps_per_epoch": len(data.train[0]) // task.batch_size,
+        "lifted_arguments": options.lifted_arguments,
+        "rates": find_rates(options, data, trainers),
+    }
+    write_report(options, "time_to_quality.py", results)
+    if options.search_only:
+        return
+    runs = plan(options, results["rates"])
+    results["horizons"] = sorted(int(n) for n in options.epochs.split(","))
+    results["runs"] = runs
+    for seed in range(options.seeds):
+        train_in_turn(runs, seed, data, trainers)
+        print(f"\nAfter {seed + 1} of {options.seeds} seeds\n\n{table(results)}")
+        write_report(options, "time_to_quality.py", results)
+
+
+if __name__ == "__main__":
+    main()
