@@ -1,0 +1,119 @@
+"""Turns reports of the benchmarks into Markdown tables and figures.
+
+    python benchmarks/render.py benchmarks/results/deblurring.json
+
+Writes docs/NAME.md for each report NAME.json and, where it holds curves,
+docs/figures/NAME.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import ablation
+import matplotlib
+import numpy as np
+import time_to_quality
+import tuning_sensitivity
+from time_to_quality import curve
+from time_to_quality import elapsed
+
+TABLES = {
+    "ablation.py": ablation.table,
+    "time_to_quality.py": time_to_quality.table,
+    "tuning_sensitivity.py": tuning_sensitivity.table,
+}
+
+
+def plot(results: dict[str, Any], path: pathlib.Path) -> None:
+    """Quality against epochs and seconds: mean, band from worst to best seed.
+
+    A line is one run; of the runs with cosine decay, only the end of each
+    horizon is drawn, as a point.
+    """
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    methods = list(dict.fromkeys(run["method"] for run in results["runs"]))
+    for method in methods:
+        colour = f"C{methods.index(method)}"
+        runs = [run for run in results["runs"] if run["method"] == method]
+        _curves(axes, [r for r in runs if r["schedule"] != "cosine"], method, colour)
+        _points(axes, [r for r in runs if r["schedule"] == "cosine"], method, colour)
+    axes[0].set(xlabel="epoch", ylabel=results["unit"])
+    axes[1].set(xlabel="seconds of training", xscale="log")
+    axes[0].legend(fontsize="x-small")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _curves(axes: Any, runs: list[dict[str, Any]], method: str, colour: str) -> None:
+    for run in runs:
+        quality = curve(run, "quality")
+        for axis, x in zip(axes, (_epochs(run), elapsed(run)), strict=True):
+            axis.plot(x, quality.mean(axis=0), ".-", color=colour, label=method)
+            axis.fill_between(
+                x, quality.min(axis=0), quality.max(axis=0), color=colour, alpha=0.2
+            )
+
+
+def _points(axes: Any, runs: list[dict[str, Any]], method: str, colour: str) -> None:
+    if not runs:
+        return
+    ends = [curve(run, "quality")[:, -1] for run in runs]
+    means = np.array([end.mean() for end in ends])
+    low = means - [end.min() for end in ends]
+    high = [end.max() for end in ends] - means
+    places = ([r["epochs"] for r in runs], [elapsed(r)[-1] for r in runs])
+    for axis, x in zip(axes, places, strict=True):
+        axis.errorbar(
+            x, means, [low, high], fmt="x--", color=colour, label=f"{method}, cosine"
+        )
+
+
+def _epochs(run: dict[str, Any]) -> np.ndarray:
+    return np.arange(1, run["epochs"] + 1)
+
+
+def render(path: pathlib.Path, folder: pathlib.Path) -> str:
+    """Write the table, and the figure if there is one; the Markdown."""
+    report = json.loads(path.read_text())
+    results, name = report["results"], path.stem
+    lines = [f"# {name}", "", TABLES[report["script"]](results), ""]
+    if report["script"] == "time_to_quality.py":
+        plot(results, folder / "figures" / f"{name}.svg")
+        lines += [f"![Quality against epochs and seconds](figures/{name}.svg)", ""]
+    versions = ", ".join(f"{key} {value}" for key, value in report["versions"].items())
+    lines += [
+        f"`{report['command']}`; {versions}, {report['cpu_count']} CPU cores.",
+        "",
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text("\n".join(lines))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("reports", nargs="+", type=pathlib.Path)
+    parser.add_argument("--folder", type=pathlib.Path, default=HERE.parent / "docs")
+    options = parser.parse_args()
+    for path in options.reports:
+        print(render(path, options.folder))
+
+
+if __name__ == "__main__":
+    main()
