@@ -1,0 +1,166 @@
+"""The benchmarks run, on images of noise; their bookkeeping is exact."""
+
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_lifted as kl
+
+pytest.importorskip("scipy")
+BENCHMARKS = str(pathlib.Path(__file__).resolve().parents[1] / "benchmarks")
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """The scripts are importable, and their images are noise."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import data
+
+    rng = np.random.default_rng(0)
+
+    def part(n):
+        return rng.random((n, 28, 28, 1), "float32"), rng.integers(0, 10, n)
+
+    monkeypatch.setattr(data, "images", lambda name: (part(600), part(100)))
+
+
+@pytest.fixture
+def call(benchmarks, monkeypatch, tmp_path):
+    """Run a script's main; what it reports."""
+
+    def call(name, *arguments):
+        output = tmp_path / f"{name}.json"
+        monkeypatch.setattr(sys, "argv", [name, *arguments, "--output", str(output)])
+        __import__(name).main()
+        return json.loads(output.read_text())["results"]
+
+    return call
+
+
+def test_rates_lie_on_the_grid(benchmarks):
+    from rates import grid
+    from rates import nearest
+
+    assert [grid(i) for i in range(-3, 4)] == [0.1, 0.2, 0.5, 1, 2, 5, 10]
+    assert [grid(nearest(r)) for r in (0.001, 0.0021, 4.0)] == [0.001, 0.002, 5]
+
+
+def test_the_walk_extends_its_range_and_leaves_failures(benchmarks):
+    from rates import climb
+
+    assert climb(0.001, lambda rate: -abs(np.log(rate / 0.5))) == 0.5
+    assert climb(1.0, lambda rate: rate if rate <= 0.02 else -np.inf) == 0.02
+
+
+@pytest.mark.parametrize("name", ["adam", "lifted_adam"])
+def test_turns_leave_no_trace(benchmarks, name):
+    """A run in turns with another gives what `fit` gives alone."""
+    from methods import METHODS
+    from tasks import TASKS
+    from training import Trainer
+    from training import put
+
+    task = TASKS["classification_mlp"]
+    x, y = task.load(256).train
+    trainer = Trainer(task, METHODS[name])
+    one, other = trainer.start(1, 0.002), trainer.start(2, 0.01)
+    for _ in range(2):
+        one, _, _ = trainer.epoch(one, x, y)
+        other, _, _ = trainer.epoch(other, x, y)
+    put(trainer.model, one)
+
+    keras.utils.set_random_seed(1)
+    alone = task.build(kl.LiftedModel if name == "lifted_adam" else keras.Model)
+    alone.compile(keras.optimizers.Adam(0.002), task.loss(), jit_compile=True)
+    alone.fit(x, y, batch_size=128, epochs=2, shuffle=False, verbose=0)
+    for mine, theirs in zip(trainer.model.get_weights(), alone.get_weights()):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_cosine_is_that_of_keras(benchmarks):
+    from training import schedule
+
+    optimizer = keras.optimizers.SGD(0.1)
+    schedule(optimizer)
+    optimizer._learning_rate.decay_steps.assign(8)
+    expected = keras.optimizers.schedules.CosineDecay(0.1, 8)
+    for step in (0, 3, 8, 9):
+        optimizer.iterations.assign(step)
+        assert float(optimizer.learning_rate) == pytest.approx(float(expected(step)))
+
+
+def test_averaged_weights_are_judged_but_not_trained_on(benchmarks):
+    from methods import Method
+    from tasks import TASKS
+    from training import Trainer
+    from training import state_of
+
+    task = TASKS["classification_mlp"]
+    x, y = task.load(256).train
+    method = Method(lambda: keras.optimizers.SGD(0.1, use_ema=True))
+    trainer = Trainer(task, method)
+    state, _, _ = trainer.epoch(trainer.start(0), x, y)
+    assert not np.allclose(state[0], state_of(trainer.model)[0])
+
+
+@pytest.mark.slow
+def test_time_to_quality(call, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ["--task", "classification_mlp", "--methods", "adam,lifted_adam"]
+    arguments += ["--epochs", "1,2", "--seeds", "2", "--search-epochs", "1"]
+    results = call("time_to_quality", *arguments)
+    assert [(run["schedule"], run["epochs"]) for run in results["runs"]] == [
+        ("constant", 2),
+        ("cosine", 1),
+        ("cosine", 2),
+        ("own", 2),
+    ]
+    assert np.shape(results["runs"][0]["quality"]) == (2, 2)
+    import render
+
+    folder = tmp_path / "docs"
+    markdown = render.render(tmp_path / "time_to_quality.json", folder)
+    assert "| adam, constant |" in markdown
+    assert (folder / "figures" / "time_to_quality.svg").exists()
+
+
+@pytest.mark.slow
+def test_tuning_sensitivity(call):
+    results = call(
+        "tuning_sensitivity",
+        *["--tasks", "classification_mlp", "--methods", "adam"],
+        *["--limit", "256", "--epochs", "1", "--seeds", "1"],
+    )
+    assert np.shape(results[0]["quality"]) == (5, 1)
+
+
+@pytest.mark.slow
+def test_ablation(call):
+    results = call(
+        "ablation",
+        *["--methods", "lifted_adam", "--activations", "steep_clip"],
+        *["--directions", "backprop;sweep, w = 1e6;sweep, w = 0.3"],
+        *["--limit", "256", "--epochs", "1", "--seeds", "1"],
+    )
+    assert len(results["lifted_adam"]) == 3
+
+
+@pytest.mark.slow
+def test_stored_rates_are_not_searched_again(call, tmp_path):
+    arguments = ["--task", "classification_mlp", "--methods", "adam"]
+    arguments += ["--search-epochs", "1", "--search-only"]
+    path = str(tmp_path / "time_to_quality.json")
+    first = call("time_to_quality", *arguments)["rates"]
+    first["adam"]["cosine"]["rate"] = 7.0
+    stored = {"results": {"task": "classification_mlp", "rates": first}}
+    pathlib.Path(path).write_text(json.dumps(stored))
+    assert call("time_to_quality", *arguments, "--rates", path)["rates"] == first
+
+    import rates
+
+    with pytest.raises(ValueError, match="Expected rates of the task 'deblurring'"):
+        rates.stored(path, "deblurring")
