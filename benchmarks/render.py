@@ -42,6 +42,7 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     """
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     methods = list(dict.fromkeys(run["method"] for run in results["runs"]))
@@ -52,6 +53,10 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
         _points(axes, [r for r in runs if r["schedule"] == "cosine"], method, colour)
     axes[0].set(xlabel="epoch", ylabel=results["unit"])
     axes[1].set(xlabel="seconds of training", xscale="log")
+    axes[0].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes[1].xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[1].xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes[1].xaxis.set_minor_formatter(ticker.NullFormatter())
     axes[0].legend(fontsize="x-small")
     for axis in axes:
         axis.grid(alpha=0.3)

@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -56,50 +57,55 @@ class Trainers:
         return self._trainers[key]
 
 
-def find_rates(options: Options, data: Data, trainers: Trainers) -> dict[str, Any]:
-    """`{method: {schedule: best rate and choice, and all that was tried}}`."""
-    rates = stored(options.rates, options.task)
+def find_rate(
+    name: str,
+    schedule: str,
+    start: float,
+    options: Options,
+    data: Data,
+    trainers: Trainers,
+) -> dict[str, Any]:
+    """The best rate and choice of a method, and all that was tried."""
     judge = Judge(trainers.task)
+
+    def quality(choice: dict[str, Any], rate: float) -> float:
+        value = train(
+            trainers(name, choice),
+            judge,
+            data.train,
+            data.validation,
+            epochs=options.search_epochs,
+            rate=rate,
+            cosine=schedule == "cosine",
+        )
+        print(f"{name} {schedule} {choice} {rate:g}: {value:.3f}", flush=True)
+        return value
+
+    score = trainers.task.score
+    found = search(start, METHODS[name].choices, quality, score, options.reach)
+    return {"epochs": options.search_epochs, **found}
+
+
+def find_rates(
+    rates: dict[str, Any],
+    options: Options,
+    data: Data,
+    trainers: Trainers,
+    save: Callable[[], None],
+) -> None:
+    """Add what is missing to `{method: {schedule: best rate, choice, tried}}`."""
     for name in options.methods.split(","):
-        method = METHODS[name]
-        if method.start is None:
+        start = METHODS[name].start
+        if start is None:
             continue
-        rates.setdefault(name, {})
-        start = method.start
+        found = rates.setdefault(name, {})
         for schedule in SCHEDULES:
-            if schedule not in rates[name]:
-
-                def quality(
-                    choice: dict[str, Any],
-                    rate: float,
-                    name: str = name,
-                    schedule: str = schedule,
-                ) -> float:
-                    value = train(
-                        trainers(name, choice),
-                        judge,
-                        data.train,
-                        data.validation,
-                        epochs=options.search_epochs,
-                        rate=rate,
-                        cosine=schedule == "cosine",
-                    )
-                    print(f"  {name} {schedule} {choice} {rate:g}: {value:.3f}")
-                    return value
-
-                rates[name][schedule] = {
-                    "epochs": options.search_epochs,
-                    **search(
-                        start,
-                        method.choices,
-                        quality,
-                        trainers.task.score,
-                        options.reach,
-                    ),
-                }
-            start = rates[name][schedule]["rate"]
-            print(f"{name} {schedule}: {start:g}", flush=True)
-    return rates
+            if schedule not in found:
+                found[schedule] = find_rate(
+                    name, schedule, start, options, data, trainers
+                )
+                save()
+            start = found[schedule]["rate"]
 
 
 def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
@@ -254,9 +260,14 @@ def main() -> None:
         "images": len(data.train[0]),
         "steps_per_epoch": len(data.train[0]) // task.batch_size,
         "lifted_arguments": options.lifted_arguments,
-        "rates": find_rates(options, data, trainers),
+        "rates": stored(options.rates, options.task),
     }
-    write_report(options, "time_to_quality.py", results)
+
+    def save() -> None:
+        write_report(options, "time_to_quality.py", results)
+
+    find_rates(results["rates"], options, data, trainers, save)
+    save()
     if options.search_only:
         return
     runs = plan(options, results["rates"])
@@ -264,8 +275,11 @@ def main() -> None:
     results["runs"] = runs
     for seed in range(options.seeds):
         train_in_turn(runs, seed, data, trainers)
-        print(f"\nAfter {seed + 1} of {options.seeds} seeds\n\n{table(results)}")
-        write_report(options, "time_to_quality.py", results)
+        print(
+            f"\nAfter {seed + 1} of {options.seeds} seeds\n\n{table(results)}",
+            flush=True,
+        )
+        save()
 
 
 if __name__ == "__main__":
