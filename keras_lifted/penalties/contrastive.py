@@ -1,0 +1,81 @@
+"""The contrastive penalty: clamped minus free energy."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.penalties import dual
+from keras_lifted.penalties.base import Penalty
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Contrastive(Penalty):
+    """`P(x, z) = ½‖x − z‖² + Ψ(x)`, and clamped minus free energies.
+
+    The penalty of Askari et al., whose minimiser in x is `σ(z)` too. But its
+    `∂P/∂z = z − x` does not vanish there, which biases the weights. So each
+    batch has two phases, and the weights lower
+
+        min_X [ℓ + Σ_l w_l P_l]  −  min_X [Σ_l w_l P_l],
+
+    the clamped phase less the free one, which knows no loss; its gradient is
+    the difference of theirs. As the weights grow it tends to that of the loss
+    at the free minimiser, which is the forward pass where one block is lifted
+    and lies near it otherwise. A step costs twice that of other penalties.
+
+    With `M(z) = ½‖z‖² − F*(z)`, the least value of P, `P = P_Bregman + M(z)`.
+    What is reported as gap is the Bregman part in the clamped phase: zero at
+    the forward pass, never negative, and not zero in the free phase either.
+    `lifted_energy` is the difference of the two energies.
+
+    Args:
+        weight: the penalty weight `w > 0`, or weights by activation name.
+            Above 100 the difference of two phases is lost to float32.
+
+    Raises:
+        ValueError: if a weight is not positive.
+
+    Source: Zach & Estellers, "Contrastive learning for lifted networks",
+    arXiv 1905.02507; the penalty of Askari et al., arXiv 1805.01532.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.penalties.Contrastive(weight=10.0).contrastive
+    True
+    """
+
+    largest_weight = 100.0
+    contrastive = True
+
+    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        return z
+
+    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
+        return sigma(s)
+
+    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
+        return sigma.bregman(s, z)
+
+    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+        return sigma.difference(z, d) + (z - sigma(z))
+
+    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+        return dual.drive(sigma, s, z, d) + self.rest(sigma, z)
+
+    def proximal(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
+    ) -> Tensor:
+        return dual.proximal(sigma, s, z, q, step)
+
+    def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        return 0.5 * sum_per_sample(ops.square(z)) - sigma.conjugate(z)
