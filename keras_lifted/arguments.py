@@ -13,8 +13,8 @@ def arguments_of(instance: Any) -> dict[str, Any]:
         ValueError: if an argument has no attribute of its name.
     """
     config = {}
-    for name in inspect.signature(type(instance).__init__).parameters:
-        if name == "self":
+    for name, parameter in inspect.signature(type(instance)).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if not hasattr(instance, name):
             raise ValueError(

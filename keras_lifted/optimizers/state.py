@@ -22,8 +22,9 @@ Tensor = Any
 
 # Values of each lifted variable that are kept for histograms.
 SAMPLES = 256
-# The smallest multiplier of a constraint.
-SMALLEST = 1e-3
+# Multipliers fall no lower than this part of the first one: short steps on the
+# lifted variables make small gaps too, and then w falls, and the steps shorten.
+FLOOR = 0.1
 # The shortest factor on step lengths, and the way back from it.
 LEAST = 1.0 / 64.0
 RECOVERY = 1.02
@@ -129,9 +130,12 @@ class LiftedState:
         moved = problem.penalty.ascend(weights, self.gap.value, ops.stack(sizes))
         if moved is weights:
             return
-        above = ops.maximum(weights, largest)
-        below = ops.minimum(weights, SMALLEST)
-        moved = ops.minimum(ops.maximum(moved, below), above)
+        given = [
+            _finite(problem.penalty.weight_of(block.name)) for block in problem.blocks
+        ]
+        first = ops.convert_to_tensor(given, real_dtype())
+        moved = ops.maximum(moved, FLOOR * first)
+        moved = ops.minimum(moved, ops.maximum(first, largest))
         self.weight.assign(ops.where(ops.isfinite(moved), moved, weights))
 
 

@@ -32,15 +32,16 @@ class Fenchel(Penalty):
     dual ascent in the geometry of positive multipliers: w grows where the
     constraint is violated and falls where it is slack, by at most a factor
     `exp(ρ)` per batch. Gap and `½‖x‖²` have the same units, so neither the
-    number of units of a block nor their scale matters. Multipliers stay at
-    least 1e-3 and do not grow above what the update resolves in float32.
+    number of units of a block nor their scale matters. Multipliers fall to
+    no less than a tenth of the first ones, and rise no higher than what the
+    update resolves in float32.
 
     Args:
         weight: the first multipliers `w > 0`, or multipliers by activation
             name. They are the optimizer's variable `lifted.weight`.
         dual_step: `ρ` in [0, 1]; 0 keeps the multipliers. Default 0.05.
         tolerance: `ε > 0`, without units: the gap tolerated, relative to
-            `½‖x‖²`. Default 1e-3, a relative displacement of about 3 %.
+            `½‖x‖²`. Default 1e-4, a relative displacement of about 1 %.
 
     Raises:
         ValueError: if a weight, `dual_step` or `tolerance` is out of range.
@@ -61,7 +62,7 @@ class Fenchel(Penalty):
         self,
         weight: Weight | None = None,
         dual_step: float = 0.05,
-        tolerance: float = 1e-3,
+        tolerance: float = 1e-4,
     ) -> None:
         super().__init__(weight)
         self.dual_step = _checked("dual_step", dual_step, "in [0, 1]", 0.0, 1.0)
