@@ -48,8 +48,9 @@ class Contrastive(Penalty):
     Args:
         weight: the penalty weight `w > 0`, or weights by activation name.
             Above 100 the difference of two phases is lost to float32.
-        feedback: factor in [0, 1] of M; 1 is the penalty of Askari et al.,
-            0 that of Bregman.
+        feedback: factor in [0, 1] of M, default 0.1; 1 is the penalty of
+            Askari et al., 0 that of Bregman. With 1 and several blocks the
+            free minimiser learns to predict, and the forward pass need not.
 
     Raises:
         ValueError: if a weight is not positive, or `feedback` out of range.
@@ -67,7 +68,7 @@ class Contrastive(Penalty):
     largest_weight = 100.0
     contrastive = True
 
-    def __init__(self, weight: Weight | None = None, feedback: float = 1.0) -> None:
+    def __init__(self, weight: Weight | None = None, feedback: float = 0.1) -> None:
         super().__init__(weight)
         number = isinstance(feedback, numbers.Real) and not isinstance(feedback, bool)
         if not number or math.isnan(feedback) or not 0.0 <= feedback <= 1.0:

@@ -33,8 +33,20 @@ def network():
     return kl.LiftedModel(inputs, layers.Dense(1)(x))
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
-@pytest.mark.parametrize("update", UPDATES)
+QUICK = {
+    ("fenchel", "sweep"),
+    ("contrastive", "sweep"),
+    ("contrastive", "nesterov"),
+    ("contrastive", "mirror"),
+}
+PAIRS = [
+    pytest.param(p, u, marks=[] if (p, u) in QUICK else pytest.mark.slow)
+    for p in PENALTIES
+    for u in UPDATES
+]
+
+
+@pytest.mark.parametrize(("penalty", "update"), PAIRS)
 def test_training(penalty, update):
     x = data(4)
     y = np.tanh(x[:, :1]) + 0.5 * x[:, 1:2]

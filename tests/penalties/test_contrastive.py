@@ -118,7 +118,8 @@ def test_converged_phases(update):
 
     expected = [a - b for a, b in zip(block(c1, c2), block(f1, f2))]
     expected.append(c2.T @ (c2 @ W3 - Y))
-    model = compiled(network(), Contrastive(w), UPDATES[update], jit_compile=True)
+    penalty = Contrastive(w, feedback=1.0)
+    model = compiled(network(), penalty, UPDATES[update], jit_compile=True)
     got, energy, sample = trained(model)
     for x, values in zip((c1, c2), sample):
         np.testing.assert_allclose(values[: x.size], x.ravel(), atol=1e-3)
@@ -136,7 +137,7 @@ def test_learnable_parameters():
     model = kl.LiftedModel(inputs, layers.Dense(2, use_bias=False)(x))
     weights = [*WEIGHTS[:2], *first.get_weights(), *WEIGHTS[2:]]
     update = UPDATES["proximal_gradient"]
-    compiled(model, Contrastive(0.7), update, jit_compile=True)
+    compiled(model, Contrastive(0.7, feedback=1.0), update, jit_compile=True)
     energies, step = [], 0.03
     for sign in (0, 1, -1):
         moved = [w + sign * step * (i == 2) for i, w in enumerate(weights)]
@@ -149,7 +150,7 @@ def test_learnable_parameters():
     assert abs(got - slope) < 0.05 * abs(slope)
 
 
-# -- against backpropagation -------------------------------------------------------------
+# -- against backpropagation -----------------------------------------------------------
 
 
 def cosines(feedback, w, update=None):
@@ -162,7 +163,7 @@ def cosines(feedback, w, update=None):
 
 
 @pytest.mark.parametrize(
-    "update", [kl.updates.Sweep(), kl.updates.ProximalGradient(20)], ids=["sweep", "pg"]
+    "update", [kl.updates.Sweep(), kl.updates.ProximalGradient(4)], ids=["sweep", "pg"]
 )
 def test_tends_to_backprop(update):
     """As the weight grows and the feedback vanishes."""
@@ -174,7 +175,7 @@ def test_the_block_before_the_output_needs_no_small_feedback():
     assert min(cosines(1.0, 100.0)[2:]) > 0.999
 
 
-# -- the free phase ----------------------------------------------------------------------
+# -- the free phase --------------------------------------------------------------------
 
 
 def test_regularizers_count_once():
