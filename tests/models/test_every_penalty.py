@@ -36,7 +36,6 @@ def network():
 QUICK = {
     ("fenchel", "sweep"),
     ("contrastive", "sweep"),
-    ("contrastive", "nesterov"),
     ("contrastive", "mirror"),
 }
 PAIRS = [
