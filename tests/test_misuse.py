@@ -266,6 +266,29 @@ MISUSES = {
         ValueError,
         "`penalty` must be a keras_lifted penalty.*Received: <keras_lifted.*Mirror",
     ),
+    **{
+        f"dual step {value!r}": (
+            lambda value=value: P.Fenchel(dual_step=value),
+            ValueError,
+            f"`dual_step`.*number in .0, 1..*Received: dual_step={value!r}",
+        )
+        for value in (-0.1, 1.5, math.nan, "big", True)
+    },
+    "no tolerance": (
+        lambda: P.Fenchel(tolerance=0.0),
+        ValueError,
+        "`tolerance`.*positive.*Received: tolerance=0.0",
+    ),
+    "much feedback": (
+        lambda: P.Contrastive(feedback=2.0),
+        ValueError,
+        "`feedback`.*number in .0, 1..*Received: feedback=2.0",
+    ),
+    "feedback of text": (
+        lambda: P.Contrastive(feedback="1"),
+        ValueError,
+        "Received: feedback='1'",
+    ),
     # updates
     "unknown update": (
         lambda: BCD("sgd", lifted_update="swep"),

@@ -9,6 +9,7 @@ variables are dicts {key of the call: tensor}.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -90,6 +91,7 @@ class LiftedProblem:
         self.weights = lifted_real(weights)
         self.loss_scale = lifted_real(loss_scale)
         self.shown = shown
+        self.clamped = True
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
         trainable = {id(v) for v in self.trainable}
@@ -112,6 +114,12 @@ class LiftedProblem:
             if self.penalty.weight_of(block.name) == float("inf")
         }
         return find_structure(run, self.batch.x, kept)
+
+    def free(self) -> LiftedProblem:
+        """This problem without its loss: nothing but the penalties."""
+        free = copy.copy(self)
+        free.clamped = False
+        return free
 
     def _mapping(self, trainable: Sequence[Tensor]) -> list[tuple[Any, Tensor]]:
         return [*zip(self.trainable, trainable, strict=True), *self._state]
@@ -136,7 +144,10 @@ class LiftedProblem:
                 sample_weight=batch.sample_weight,
                 training=True,
             )
-        return ops.sum(lifted_real(loss)), outputs, state
+        loss = ops.sum(lifted_real(loss))
+        if not self.clamped:  # the same graph, in which the loss weighs nothing
+            loss = 0.0 * loss
+        return loss, outputs, state
 
     def scale(self, call: Call, z: Tensor) -> Tensor:
         """`c_i w_l`, broadcast against the pre-activation `z`."""
@@ -251,11 +262,35 @@ class LiftedProblem:
         ]
         return unit * sum(weighted)
 
+    def rest_of(self, z_of: Lifted, shown: bool = True) -> Tensor:
+        """What the energy holds besides loss and gaps; 0 for most penalties.
+
+        Args:
+            z_of: pre-activations.
+            shown: over the samples of `gaps`, to be added to `penalty_of`;
+                otherwise over all.
+        """
+        rests = {}
+        for call in self.structure.calls:
+            z = z_of[call.key][: self.shown] if shown else z_of[call.key]
+            rest = self.penalty.rest(ProximalMap.of(call.activation), z)
+            if rest is None:
+                return 0.0
+            if shown:
+                rests[call.key] = ops.mean(rest)
+            else:
+                rests[call.key] = ops.sum(self.scale(call, rest) * rest)
+        if shown:
+            return self.penalty_of(rests)
+        return sum(rests.values()) / self.loss_scale
+
     # -- one activation ---------------------------------------------------------
 
     def _penalty(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
         sigma = ProximalMap.of(call.activation)
         value = self.penalty.value(sigma, s, z)
+        rest = self.penalty.rest(sigma, z)
+        value = value if rest is None else value + rest
         return ops.sum(self.scale(call, value) * value)
 
     def _rule(

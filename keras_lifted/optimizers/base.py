@@ -99,10 +99,15 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
                 lambda: curvature(problem),
                 lambda: ops.convert_to_tensor(bounds),
             )
-        solution = self.lifted_update.solve(problem, bounds / self.lifted.caution)
+        rates = bounds / self.lifted.caution
+        solution = self.lifted_update.solve(problem, rates)
+        if self.penalty.contrastive:
+            free = self.lifted_update.solve(problem.free(), rates)
+            solution = solution.less(free)
         self.lifted.record(problem, solution)
         if needs_curvature:
             self.lifted.take_care(solution, bounds)
+        self.lifted.ascend(problem, solution, self.lifted_update.largest_weight)
         return solution
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -120,7 +125,9 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
         super().build(variables)
 
     def _check_weights(self, blocks: Sequence[Block]) -> None:
-        largest = self.lifted_update.largest_weight
+        both: list[Any] = [self.lifted_update, self.penalty]
+        limiting = min(both, key=lambda each: each.largest_weight)
+        largest = limiting.largest_weight
         heavy = {
             block.name: self.penalty.weight_of(block.name)
             for block in blocks
@@ -128,10 +135,10 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
         }
         if heavy:
             warnings.warn(
-                f"{type(self.lifted_update).__name__} resolves penalty weights up "
-                f"to {largest:g}: above, lifted variables differ from the forward "
-                f"pass by less than float32 rounding. Received: {heavy}. Lower "
-                "them, or use the Sweep, which loses no digits.",
+                f"{type(limiting).__name__} resolves penalty weights up "
+                f"to {largest:g}: above, what the loss changes in the lifted "
+                f"variables is lost to float32 rounding. Received: {heavy}. Lower "
+                "them, or use the Sweep with another penalty, which loses no digits.",
                 stacklevel=2,
             )
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
@@ -21,6 +22,9 @@ Tensor = Any
 
 # Values of each lifted variable that are kept for histograms.
 SAMPLES = 256
+# Multipliers fall no lower than this part of the first one: short steps on the
+# lifted variables make small gaps too, and then w falls, and the steps shorten.
+FLOOR = 0.1
 # The shortest factor on step lengths, and the way back from it.
 LEAST = 1.0 / 64.0
 RECOVERY = 1.02
@@ -106,10 +110,33 @@ class LiftedState:
         self.curvature.assign(curvature)
         self.iterations.assign(lifted_real(solution.iterations))
         self.residual.assign(solution.residual)
-        tolerated = 0.01 * solution.forward.loss + 1e-5 * ops.sum(self.weight)
-        rose = solution.left > solution.forward.loss + tolerated
+        tolerated = 0.01 * solution.start + 1e-5 * ops.sum(self.weight)
+        rose = solution.left > solution.start + tolerated
         shorter, longer = self.caution * 0.5, self.caution * RECOVERY
         self.caution.assign(ops.clip(ops.where(rose, shorter, longer), LEAST, 1.0))
+
+    def ascend(
+        self, problem: LiftedProblem, solution: Solution, largest: float
+    ) -> None:
+        """Move the penalty weights, if the penalty does, up to `largest`."""
+        sizes = [ops.zeros((), real_dtype())] * len(problem.blocks)
+        for call in problem.structure.calls:
+            sigma = ProximalMap.of(call.activation)
+            carrier = solution.last.carriers[call.key][: problem.shown]
+            x = problem.penalty.point(sigma, carrier)
+            size = 0.5 * ops.mean(sum_per_sample(ops.square(x)))
+            sizes[call.index] = sizes[call.index] + size
+        weights = ops.convert_to_tensor(self.weight)
+        moved = problem.penalty.ascend(weights, self.gap.value, ops.stack(sizes))
+        if moved is weights:
+            return
+        given = [
+            _finite(problem.penalty.weight_of(block.name)) for block in problem.blocks
+        ]
+        first = ops.convert_to_tensor(given, real_dtype())
+        moved = ops.maximum(moved, FLOOR * first)
+        moved = ops.minimum(moved, ops.maximum(first, largest))
+        self.weight.assign(ops.where(ops.isfinite(moved), moved, weights))
 
 
 def _finite(weight: float) -> float:

@@ -9,14 +9,18 @@ import keras
 
 from keras_lifted.penalties.base import Penalty
 from keras_lifted.penalties.bregman import Bregman
+from keras_lifted.penalties.contrastive import Contrastive
+from keras_lifted.penalties.fenchel import Fenchel
 from keras_lifted.penalties.quadratic import Quadratic
 
-__all__ = ["Bregman", "Penalty", "Quadratic", "get"]
+__all__ = ["Bregman", "Contrastive", "Fenchel", "Penalty", "Quadratic", "get"]
 
 _NAMES: dict[str, Callable[[], Penalty]] = {
     "bregman": Bregman,
     "quadratic": Quadratic,
     "mac": Quadratic,
+    "fenchel": Fenchel,
+    "contrastive": Contrastive,
 }
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import abc
 import math
 import numbers
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from keras import ops
+
+from keras_lifted.arguments import arguments_of
+from keras_lifted.backend import gradient
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
@@ -23,6 +28,19 @@ class Penalty(abc.ABC):
     update moves it to `s = origin(z) − d`, and `pull(z, d)` is then `∂P/∂z`,
     computed from the displacement `d` so that a small one loses no digits.
 
+    A subclass writes `value`; the other methods have defaults for `s = x` and
+    a P whose gradient in x is 1-Lipschitz. Override `pull` and `drive` where
+    a formula keeps the digits of a small `d`, `proximal` where there is a
+    closed form.
+
+    Attributes:
+        default_weight: the weight where none is given.
+        largest_weight: above it float32 loses the pull of this penalty,
+            whatever the update.
+        contrastive: whether the weight gradients at the lifted variables
+            without the loss (the free phase) are subtracted from those with
+            it (the clamped phase).
+
     Args:
         weight: the penalty weight `w > 0`: one number, or a dict
             `{activation name: number}` whose key "default" serves the rest.
@@ -36,6 +54,8 @@ class Penalty(abc.ABC):
     """
 
     default_weight = 10.0
+    largest_weight = float("inf")
+    contrastive = False
 
     def __init__(self, weight: Weight | None = None) -> None:
         self.weight = _checked(self.default_weight if weight is None else weight)
@@ -60,8 +80,8 @@ class Penalty(abc.ABC):
                 )
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this penalty again."""
-        return {"weight": self.weight}
+        """Arguments that make this penalty again: attributes of their names."""
+        return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Penalty:
@@ -69,29 +89,29 @@ class Penalty(abc.ABC):
         return cls(**config)
 
     @abc.abstractmethod
-    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        """The carrier of the forward pass: `point(origin(z)) = σ(z)`."""
-
-    @abc.abstractmethod
-    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        """The lifted variable `x` that `s` carries."""
-
-    @abc.abstractmethod
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
         """`P(point(s), z)` of each sample, `(batch,)`."""
 
-    @abc.abstractmethod
+    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        """The carrier of the forward pass: `point(origin(z)) = σ(z)`."""
+        return sigma(z)
+
+    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
+        """The lifted variable `x` that `s` carries."""
+        return s
+
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
         """`∂P/∂z` at the carrier `origin(z) − d`."""
+        s = self.origin(sigma, z) - d
+        return _slope(lambda z: self.value(sigma, s, z), z)
 
-    @abc.abstractmethod
     def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
         """`(batch,)`, with the gradient of P in the parameters of `sigma`.
 
         At `s = origin(z) − d`; like `pull`, it keeps the digits of a small `d`.
         """
+        return self.value(sigma, s, z)
 
-    @abc.abstractmethod
     def proximal(
         self,
         sigma: ProximalMap,
@@ -100,7 +120,39 @@ class Penalty(abc.ABC):
         q: Tensor,
         step: Tensor,
     ) -> Tensor:
-        """Carrier of `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`."""
+        """Carrier of `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
+
+        The default minimises a quadratic of curvature 1 that lies above P.
+        """
+        slope = _slope(lambda s: self.value(sigma, s, z), s)
+        return s - step / (1.0 + step) * (slope + q)
+
+    def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
+        """What the energy holds besides `value`, at any x: `(batch,)`, or None.
+
+        Its gradient in z is part of `pull`, and drives the weights even at
+        the forward pass: such a penalty is `contrastive`.
+        """
+        return None
+
+    def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
+        """Penalty weights of the next batch, `(blocks,)`; the same by default.
+
+        Args:
+            weights: those of this batch.
+            gaps: `mean_i P_l` of each block, 0 where it is not lifted.
+            sizes: `mean_i ½‖x_l,i‖²` of each block, in the units of the gap.
+        """
+        return weights
+
+
+def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
+    """The gradient of the sum of `function` at `point`."""
+
+    def total(point: Tensor) -> tuple[Tensor, None]:
+        return ops.sum(function(point)), None
+
+    return gradient(total, [point])[1][0]
 
 
 def _checked(weight: Any) -> float | dict[str, float]:

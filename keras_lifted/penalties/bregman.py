@@ -6,16 +6,12 @@ from typing import Any
 from typing import final
 
 import keras
-from keras import ops
 
-from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.penalties import dual
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
-
-# Relative displacements below which the trapezoidal rule beats a difference.
-NEAR = 1e-3
 
 
 @final
@@ -55,21 +51,9 @@ class Bregman(Penalty):
         return sigma.difference(z, d)
 
     def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        # ∂F*(z) − ∂F*(s) is the integral of ⟨d, ∂σ⟩ from s to z.
-        near = 0.5 * sum_per_sample(ops.stop_gradient(d) * (sigma(z) + sigma(s)))
-        axes = tuple(range(1, len(z.shape)))
-        size, moved = (ops.max(ops.abs(each), axis=axes) for each in (z, d))
-        return ops.where(moved <= NEAR * size, near, sigma.bregman(s, z))
+        return dual.drive(sigma, s, z, d)
 
     def proximal(
-        self,
-        sigma: ProximalMap,
-        s: Tensor,
-        z: Tensor,
-        q: Tensor,
-        step: Tensor,
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
     ) -> Tensor:
-        # argmin F(x) + ½‖x − v‖²/step, whose subgradient of F is the new dual.
-        v = sigma(s) - step * (q - z)
-        x = sigma.prox(v / (1.0 + step), step / (1.0 + step))
-        return (v - x) / step
+        return dual.proximal(sigma, s, z, q, step)

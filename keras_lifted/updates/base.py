@@ -6,6 +6,10 @@ import abc
 import dataclasses
 from typing import Any
 
+from keras import ops
+
+from keras_lifted.arguments import arguments_of
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Swept
@@ -24,6 +28,7 @@ class Solution:
             lifted variable after it.
         gaps: mean penalty `P(x, z)` of each call, in that pairing.
         energy: the loss of the last sweep, plus the penalties.
+        start: the energy of the forward pass.
         left: the energy at the lifted variables before the last sweep.
         iterations: updates of every lifted variable, a scalar.
         residual: relative change in the last of them, a scalar; 1 where no
@@ -34,6 +39,7 @@ class Solution:
     last: Swept
     gaps: Lifted
     energy: Tensor
+    start: Tensor
     left: Tensor
     iterations: Tensor
     residual: Tensor
@@ -44,15 +50,58 @@ class Solution:
         problem: LiftedProblem,
         forward: Swept,
         last: Swept,
-        iterations: Tensor,
-        residual: Tensor,
-        left: Tensor | None = None,
+        iterations: Tensor | None = None,
+        residual: Tensor | None = None,
+        carriers: Lifted | None = None,
     ) -> Solution:
-        """The solution that ends with the sweep `last`."""
+        """The solution that ends with the sweep `last`.
+
+        Args:
+            problem: what was solved.
+            forward: the sweep from the forward pass.
+            last: the sweep that took the weight gradients; it may be `forward`.
+            iterations: updates of every lifted variable; None for one.
+            residual: relative change in the last of them; None for 1.
+            carriers: those that `last` moved; None for the forward pass.
+        """
+        one = ops.ones((), real_dtype())
         gaps = problem.gaps(last.carriers, last.z)
-        energy = last.loss + problem.penalty_of(gaps)
-        left = forward.loss if left is None else left
-        return cls(forward, last, gaps, energy, left, iterations, residual)
+        start = forward.loss + problem.rest_of(forward.z)
+        rest = problem.rest_of(last.z)
+        left = start
+        if carriers is not None:
+            before = problem.gaps(carriers, last.z)
+            left = last.loss + problem.penalty_of(before) + rest
+        return cls(
+            forward,
+            last,
+            gaps,
+            last.loss + problem.penalty_of(gaps) + rest,
+            start,
+            left,
+            one if iterations is None else iterations,
+            one if residual is None else residual,
+        )
+
+    def less(self, free: Solution) -> Solution:
+        """This solution, clamped by the loss, less a free one of the same batch.
+
+        Weight gradients and `energy` are differences, `start` and `left` sums,
+        everything else is that of the clamped phase.
+        """
+        gradients = [
+            None if clamped is None else clamped - unclamped
+            for clamped, unclamped in zip(
+                self.last.gradients, free.last.gradients, strict=True
+            )
+        ]
+        return dataclasses.replace(
+            self,
+            last=dataclasses.replace(self.last, gradients=gradients),
+            energy=self.energy - free.energy,
+            start=self.start + free.start,
+            left=self.left + free.left,
+        )
 
 
 class LiftedUpdate(abc.ABC):
@@ -78,9 +127,9 @@ class LiftedUpdate(abc.ABC):
             curvature: bound `L_l` of each block, `(blocks,)`.
         """
 
-    @abc.abstractmethod
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this update again."""
+        """Arguments that make this update again: attributes of their names."""
+        return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LiftedUpdate:

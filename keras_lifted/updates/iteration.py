@@ -61,9 +61,7 @@ class Iteration:
         one = ops.ones((), dtype="int32")
         if self.steps == 1:
             forward = problem.sweep(move, with_weights=True)
-            return Solution.of(
-                problem, forward, forward, one, ops.ones((), real_dtype())
-            )
+            return Solution.of(problem, forward, forward, one)
         forward = problem.sweep(move)
         state = (one, forward.carriers, ops.ones((), real_dtype()))
         if self.steps > 2:
@@ -72,8 +70,7 @@ class Iteration:
         iterations, carriers, residual = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
         last = problem.sweep(move, carriers, with_weights=True)
-        left = last.loss + problem.penalty_of(problem.gaps(carriers, last.z))
-        return Solution.of(problem, forward, last, iterations + 1, residual, left)
+        return Solution.of(problem, forward, last, iterations + 1, residual, carriers)
 
     def _plain(
         self, problem: LiftedProblem, rates: Lifted, forward: Swept
@@ -145,7 +142,7 @@ class Iteration:
             memory,
             origin,
             plain,
-            forward.loss,
+            forward.loss + problem.rest_of(forward.z, shown=False),
             ops.ones((), real_dtype()),
         )
         end = while_loop(more, body, begin)

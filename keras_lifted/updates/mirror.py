@@ -58,7 +58,3 @@ class Mirror(LiftedUpdate):
 
         iteration = Iteration(step, self.steps, None, self.tolerance)
         return iteration.solve(problem, curvature)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"steps": self.steps, "tolerance": self.tolerance}

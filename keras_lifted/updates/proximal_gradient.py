@@ -69,11 +69,3 @@ class ProximalGradient(LiftedUpdate):
 
         iteration = Iteration(step, self.steps, self._acceleration, self.tolerance)
         return iteration.solve(problem, curvature)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            "steps": self.steps,
-            "acceleration": self.acceleration,
-            "tolerance": self.tolerance,
-        }

@@ -6,10 +6,8 @@ from typing import Any
 from typing import final
 
 import keras
-from keras import ops
 
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
 from keras_lifted.updates.base import LiftedUpdate
@@ -52,9 +50,4 @@ class Sweep(LiftedUpdate):
             return s - q, q
 
         forward = problem.sweep(move, with_weights=True)
-        one = ops.ones((), real_dtype())
-        return Solution.of(problem, forward, forward, iterations=one, residual=one)
-
-    def get_config(self) -> dict[str, Any]:
-        """No arguments."""
-        return {}
+        return Solution.of(problem, forward, forward)

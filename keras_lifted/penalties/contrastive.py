@@ -1,0 +1,103 @@
+"""The contrastive penalty: clamped minus free energy."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.penalties import dual
+from keras_lifted.penalties.base import Penalty
+from keras_lifted.penalties.base import Weight
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Contrastive(Penalty):
+    """`P(x, z) = ½‖x − z‖² + Ψ(x)`, and clamped minus free energies.
+
+    The penalty of Askari et al., whose minimiser in x is `σ(z)` too. But its
+    `∂P/∂z = z − x` does not vanish there: it pulls on the lifted variables of
+    the blocks before and biases the weights. So each batch has two phases,
+    and the weights lower
+
+        min_X [ℓ + Σ_l w_l P_l]  −  min_X [Σ_l w_l P_l],
+
+    the clamped phase less the free one, which knows no loss; its gradient is
+    the difference of theirs. As the weights grow it tends to that of the loss
+    at the free minimiser, which is the forward pass where one block is lifted
+    and lies near it otherwise. A step costs twice that of other penalties.
+
+    With `M(z) = ½‖z‖² − F*(z)`, the least value of P, `P = P_Bregman + M(z)`;
+    `feedback` multiplies M, which alone pulls in the free phase. The weaker
+    it is, the nearer lies the free minimiser to the forward pass, by which
+    the model predicts; the source discounts later blocks to that end.
+
+    What is reported as gap is the Bregman part in the clamped phase: zero at
+    the forward pass, never negative, and not zero in the free phase either.
+    `lifted_energy` is the difference of the two energies.
+
+    Args:
+        weight: the penalty weight `w > 0`, or weights by activation name.
+            Above 100 the difference of two phases is lost to float32.
+        feedback: factor in [0, 1] of M, default 0.1; 1 is the penalty of
+            Askari et al., 0 that of Bregman. With 1 and several blocks the
+            free minimiser learns to predict, and the forward pass need not.
+
+    Raises:
+        ValueError: if a weight is not positive, or `feedback` out of range.
+
+    Source: Zach & Estellers, "Contrastive learning for lifted networks",
+    arXiv 1905.02507; the penalty of Askari et al., arXiv 1805.01532.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.penalties.Contrastive(weight=10.0).contrastive
+    True
+    """
+
+    largest_weight = 100.0
+    contrastive = True
+
+    def __init__(self, weight: Weight | None = None, feedback: float = 0.1) -> None:
+        super().__init__(weight)
+        number = isinstance(feedback, numbers.Real) and not isinstance(feedback, bool)
+        if not number or math.isnan(feedback) or not 0.0 <= feedback <= 1.0:
+            raise ValueError(
+                "`feedback` of the contrastive penalty must be a number in "
+                f"[0, 1]. Received: feedback={feedback!r}"
+            )
+        self.feedback = float(feedback)
+
+    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        return z
+
+    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
+        return sigma(s)
+
+    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
+        return sigma.bregman(s, z)
+
+    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+        return sigma.difference(z, d) + self.feedback * (z - sigma(z))
+
+    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+        return dual.drive(sigma, s, z, d) + self.rest(sigma, z)
+
+    def proximal(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
+    ) -> Tensor:
+        return dual.proximal(sigma, s, z, q, step)
+
+    def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        least = 0.5 * sum_per_sample(ops.square(z)) - sigma.conjugate(z)
+        return self.feedback * least

@@ -1,0 +1,108 @@
+"""The Fenchel penalty: Bregman gaps as constraints, with multipliers."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.penalties import dual
+from keras_lifted.penalties.base import Penalty
+from keras_lifted.penalties.base import Weight
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Fenchel(Penalty):
+    """Constraints `P_l ≤ ε · mean_i ½‖x_l,i‖²`, one multiplier `w_l` per block.
+
+    P is the Bregman penalty `F(x) + F*(z) − ⟨x, z⟩`, here the gap of the
+    Fenchel-Young inequality, and its weights are Lagrange multipliers. After
+    each batch, with `g` the mean gap and `t` the tolerated one,
+
+        w ← w · exp(ρ (g − t) / (g + t)),
+
+    dual ascent in the geometry of positive multipliers: w grows where the
+    constraint is violated and falls where it is slack, by at most a factor
+    `exp(ρ)` per batch. Gap and `½‖x‖²` have the same units, so neither the
+    number of units of a block nor their scale matters. Multipliers fall to
+    no less than a tenth of the first ones, and rise no higher than what the
+    update resolves in float32.
+
+    Args:
+        weight: the first multipliers `w > 0`, or multipliers by activation
+            name. They are the optimizer's variable `lifted.weight`.
+        dual_step: `ρ` in [0, 1]; 0 keeps the multipliers. Default 0.05.
+        tolerance: `ε > 0`, without units: the gap tolerated, relative to
+            `½‖x‖²`. Default 1e-4, a relative displacement of about 1 %.
+
+    Raises:
+        ValueError: if a weight, `dual_step` or `tolerance` is out of range.
+
+    Source: Gu, Askari, El Ghaoui, "Fenchel lifted networks", arXiv
+    1811.08039, sections 3 and 4; there the ascent is additive.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> penalty = kl.penalties.Fenchel(weight=10.0, dual_step=0.5, tolerance=0.1)
+    >>> weights = penalty.ascend(10.0, gaps=[0.3, 0.1, 0.0], sizes=1.0)
+    >>> [round(float(w), 2) for w in weights]
+    [12.84, 10.0, 6.07]
+    """
+
+    def __init__(
+        self,
+        weight: Weight | None = None,
+        dual_step: float = 0.05,
+        tolerance: float = 1e-4,
+    ) -> None:
+        super().__init__(weight)
+        self.dual_step = _checked("dual_step", dual_step, "in [0, 1]", 0.0, 1.0)
+        self.tolerance = _checked("tolerance", tolerance, "positive", 1e-12, 1e12)
+
+    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+        return z
+
+    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
+        return sigma(s)
+
+    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
+        return sigma.bregman(s, z)
+
+    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+        return sigma.difference(z, d)
+
+    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+        return dual.drive(sigma, s, z, d)
+
+    def proximal(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
+    ) -> Tensor:
+        return dual.proximal(sigma, s, z, q, step)
+
+    def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
+        gaps, sizes = ops.convert_to_tensor(gaps), ops.convert_to_tensor(sizes)
+        tolerated = self.tolerance * sizes
+        both = gaps + tolerated
+        none = both <= 0  # not lifted, or nothing passes: the multiplier stays
+        ratio = (gaps - tolerated) / ops.where(none, 1.0, both)
+        growth = ops.exp(self.dual_step * ops.where(none, 0.0, ratio))
+        return weights * growth
+
+
+def _checked(name: str, value: Any, range: str, low: float, high: float) -> float:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(
+            f"`{name}` of the Fenchel penalty must be a number {range}. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
