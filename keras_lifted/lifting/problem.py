@@ -27,13 +27,14 @@ from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import LiftingScope
+from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.structure import find_structure
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
 Lifted = dict[str, Tensor]
-# move(call, sigma, s, z, q) -> (the new carrier, its displacement)
+# move(call, sigma, s, z, q) -> (the new carrier, the displacement that pulls)
 Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -71,6 +72,7 @@ class LiftedProblem:
         weights: penalty weight of each block, `(blocks,)`.
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
         shown: samples over which `gaps` takes its means; None for all.
+        stored: lifted variables to start from; None for the forward pass.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LiftedProblem:
         weights: Tensor,
         loss_scale: Tensor | float = 1.0,
         shown: int | None = None,
+        stored: Stored | None = None,
     ) -> None:
         self.model = model
         self.blocks = blocks
@@ -90,6 +93,7 @@ class LiftedProblem:
         self.weights = lifted_real(weights)
         self.loss_scale = lifted_real(loss_scale)
         self.shown = shown
+        self.stored = stored
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
         trainable = {id(v) for v in self.trainable}
@@ -214,6 +218,20 @@ class LiftedProblem:
             gradients[len(keys) :],
         )
 
+    def forward(self) -> Swept:
+        """The forward pass alone; its carriers are where it passed."""
+        z_of: Lifted = {}
+
+        def answer(call: Call, z: Tensor) -> Tensor:
+            z_of[call.key] = lifted_real(z)
+            return call.plain(z)
+
+        loss, outputs, state = self.run(answer, self.values, self.batch)
+        updates = [(v, state.get_current_value(v)) for v, _ in self._state]
+        z_of = {key: z_of[key] for key in self.structure.keys}
+        passed = Swept(loss, loss, outputs, updates, z_of, {}, [])
+        return dataclasses.replace(passed, carriers=self.origin(passed))
+
     def origin(self, forward: Swept) -> Lifted:
         """Carriers of the forward pass."""
         return {
@@ -274,8 +292,10 @@ class LiftedProblem:
                 q = lifted_real(upstream[0]) / scale
                 new, displacement = move(call, sigma, s, real, q)
                 pull = scale * penalty.pull(sigma, real, displacement)
+                # Where the rule pulls from, which need not be where it moved to.
+                at = penalty.origin(sigma, real) - displacement
                 rest = self._parameter_gradient(
-                    call, parameters, new, real, displacement, scale
+                    call, parameters, at, real, displacement, scale
                 )
                 return ops.cast(pull, z.dtype), new, *rest
 

@@ -102,7 +102,7 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
         solution = self.lifted_update.solve(problem, bounds / self.lifted.caution)
         self.lifted.record(problem, solution)
         if needs_curvature:
-            self.lifted.take_care(solution, bounds)
+            self.lifted.take_care(problem, solution, bounds)
         return solution
 
     def build(self, variables: Sequence[keras.Variable]) -> None:

@@ -21,9 +21,12 @@ class Solution:
         forward: the forward pass it started from.
         last: the sweep that chose the lifted variables and took the weight
             gradients: each block's from its inputs before that sweep and its
-            lifted variable after it.
+            lifted variable after it. From stored lifted variables, or in
+            another order than from output to input, a pass that moves none
+            and takes the gradients exactly at them.
         gaps: mean penalty `P(x, z)` of each call, in that pairing.
         energy: the loss of the last sweep, plus the penalties.
+        start: the energy at the lifted variables it started from.
         left: the energy at the lifted variables before the last sweep.
         iterations: updates of every lifted variable, a scalar.
         residual: relative change in the last of them, a scalar; 1 where no
@@ -34,6 +37,7 @@ class Solution:
     last: Swept
     gaps: Lifted
     energy: Tensor
+    start: Tensor
     left: Tensor
     iterations: Tensor
     residual: Tensor
@@ -46,13 +50,15 @@ class Solution:
         last: Swept,
         iterations: Tensor,
         residual: Tensor,
+        start: Tensor | None = None,
         left: Tensor | None = None,
     ) -> Solution:
         """The solution that ends with the sweep `last`."""
         gaps = problem.gaps(last.carriers, last.z)
         energy = last.loss + problem.penalty_of(gaps)
-        left = forward.loss if left is None else left
-        return cls(forward, last, gaps, energy, left, iterations, residual)
+        start = forward.loss if start is None else start
+        left = start if left is None else left
+        return cls(forward, last, gaps, energy, start, left, iterations, residual)
 
 
 class LiftedUpdate(abc.ABC):
@@ -60,12 +66,14 @@ class LiftedUpdate(abc.ABC):
 
     Attributes:
         needs_curvature: whether `solve` reads curvature bounds.
+        starts_anywhere: whether it can go on from stored lifted variables.
         default_weight: penalty weight where the user names no penalty.
         largest_weight: above it the lifted variables of repeated updates come
             so close to the forward pass that float32 cannot tell them apart.
     """
 
     needs_curvature = True
+    starts_anywhere = True
     default_weight = 10.0
     largest_weight = 100.0
 
