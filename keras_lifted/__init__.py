@@ -9,6 +9,8 @@ from keras_lifted import updates
 from keras_lifted.models import LiftedMixin
 from keras_lifted.models import LiftedModel
 from keras_lifted.models import LiftedSequential
+from keras_lifted.models import indexed
+from keras_lifted.models import with_index
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,9 +18,11 @@ __all__ = [
     "LiftedModel",
     "LiftedSequential",
     "callbacks",
+    "indexed",
     "layers",
     "models",
     "optimizers",
     "penalties",
     "updates",
+    "with_index",
 ]

@@ -23,7 +23,8 @@ class NonFiniteLoss(keras.callbacks.Callback):
             raise ValueError(
                 f"The loss is {loss} after epoch {epoch + 1}. Expected a finite "
                 "number: look for NaN or infinite values in the data, a loss "
-                "outside its domain, or a learning rate that is too large. No "
+                "outside its domain, a learning rate that is too large, or (if "
+                "persistent) an index outside of the samples. No "
                 "weight was updated from a batch whose loss was not finite."
             )
 

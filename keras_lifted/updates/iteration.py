@@ -38,10 +38,11 @@ class Iteration:
     """Repeats `step` until `steps` or `tolerance`.
 
     It starts from the stored lifted variables of the problem, or else from the
-    forward pass. Each round takes one step of every block. Without acceleration the step lengths alone keep the energy from rising. With it
-    a round reads the energy at the point it leaves; if that has risen the
-    round is undone, and the next starts half way back to the best point,
-    without momentum. What is returned is the plain step from the best point.
+    forward pass. Each round takes one step of every block. Without acceleration
+    the step lengths alone keep the energy from rising. With it a round reads the
+    energy at the point it leaves; if that has risen the round is undone, and the
+    next starts half way back to the best point, without momentum. What is
+    returned is the plain step from the best point.
 
     Attributes:
         step: the update of one lifted variable.
@@ -95,9 +96,7 @@ class Iteration:
             return dataclasses.replace(settled, left=settled.energy)
         last = problem.sweep(move, carriers, with_weights=True)
         left = last.loss + problem.penalty_of(problem.gaps(carriers, last.z))
-        return Solution.of(
-            problem, forward, last, iterations + 1, residual, left=left
-        )
+        return Solution.of(problem, forward, last, iterations + 1, residual, left=left)
 
     def _plain(
         self,

@@ -67,9 +67,7 @@ class Mirror(LiftedUpdate):
             tau = rate / (1.0 + rate)
             return s + tau * (problem.penalty.origin(sigma, z) - q - s)
 
-        iteration = Iteration(
-            step, self.steps, None, self.tolerance, self.order
-        )
+        iteration = Iteration(step, self.steps, None, self.tolerance, self.order)
         return iteration.solve(problem, curvature)
 
     def get_config(self) -> dict[str, Any]:
