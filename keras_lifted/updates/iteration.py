@@ -42,7 +42,8 @@ class Iteration:
     the step lengths alone keep the energy from rising. With it a round reads the
     energy at the point it leaves; if that has risen the round is undone, and the
     next starts half way back to the best point, without momentum. What is
-    returned is the plain step from the best point.
+    returned is the plain step from the best point. From stored lifted variables,
+    or in another order, all is undone if the energy has risen at the end.
 
     Attributes:
         step: the update of one lifted variable.
@@ -89,11 +90,14 @@ class Iteration:
         iterations, carriers, residual = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
         if not merged:
+            tried = problem.sweep(_hold(problem), carriers, with_energy=True).energy
+            good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
+            carriers = _choose(good, carriers, origin)
             last = problem.sweep(_hold(problem), carriers, with_weights=True)
             settled = Solution.of(
                 problem, forward, last, iterations, residual, first.energy
             )
-            return dataclasses.replace(settled, left=settled.energy)
+            return dataclasses.replace(settled, left=tried)
         last = problem.sweep(move, carriers, with_weights=True)
         left = last.loss + problem.penalty_of(problem.gaps(carriers, last.z))
         return Solution.of(problem, forward, last, iterations + 1, residual, left=left)
