@@ -246,12 +246,21 @@ class LiftedMixin:
 
     def test_step(self, *arguments: Any) -> Any:
         """Keras's, without the metrics of the lifted variables."""
-        x, *rest = keras.utils.unpack_x_y_sample_weight(arguments[-1])
-        data = (take_index(x)[0], *rest)
+        data = _without_index(arguments[-1])
         result = super().test_step(*arguments[:-1], data)  # type: ignore[misc]
         if isinstance(result, tuple):
             return _without_lifted(result[0]), *result[1:]
         return _without_lifted(result)
+
+    def predict_step(self, *arguments: Any) -> Any:
+        """Keras's; an index that came with the inputs is not read."""
+        data = _without_index(arguments[-1])
+        return super().predict_step(*arguments[:-1], data)  # type: ignore[misc]
+
+
+def _without_index(data: Any) -> Any:
+    x, *rest = keras.utils.unpack_x_y_sample_weight(data)
+    return take_index(x)[0], *rest
 
 
 def _without_lifted(logs: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Memory:
 
     def forget(self) -> None:
         """Every sample starts at the forward pass again."""
-        self.seen.assign(ops.zeros_like(self.seen))
+        self.seen.assign(ops.zeros(self.seen.shape, "bool"))
 
     def _within(self, index: Tensor) -> Tensor:
         return ops.clip(index, 0, self.seen.shape[0] - 1)
