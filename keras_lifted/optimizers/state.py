@@ -105,7 +105,8 @@ class LiftedState:
 
         The steps become shorter if the energy rose before the last of these.
         They tell so exactly where nothing but the lifted variables moved in
-        between, roughly where gaps are taken over a part of the batch.
+        between, roughly where gaps are taken over a part of the batch. From stored
+        lifted variables a rise was undone as well (`updates.iteration`).
         """
         self.curvature.assign(curvature)
         self.iterations.assign(lifted_real(solution.iterations))
