@@ -195,7 +195,7 @@ def test_backup_and_restore(tmp_path):
 
 
 def test_full_batch_training_lowers_the_energy():
-    """2,000 images, 50 sweeps of one step per lifted variable."""
+    """2,000 random samples, 50 sweeps of one step per lifted variable."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 64)).astype("float32")
     y = np.argmax(x @ rng.normal(size=(64, 10)), 1)
