@@ -1,6 +1,7 @@
 """Lifted training for Keras 3: train without end-to-end backpropagation."""
 
 from keras_lifted import callbacks
+from keras_lifted import geometries
 from keras_lifted import layers
 from keras_lifted import models
 from keras_lifted import optimizers
@@ -9,6 +10,8 @@ from keras_lifted import updates
 from keras_lifted.models import LiftedMixin
 from keras_lifted.models import LiftedModel
 from keras_lifted.models import LiftedSequential
+from keras_lifted.models import indexed
+from keras_lifted.models import with_index
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,9 +19,12 @@ __all__ = [
     "LiftedModel",
     "LiftedSequential",
     "callbacks",
+    "geometries",
+    "indexed",
     "layers",
     "models",
     "optimizers",
     "penalties",
     "updates",
+    "with_index",
 ]

@@ -9,6 +9,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `trace(function, argument)`: the dataflow graph of a function, not run,
 * `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
   reads and writes the variables,
+* `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `replicas()`: how many copies of the model train on one batch together.
 """
 
@@ -19,20 +20,24 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import apply_gradients
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import gradient
+    from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
     from keras_lifted.backend.tensorflow import trace
     from keras_lifted.backend.tensorflow import vector_jacobian
     from keras_lifted.backend.tensorflow import while_loop
+    from keras_lifted.backend.tensorflow import write_rows
 elif _name == "jax":
     from keras_lifted.backend.jax import apply_gradients
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import gradient
+    from keras_lifted.backend.jax import read_rows
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
     from keras_lifted.backend.jax import trace
     from keras_lifted.backend.jax import vector_jacobian
     from keras_lifted.backend.jax import while_loop
+    from keras_lifted.backend.jax import write_rows
 else:
     raise ImportError(
         "keras_lifted trains on the Keras backends 'tensorflow' and 'jax'. "
@@ -44,9 +49,11 @@ __all__ = [
     "apply_gradients",
     "cond",
     "gradient",
+    "read_rows",
     "replicas",
     "run_step",
     "trace",
     "vector_jacobian",
     "while_loop",
+    "write_rows",
 ]

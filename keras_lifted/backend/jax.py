@@ -111,6 +111,16 @@ def apply_gradients(
         variable.assign(value)
 
 
+def read_rows(variable: Any, index: Tensor) -> Tensor:
+    """Rows of a variable, `(batch, …)`."""
+    return variable.value[index]
+
+
+def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
+    """Replace rows of a variable."""
+    variable.assign(variable.value.at[index].set(rows))
+
+
 def replicas() -> int:
     """One: JAX shards a single program over its devices."""
     return 1

@@ -89,6 +89,16 @@ def apply_gradients(
     optimizer.apply(gradients, variables)
 
 
+def read_rows(variable: Any, index: Tensor) -> Tensor:
+    """Rows of a variable, `(batch, …)`."""
+    return tf.gather(variable.value, index)
+
+
+def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
+    """Replace rows of a variable, without copying the others."""
+    variable.value.scatter_update(tf.IndexedSlices(rows, index))
+
+
 def replicas() -> int:
     """Number of replicas in sync under `tf.distribute`."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)

@@ -65,7 +65,7 @@ def find_blocks(model: keras.Model) -> list[Block]:
     blocks: list[Block] = []
     names: dict[str, int] = {}
     ordinary: list[str] = []
-    for layer, loop in _walk(model):
+    for layer, loop in walk_layers(model):
         block = _block_of(layer)
         if loop is not None:
             _refuse_loop(layer, loop)
@@ -123,7 +123,7 @@ def _refuse_loop(layer: keras.layers.Layer, loop: keras.layers.Layer) -> None:
             )
 
 
-def _walk(
+def walk_layers(
     root: keras.layers.Layer,
 ) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer | None]]:
     """All layers below `root`, each once, with the loop layer around it."""

@@ -25,16 +25,19 @@ from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.inputs import Affine
+from keras_lifted.lifting.inputs import InputScope
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import LiftingScope
+from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.structure import find_structure
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
 Lifted = dict[str, Tensor]
-# move(call, sigma, s, z, q) -> (the new carrier, its displacement)
+# move(call, sigma, s, z, q) -> (the new carrier, the displacement that pulls)
 Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -50,6 +53,10 @@ class Swept:
         z: pre-activations.
         carriers: carriers of the lifted variables that the sweep chose.
         gradients: weight gradients, if they were asked for.
+        inputs: rows that entered the `affine` layers, by their index, if the
+            weight gradients were asked for.
+        owners: index of the block that each of these layers feeds first; none
+            for a layer of the output.
     """
 
     loss: Tensor
@@ -59,6 +66,8 @@ class Swept:
     z: Lifted
     carriers: Lifted
     gradients: list[Tensor]
+    inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    owners: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class LiftedProblem:
@@ -72,6 +81,7 @@ class LiftedProblem:
         weights: penalty weight of each block, `(blocks,)`.
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
         shown: samples over which `gaps` takes its means; None for all.
+        stored: lifted variables to start from; None for the forward pass.
     """
 
     def __init__(
@@ -83,6 +93,7 @@ class LiftedProblem:
         weights: Tensor,
         loss_scale: Tensor | float = 1.0,
         shown: int | None = None,
+        stored: Stored | None = None,
     ) -> None:
         self.model = model
         self.blocks = blocks
@@ -92,6 +103,8 @@ class LiftedProblem:
         self.loss_scale = lifted_real(loss_scale)
         self.shown = shown
         self.clamped = True
+        self.affine: Sequence[Affine] = ()
+        self.stored = stored
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
         trainable = {id(v) for v in self.trainable}
@@ -182,6 +195,7 @@ class LiftedProblem:
         """
         keys = self.structure.keys
         known = {} if fixed is None else fixed
+        met = InputScope(self.affine if with_weights else ())
 
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
             slots = dict(zip(keys, arguments, strict=False))
@@ -192,6 +206,7 @@ class LiftedProblem:
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in slots:
                     return call.plain(z)
+                met.activated(call.index)
                 if call.key in known:
                     z = ops.cast(ops.stop_gradient(known[call.key]), z.dtype)
                 slot = slots[call.key]
@@ -201,10 +216,12 @@ class LiftedProblem:
                     penalty.append(self._penalty(call, s, lifted_real(real)))
                 return self._rule(call, z, slot, move, first=carriers is None)
 
-            loss, outputs, state = self.run(answer, trainable, self.batch)
+            with met:
+                loss, outputs, state = self.run(answer, trainable, self.batch)
             updates = [state.get_current_value(v) for v, _ in self._state]
             energy = ops.stop_gradient(loss) + sum(penalty) / self.loss_scale
-            return loss * self.loss_scale, (loss, energy, outputs, updates, z_of)
+            auxiliary = (loss, energy, outputs, updates, z_of, met.joined())
+            return loss * self.loss_scale, auxiliary
 
         if carriers is None:
             slots = [
@@ -214,7 +231,7 @@ class LiftedProblem:
             slots = [carriers[key] for key in keys]
         weights = self.values if with_weights else []
         (_, auxiliary), gradients = gradient(function, [*slots, *weights])
-        loss, energy, outputs, updates, z_of = auxiliary
+        loss, energy, outputs, updates, z_of, inputs = auxiliary
         return Swept(
             loss,
             energy,
@@ -223,7 +240,23 @@ class LiftedProblem:
             z_of,
             dict(zip(keys, gradients, strict=False)),
             gradients[len(keys) :],
+            inputs,
+            met.owners,
         )
+
+    def forward(self) -> Swept:
+        """The forward pass alone; its carriers are where it passed."""
+        z_of: Lifted = {}
+
+        def answer(call: Call, z: Tensor) -> Tensor:
+            z_of[call.key] = lifted_real(z)
+            return call.plain(z)
+
+        loss, outputs, state = self.run(answer, self.values, self.batch)
+        updates = [(v, state.get_current_value(v)) for v, _ in self._state]
+        z_of = {key: z_of[key] for key in self.structure.keys}
+        passed = Swept(loss, loss, outputs, updates, z_of, {}, [])
+        return dataclasses.replace(passed, carriers=self.origin(passed))
 
     def origin(self, forward: Swept) -> Lifted:
         """Carriers of the forward pass."""
@@ -309,8 +342,10 @@ class LiftedProblem:
                 q = lifted_real(upstream[0]) / scale
                 new, displacement = move(call, sigma, s, real, q)
                 pull = scale * penalty.pull(sigma, real, displacement)
+                # Where the rule pulls from, which need not be where it moved to.
+                at = penalty.origin(sigma, real) - displacement
                 rest = self._parameter_gradient(
-                    call, parameters, new, real, displacement, scale
+                    call, parameters, at, real, displacement, scale
                 )
                 return ops.cast(pull, z.dtype), new, *rest
 

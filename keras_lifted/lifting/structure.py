@@ -32,17 +32,32 @@ class Structure:
         shapes: key -> shape of its pre-activation; 1 where it is not known.
         final: keys whose output is the model's output. The data term is the
             penalty of the output block, so these are not lifted.
+        read: keys whose lifted variables the model's outputs read.
     """
 
     calls: tuple[Call, ...]
     parents: dict[str, frozenset[str]]
     shapes: dict[str, tuple[int, ...]]
     final: frozenset[str]
+    read: frozenset[str] = frozenset()
 
     @property
     def keys(self) -> list[str]:
         """Keys of the lifted calls."""
         return [call.key for call in self.calls]
+
+    @property
+    def widest(self) -> int:
+        """The most lifted variables that one block, or the outputs, read."""
+        return max([len(p) for p in self.parents.values()] + [len(self.read), 1])
+
+    @property
+    def depth(self) -> dict[str, int]:
+        """Key -> lifted calls on the longest way to it from the inputs."""
+        depth: dict[str, int] = {}
+        for key in self.keys:
+            depth[key] = 1 + max([depth[p] for p in self.parents[key]], default=-1)
+        return depth
 
 
 def find_structure(
@@ -94,4 +109,10 @@ def find_structure(
         parents,
         shapes,
         final,
+        frozenset(
+            key_of[node]
+            for output in outputs
+            for node in graph.reaches(output, key_of)
+            if key_of[node] not in final
+        ),
     )

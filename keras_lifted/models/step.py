@@ -13,11 +13,15 @@ from keras_lifted import optimizers
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.models.indices import take_index
+from keras_lifted.models.persistence import build
+from keras_lifted.models.persistence import checked_index
 from keras_lifted.models.watch import check_rows
 from keras_lifted.models.watch import finite_tensors
 from keras_lifted.updates.base import Solution
 
-# Samples of a batch from which `fit` logs the gap and the energy.
+# Samples of a batch from which `fit` logs the gap and the energy; all of them
+# where lifted variables are persistent.
 SHOWN = 32
 
 
@@ -44,10 +48,19 @@ def train_on(model: Any, data: Any) -> Any:
     Nothing is learned from a batch whose energy is not finite.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    problem, solution = _solve(model, x, y, sample_weight, SHOWN)
-    forward = solution.forward
+    x, index = take_index(x)
+    index = checked_index(model, index)
+    shown = SHOWN if index is None else None
+    problem, solution = _solve(model, x, y, sample_weight, shown, index)
+    forward, loss = solution.forward, solution.forward.loss
+    lifted: Any = optimizers.lifted_part(model.optimizer)
+    if index is not None:
+        loss = ops.where(lifted.memory.holds(index), loss, float("nan"))
     # A reduction last: what follows reads one flag, and does not compute it again.
-    finite = ops.all(ops.isfinite(ops.stack([forward.loss, solution.energy])))
+    finite = ops.all(ops.isfinite(ops.stack([loss, solution.energy])))
+    if index is not None:
+        new = solution.last.carriers
+        lifted.memory.write(index, problem.stored, new, finite)
     for variable, value in forward.updates:
         variable.assign(ops.where(finite, value, variable.value))
     gradients = [
@@ -59,7 +72,7 @@ def train_on(model: Any, data: Any) -> Any:
     copies = backend.replicas()
     gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)
     energy = solution.energy * copies
-    model._loss_tracker.update_state(forward.loss * copies, sample_weight=size)
+    model._loss_tracker.update_state(loss * copies, sample_weight=size)
     model._lifting.gap.update_state(gap, sample_weight=size)
     model._lifting.energy.update_state(energy, sample_weight=size)
     return model.compute_metrics(x, y, forward.outputs, sample_weight)
@@ -81,25 +94,20 @@ def solve_once(
         )
     x, y, sample_weight = (finite_tensors(part) for part in (x, y, sample_weight))
     check_rows(x=x, y=y, sample_weight=sample_weight)
-    _build(model, x)
+    build(model, x)
     with keras.StatelessScope(collect_losses=True):
         return _solve(model, x, y, sample_weight)
 
 
-def check_optimizer(model: Any) -> None:
-    """Raise a ValueError if the model was compiled without an optimizer."""
-    if getattr(model, "compiled", False) and model.optimizer is None:
-        raise ValueError(
-            f"The model '{model.name}' was compiled without an optimizer, so "
-            "it cannot be trained. Received: optimizer=None. Pass one to "
-            "`compile`, for example optimizer='adam'."
-        )
-
-
 def _solve(
-    model: Any, x: Any, y: Any, sample_weight: Any, shown: int | None = None
+    model: Any,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    shown: int | None = None,
+    index: Any = None,
 ) -> tuple[LiftedProblem, Solution]:
-    _build(model, x)
+    build(model, x)
     lifted: Any = optimizers.lifted_part(model.optimizer)
     problem = LiftedProblem(
         model,
@@ -110,13 +118,6 @@ def _solve(
         model.optimizer.scale_loss(ops.ones(())),
         shown,
     )
+    if index is not None:
+        problem.stored = lifted.memory.read(index, problem.structure)
     return problem, lifted.solve(problem)
-
-
-def _build(model: Any, x: Any) -> None:
-    """Create weights and optimizer variables, before any scope is open."""
-    check_optimizer(model)
-    if not model.built:
-        model(x)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)

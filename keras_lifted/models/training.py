@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -14,8 +15,10 @@ from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
+from keras_lifted.models.indices import take_index
+from keras_lifted.models.persistence import check_optimizer
+from keras_lifted.models.persistence import with_indices
 from keras_lifted.models.step import Lifting
-from keras_lifted.models.step import check_optimizer
 from keras_lifted.models.step import solve_once
 from keras_lifted.models.step import train_on
 from keras_lifted.models.watch import with_watch
@@ -106,7 +109,17 @@ class LiftedMixin:
         """`keras.Model.fit`, which also stops with an error at a NaN loss."""
         check_optimizer(self)
         fit = super().fit  # type: ignore[misc]
-        return with_watch(fit, *args, **kwargs)
+
+        @functools.wraps(fit)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            return with_watch(fit, *args, **kwargs)
+
+        return with_indices(self, watched, *args, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.train_on_batch`."""
+        train = super().train_on_batch  # type: ignore[misc]
+        return with_indices(self, train, *args, **kwargs)
 
     def compute_loss(
         self,
@@ -210,7 +223,10 @@ class LiftedMixin:
         `lifted_gap` is the mean over activations of the mean penalty `P(x, z)`;
         `lifted_energy` is the loss at the last sweep plus `Σ_l w_l P_l`, in the
         units of the loss. Both pair the lifted variables that sweep chose with
-        the pre-activations it met, over the first 32 samples of each batch.
+        the pre-activations it met, over the first 32 samples of each batch. With
+        persistent lifted variables both are of all its samples, the energy is
+        that at the weights before their step and the lifted variables after
+        theirs, and `loss` and the metrics stay those of the forward pass.
         """
         metrics: list[keras.metrics.Metric] = super().metrics  # type: ignore[misc]
         lifting = getattr(self, "_lifting", None)
@@ -218,16 +234,33 @@ class LiftedMixin:
 
     # -- steps --------------------------------------------------------------------
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's outputs; an index that came with the inputs is not read."""
+        if args:
+            args = (take_index(args[0])[0], *args[1:])
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
+
     def train_step(self, *arguments: Any) -> Any:
         """One lifted step: `(data)`, or on JAX `(state, data)` and pure."""
         return backend.run_step(self, lambda data: train_on(self, data), *arguments)
 
     def test_step(self, *arguments: Any) -> Any:
         """Keras's, without the metrics of the lifted variables."""
-        result = super().test_step(*arguments)  # type: ignore[misc]
+        data = _without_index(arguments[-1])
+        result = super().test_step(*arguments[:-1], data)  # type: ignore[misc]
         if isinstance(result, tuple):
             return _without_lifted(result[0]), *result[1:]
         return _without_lifted(result)
+
+    def predict_step(self, *arguments: Any) -> Any:
+        """Keras's; an index that came with the inputs is not read."""
+        data = _without_index(arguments[-1])
+        return super().predict_step(*arguments[:-1], data)  # type: ignore[misc]
+
+
+def _without_index(data: Any) -> Any:
+    x, *rest = keras.utils.unpack_x_y_sample_weight(data)
+    return take_index(x)[0], *rest
 
 
 def _without_lifted(logs: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import numpy as np
 from keras import ops
 from keras import tree
 
+from keras_lifted.optimizers import lifted_part
+
 
 @final
 class NonFiniteLoss(keras.callbacks.Callback):
@@ -23,21 +25,33 @@ class NonFiniteLoss(keras.callbacks.Callback):
             raise ValueError(
                 f"The loss is {loss} after epoch {epoch + 1}. Expected a finite "
                 "number: look for NaN or infinite values in the data, a loss "
-                "outside its domain, or a learning rate that is too large. No "
+                "outside its domain, a learning rate that is too large, or (if "
+                "persistent) an index outside of the samples. No "
                 "weight was updated from a batch whose loss was not finite."
             )
 
 
+@final
+class Horizon(keras.callbacks.Callback):
+    """Tells the lifted optimizer how many steps `fit` will take."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        optimizer = lifted_part(self.model.optimizer)
+        if optimizer is not None and optimizer.built:
+            optimizer.plan(epoch, self.params["epochs"], self.params["steps"])
+
+
 def with_watch(fit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`fit(*args, **kwargs)` with `NonFiniteLoss` among its callbacks."""
+    """`fit(*args, **kwargs)` with `NonFiniteLoss` and `Horizon` among its callbacks."""
     bound = inspect.signature(fit).bind(*args, **kwargs)
     callbacks = bound.arguments.get("callbacks")
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(NonFiniteLoss())
+        callbacks.append(Horizon())
     else:
         given = [] if callbacks is None else callbacks
         listed = list(given) if isinstance(given, (list, tuple)) else [given]
-        bound.arguments["callbacks"] = [*listed, NonFiniteLoss()]
+        bound.arguments["callbacks"] = [*listed, NonFiniteLoss(), Horizon()]
     return fit(*bound.args, **bound.kwargs)
 
 

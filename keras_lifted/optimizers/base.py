@@ -19,6 +19,8 @@ from keras_lifted.backend import cond
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.optimizers import persistent as persistence
+from keras_lifted.optimizers.memory import Memory
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.updates.base import Solution
 
@@ -35,6 +37,9 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             default `Sweep()`.
         curvature_refresh: training steps between two power iterations for
             the step sizes of the lifted variables.
+        persistent: whether every sample keeps its lifted variables between
+            epochs; the number of samples where `fit` is not given arrays, or
+            `Persistent(...)`.
         **kwargs: arguments of `keras.optimizers.Optimizer`.
 
     Raises:
@@ -42,13 +47,18 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
     """
 
     # Arguments that hold serialized objects.
-    _nested: ClassVar[tuple[str, ...]] = ("penalty", "lifted_update")
+    _nested: ClassVar[tuple[str, ...]] = (
+        "penalty",
+        "lifted_update",
+        "persistent",
+    )
 
     def __init__(
         self,
         penalty: Any = None,
         lifted_update: Any = None,
         curvature_refresh: int = 50,
+        persistent: Any = False,
         **kwargs: Any,
     ) -> None:
         if isinstance(curvature_refresh, bool) or not (
@@ -64,7 +74,25 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             penalty = penalties.Bregman(self.lifted_update.default_weight)
         self.penalty = penalties.get(penalty)
         self.curvature_refresh = curvature_refresh
+        self.persistent = persistence.get(persistent)
+        if self.persistent and self.penalty.contrastive:
+            raise ValueError(
+                "`persistent` keeps one set of lifted variables per sample. The "
+                f"penalty {type(self.penalty).__name__} minimises over two of them, "
+                f"with and without the loss. Received: persistent={persistent!r}. "
+                "Use another penalty, or persistent=False."
+            )
+        if self.persistent and not self.lifted_update.starts_anywhere:
+            raise ValueError(
+                "`persistent` starts an update from stored lifted variables. The "
+                f"{type(self.lifted_update).__name__} takes full steps, which fit a "
+                "start at the forward pass; from anywhere else they may raise the "
+                "energy. Choose steps bounded by the curvature: lifted_update="
+                "ProximalGradient(...) or Mirror(...). Received: lifted_update="
+                f"{lifted_update!r}"
+            )
         self.lifted: LiftedState | None = None
+        self.memory: Memory | None = None
         self._model: Callable[[], Any] | None = None
 
     def bind(self, model: Any) -> None:
@@ -106,7 +134,7 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             solution = solution.less(free)
         self.lifted.record(problem, solution)
         if needs_curvature:
-            self.lifted.take_care(solution, bounds)
+            self.lifted.take_care(problem, solution, bounds)
         self.lifted.ascend(problem, solution, self.lifted_update.largest_weight)
         return solution
 
@@ -122,7 +150,32 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             self.penalty.check_names([block.name for block in blocks])
             self._check_weights(blocks)
             self.lifted = LiftedState.build(self, blocks, self.penalty)
+            if self.persistent and self.persistent.shapes is not None:
+                self.memory = Memory.build(self, self.persistent)
         super().build(variables)
+
+    def keep(self, samples: int | None, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Make room for lifted variables of so many samples; `fit` does this.
+
+        Raises:
+            ValueError: if there is room for others already, or not enough.
+        """
+        assert self.persistent is not None
+        self.persistent = self.persistent.filled(samples, shapes)
+        if self.memory is None:
+            self.memory = Memory.build(self, self.persistent)
+
+    def forget(self) -> None:
+        """Start every sample at the forward pass again, as before training."""
+        if self.memory is not None:
+            self.memory.forget()
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Keras's, then the lifted variables that are kept."""
+        kept = [] if self.memory is None else self.memory.variables
+        among = {id(v) for v in kept}
+        return [*(v for v in super().variables if id(v) not in among), *kept]
 
     def _check_weights(self, blocks: Sequence[Block]) -> None:
         both: list[Any] = [self.lifted_update, self.penalty]
@@ -166,6 +219,15 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             self.build(trainable_variables)
         self.move_weights(grads, trainable_variables)
 
+    def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Told at the start of every epoch of `fit` how far it will go.
+
+        Args:
+            epoch: epochs done, counted as `fit` counts them.
+            epochs: epochs in all.
+            steps: steps of an epoch; None where it is not known yet.
+        """
+
     @abc.abstractmethod
     def move_weights(
         self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]
@@ -179,6 +241,7 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             "penalty": serialize(self.penalty),
             "lifted_update": serialize(self.lifted_update),
             "curvature_refresh": self.curvature_refresh,
+            "persistent": self.persistent and serialize(self.persistent),
             "name": self.name,
         }
 

@@ -33,6 +33,9 @@ class BlockCoordinateDescent(LiftedOptimizer):
             default `Sweep()`.
         curvature_refresh: training steps between two power iterations for
             the step sizes of the lifted variables.
+        persistent: True if every sample keeps its lifted variables between
+            epochs and goes on from them; the number of samples where `fit` is not
+            given arrays, or `Persistent(...)`. See `kl.with_index` for datasets.
         name: name of the optimizer.
 
     Raises:
@@ -60,6 +63,7 @@ class BlockCoordinateDescent(LiftedOptimizer):
         penalty: Any = None,
         lifted_update: Any = None,
         curvature_refresh: int = 50,
+        persistent: Any = False,
         name: str = "block_coordinate_descent",
     ) -> None:
         inner = keras.optimizers.get(inner_optimizer)
@@ -70,7 +74,12 @@ class BlockCoordinateDescent(LiftedOptimizer):
                 f"Received: {inner_optimizer!r}, which is lifted already."
             )
         super().__init__(
-            penalty, lifted_update, curvature_refresh, learning_rate=0.0, name=name
+            penalty,
+            lifted_update,
+            curvature_refresh,
+            persistent,
+            learning_rate=0.0,
+            name=name,
         )
         self.inner_optimizer = inner
 

@@ -102,15 +102,21 @@ class LiftedState:
         self.gap.assign(ops.stack(gap))
         self.sample.assign(ops.stack([_exactly(s) for s in sample]))
 
-    def take_care(self, solution: Solution, curvature: Tensor) -> None:
+    def take_care(
+        self, problem: LiftedProblem, solution: Solution, curvature: Tensor
+    ) -> None:
         """Keep what repeated updates need for the next batch.
 
         The steps become shorter if the energy rose before the last of these.
+        They tell so exactly where nothing but the lifted variables moved in
+        between, roughly where gaps are taken over a part of the batch. From stored
+        lifted variables a rise was undone as well (`updates.iteration`).
         """
         self.curvature.assign(curvature)
         self.iterations.assign(lifted_real(solution.iterations))
         self.residual.assign(solution.residual)
-        tolerated = 0.01 * solution.start + 1e-5 * ops.sum(self.weight)
+        slack = 0.01 if problem.stored is None else 1e-5
+        tolerated = slack * solution.start + 1e-5 * ops.sum(self.weight)
         rose = solution.left > solution.start + tolerated
         shorter, longer = self.caution * 0.5, self.caution * RECOVERY
         self.caution.assign(ops.clip(ops.where(rose, shorter, longer), LEAST, 1.0))

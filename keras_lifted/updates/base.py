@@ -25,10 +25,12 @@ class Solution:
         forward: the forward pass it started from.
         last: the sweep that chose the lifted variables and took the weight
             gradients: each block's from its inputs before that sweep and its
-            lifted variable after it.
+            lifted variable after it. From stored lifted variables, or in
+            another order than from output to input, a pass that moves none
+            and takes the gradients exactly at them.
         gaps: mean penalty `P(x, z)` of each call, in that pairing.
         energy: the loss of the last sweep, plus the penalties.
-        start: the energy of the forward pass.
+        start: the energy at the lifted variables it started from.
         left: the energy at the lifted variables before the last sweep.
         iterations: updates of every lifted variable, a scalar.
         residual: relative change in the last of them, a scalar; 1 where no
@@ -53,6 +55,7 @@ class Solution:
         iterations: Tensor | None = None,
         residual: Tensor | None = None,
         carriers: Lifted | None = None,
+        start: Tensor | None = None,
     ) -> Solution:
         """The solution that ends with the sweep `last`.
 
@@ -63,10 +66,12 @@ class Solution:
             iterations: updates of every lifted variable; None for one.
             residual: relative change in the last of them; None for 1.
             carriers: those that `last` moved; None for the forward pass.
+            start: the energy it started from; None for that of `forward`.
         """
         one = ops.ones((), real_dtype())
         gaps = problem.gaps(last.carriers, last.z)
-        start = forward.loss + problem.rest_of(forward.z)
+        if start is None:
+            start = forward.loss + problem.rest_of(forward.z)
         rest = problem.rest_of(last.z)
         left = start
         if carriers is not None:
@@ -109,12 +114,14 @@ class LiftedUpdate(abc.ABC):
 
     Attributes:
         needs_curvature: whether `solve` reads curvature bounds.
+        starts_anywhere: whether it can go on from stored lifted variables.
         default_weight: penalty weight where the user names no penalty.
         largest_weight: above it the lifted variables of repeated updates come
             so close to the forward pass that float32 cannot tell them apart.
     """
 
     needs_curvature = True
+    starts_anywhere = True
     default_weight = 10.0
     largest_weight = 100.0
 

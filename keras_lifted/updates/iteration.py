@@ -18,6 +18,10 @@ from keras_lifted.lifting.problem import Swept
 from keras_lifted.lifting.scope import Call
 from keras_lifted.updates.acceleration import Acceleration
 from keras_lifted.updates.base import Solution
+from keras_lifted.updates.order import JACOBI
+from keras_lifted.updates.order import OUTPUT_TO_INPUT
+from keras_lifted.updates.order import groups
+from keras_lifted.updates.order import shortening
 
 Tensor = Any
 # step(sigma, s, z, q, rate) -> the new carrier
@@ -31,79 +35,116 @@ ROUNDING = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Iteration:
-    """Repeats `step` from the forward pass until `steps` or `tolerance`.
+    """Repeats `step` until `steps` or `tolerance`.
 
-    Each round takes one sweep of steps from output to input. Without
-    acceleration the step lengths alone keep the energy from rising. With it
-    a round reads the energy at the point it leaves; if that has risen the
-    round is undone, and the next starts half way back to the best point,
-    without momentum. What is returned is the plain step from the best point.
+    It starts from the stored lifted variables of the problem, or else from the
+    forward pass. Each round takes one step of every block. Without acceleration
+    the step lengths alone keep the energy from rising. With it a round reads the
+    energy at the point it leaves; if that has risen the round is undone, and the
+    next starts half way back to the best point, without momentum. What is
+    returned is the plain step from the best point. From stored lifted variables,
+    or in another order, all is undone if the energy has risen at the end.
 
     Attributes:
         step: the update of one lifted variable.
         steps: the most updates of each lifted variable.
         acceleration: extrapolation between rounds, or None.
         tolerance: stop once the relative change of a round is below it.
+        order: in which a round updates the blocks, see `updates.order`.
     """
 
     step: Step
     steps: int
     acceleration: Acceleration | None
     tolerance: float
+    order: str = OUTPUT_TO_INPUT
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
         """Lifted variables of `problem`, and the weight gradients there."""
+        factor = shortening(self.order, problem.structure)
         rates = {
-            call.key: _rate(problem, curvature, call)
+            call.key: _rate(problem, curvature, call) / factor
             for call in problem.structure.calls
         }
         move = self._move(problem, rates)
-        one = ops.ones((), dtype="int32")
-        if self.steps == 1:
-            forward = problem.sweep(move, with_weights=True)
-            return Solution.of(problem, forward, forward, one)
-        forward = problem.sweep(move)
-        state = (one, forward.carriers, ops.ones((), real_dtype()))
-        if self.steps > 2:
+        one, unknown = ops.ones((), dtype="int32"), ops.ones((), real_dtype())
+        stored = problem.stored
+        # Is the last round also the one that takes the weight gradients?
+        merged = stored is None and self.order == OUTPUT_TO_INPUT
+        if merged and self.steps == 1:
+            only = problem.sweep(move, with_weights=True)
+            return Solution.of(problem, only, only, one)
+        if stored is None:
+            first = forward = self._round(problem, move)
+            rest = problem.rest_of(first.z, shown=False)  # penalties are zero here
+            first = dataclasses.replace(first, energy=first.energy + rest)
+            origin = problem.origin(forward)
+        else:
+            forward = problem.forward()
+            origin = stored.over(forward.carriers)
+            first = self._round(problem, move, origin, with_energy=True)
+        state = (one, first.carriers, unknown)
+        rounds = self.steps - (2 if merged else 1)
+        if rounds > 0:
             loop = self._accelerated if self.acceleration else self._plain
-            state = loop(problem, rates, forward)
+            fixed = problem.fed_by_inputs(forward)
+            state = loop(problem, rates, rounds, fixed, first, origin)
         iterations, carriers, residual = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
+        if not merged:
+            tried = problem.sweep(_hold(problem), carriers, with_energy=True).energy
+            good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
+            carriers = _choose(good, carriers, origin)
+            last = problem.sweep(_hold(problem), carriers, with_weights=True)
+            settled = Solution.of(
+                problem, forward, last, iterations, residual, start=first.energy
+            )
+            return dataclasses.replace(settled, left=tried)
         last = problem.sweep(move, carriers, with_weights=True)
         return Solution.of(problem, forward, last, iterations + 1, residual, carriers)
 
     def _plain(
-        self, problem: LiftedProblem, rates: Lifted, forward: Swept
+        self,
+        problem: LiftedProblem,
+        rates: Lifted,
+        rounds: int,
+        fixed: Lifted,
+        first: Swept,
+        origin: Lifted,
     ) -> tuple[Tensor, Lifted, Tensor]:
         move = self._move(problem, rates)
-        fixed = problem.fed_by_inputs(forward)
 
         def more(k: Tensor, s: Lifted, residual: Tensor) -> Tensor:
-            return self._goes_on(k, residual)
+            return self._goes_on(k, rounds, residual)
 
         def body(k: Tensor, s: Lifted, residual: Tensor) -> tuple[Any, ...]:
-            moved = problem.sweep(move, s, fixed).carriers
+            moved = self._round(problem, move, s, fixed).carriers
             return k + 1, moved, self._residual(s, moved, residual)
 
         begin = (
             ops.ones((), dtype="int32"),
-            forward.carriers,
+            first.carriers,
             ops.ones((), real_dtype()),
         )
-        if self.steps == 3:  # one round needs no loop
+        if rounds == 1:  # it needs no loop
             return body(*begin)
         return while_loop(more, body, begin)
 
     def _accelerated(
-        self, problem: LiftedProblem, rates: Lifted, forward: Swept
+        self,
+        problem: LiftedProblem,
+        rates: Lifted,
+        rounds: int,
+        fixed: Lifted,
+        first: Swept,
+        origin: Lifted,
     ) -> tuple[Tensor, Lifted, Tensor]:
         accelerate = self.acceleration
         assert accelerate is not None
-        fixed = problem.fed_by_inputs(forward)
         kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
 
         def more(k: Tensor, *state: Any) -> Tensor:
-            return self._goes_on(k, state[-1])
+            return self._goes_on(k, rounds, state[-1])
 
         def body(
             k: Tensor,
@@ -115,7 +156,7 @@ class Iteration:
             residual: Tensor,
         ) -> tuple[Any, ...]:
             move = self._move(problem, rates, accelerate.metric(memory))
-            swept = problem.sweep(move, s, fixed, with_energy=True)
+            swept = self._round(problem, move, s, fixed, with_energy=True)
             moved = swept.carriers
             good = swept.energy <= lowest + ROUNDING * ops.absolute(lowest)
             ahead, remembered = accelerate.extrapolate(memory, s, moved, kappa)
@@ -130,8 +171,7 @@ class Iteration:
                 ops.where(good, self._residual(s, moved, residual), residual),
             )
 
-        origin = problem.origin(forward)
-        plain = forward.carriers
+        plain = first.carriers
         s, memory = accelerate.extrapolate(
             accelerate.start(origin), origin, plain, kappa
         )
@@ -142,14 +182,35 @@ class Iteration:
             memory,
             origin,
             plain,
-            forward.loss + problem.rest_of(forward.z, shown=False),
+            first.energy,
             ops.ones((), real_dtype()),
         )
         end = while_loop(more, body, begin)
         return end[0], end[4], end[6]
 
-    def _goes_on(self, k: Tensor, residual: Tensor) -> Tensor:
-        few = k < self.steps - 1  # the last one also takes the weight gradients
+    def _round(
+        self,
+        problem: LiftedProblem,
+        move: Move,
+        s: Lifted | None = None,
+        fixed: Lifted | None = None,
+        with_energy: bool = False,
+    ) -> Swept:
+        """One step of every block; all but the carriers are of where it began."""
+        turns = groups(self.order, problem.structure)
+        first = None
+        for keys in turns:
+            turn = move
+            if self.order != OUTPUT_TO_INPUT:
+                turn = _only(problem, move, keys, self.order == JACOBI)
+            swept = problem.sweep(turn, s, fixed, with_energy=with_energy)
+            s, with_energy = swept.carriers, False
+            first = first or swept
+        assert first is not None and s is not None
+        return dataclasses.replace(first, carriers=s)
+
+    def _goes_on(self, k: Tensor, rounds: int, residual: Tensor) -> Tensor:
+        few = k <= rounds
         if not self.tolerance:
             return few
         return ops.logical_and(few, residual > self.tolerance)
@@ -171,6 +232,33 @@ class Iteration:
             return new, problem.penalty.origin(sigma, z) - new
 
         return move
+
+
+def _hold(problem: LiftedProblem) -> Move:
+    """Moves nothing; passes on the pull of where everything is."""
+
+    def hold(
+        call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return s, problem.penalty.origin(sigma, z) - s
+
+    return hold
+
+
+def _only(problem: LiftedProblem, move: Move, keys: set[str], old: bool) -> Move:
+    """`move` for the calls in `keys`, passing on the `old` pull or the new one."""
+    hold = _hold(problem)
+
+    def moved(
+        call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        kept = hold(call, sigma, s, z, q)
+        if call.key not in keys:
+            return kept
+        new, displacement = move(call, sigma, s, z, q)
+        return new, kept[1] if old else displacement
+
+    return moved
 
 
 def _rate(problem: LiftedProblem, curvature: Tensor, call: Call) -> Tensor:

@@ -14,6 +14,8 @@ from keras_lifted.updates.base import Solution
 from keras_lifted.updates.checks import check_steps
 from keras_lifted.updates.checks import check_tolerance
 from keras_lifted.updates.iteration import Iteration
+from keras_lifted.updates.order import OUTPUT_TO_INPUT
+from keras_lifted.updates.order import check_order
 
 Tensor = Any
 
@@ -30,9 +32,12 @@ class Mirror(LiftedUpdate):
         steps: the most updates of each lifted variable, at least 1.
         tolerance: stop early once the relative change of a sweep is below
             it; 0 takes all steps.
+        order: in which a round updates the blocks: "output_to_input" one after
+            the other, "red_black" odd and even depths in turn, "jacobi" all at
+            once. The last two take the weight gradients in a pass of their own.
 
     Raises:
-        ValueError: if `steps` or `tolerance` is out of range.
+        ValueError: if `steps`, `tolerance` or `order` is out of range.
 
     Source: Wang & Benning, JMLR 24(232), 2023, section 4.2 (dual form).
 
@@ -43,9 +48,15 @@ class Mirror(LiftedUpdate):
     5
     """
 
-    def __init__(self, steps: int = 3, tolerance: float = 0.0) -> None:
+    def __init__(
+        self,
+        steps: int = 3,
+        tolerance: float = 0.0,
+        order: str = OUTPUT_TO_INPUT,
+    ) -> None:
         self.steps = check_steps(steps)
         self.tolerance = check_tolerance(tolerance)
+        self.order = check_order(order)
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
         """See `LiftedUpdate.solve`."""
@@ -56,5 +67,5 @@ class Mirror(LiftedUpdate):
             tau = rate / (1.0 + rate)
             return s + tau * (problem.penalty.origin(sigma, z) - q - s)
 
-        iteration = Iteration(step, self.steps, None, self.tolerance)
+        iteration = Iteration(step, self.steps, None, self.tolerance, self.order)
         return iteration.solve(problem, curvature)

@@ -15,6 +15,8 @@ from keras_lifted.updates.base import Solution
 from keras_lifted.updates.checks import check_steps
 from keras_lifted.updates.checks import check_tolerance
 from keras_lifted.updates.iteration import Iteration
+from keras_lifted.updates.order import OUTPUT_TO_INPUT
+from keras_lifted.updates.order import check_order
 
 Tensor = Any
 
@@ -24,7 +26,7 @@ Tensor = Any
 class ProximalGradient(LiftedUpdate):
     """`x_l ← prox_{μF}(x_l − μ(q_l − z_l))`, `μ ≤ 1/‖W_{l+1}‖²`, repeated.
 
-    `steps` sweeps from output to input, the first from the forward pass.
+    `steps` rounds, the first from the forward pass or from stored variables.
     Step lengths come from power iteration on the children of each block, so
     the energy cannot increase; a step that would raise it is undone.
 
@@ -33,9 +35,13 @@ class ProximalGradient(LiftedUpdate):
         acceleration: None, "nesterov", "heavy_ball" or "adam".
         tolerance: stop early once the relative change of a sweep is below
             it; 0 takes all steps.
+        order: in which a round updates the blocks: "output_to_input" one after
+            the other, "red_black" odd and even depths in turn, "jacobi" all at
+            once. The last two take the weight gradients in a pass of their own.
 
     Raises:
-        ValueError: if `steps`, `acceleration` or `tolerance` is out of range.
+        ValueError: if `steps`, `acceleration`, `tolerance` or `order` is out of
+            range.
 
     Source: Wang & Benning, JMLR 24(232), 2023, algorithm 1; Wang et al.,
     arXiv 2510.09796, section 4.
@@ -53,10 +59,12 @@ class ProximalGradient(LiftedUpdate):
         steps: int = 3,
         acceleration: str | None = None,
         tolerance: float = 0.0,
+        order: str = OUTPUT_TO_INPUT,
     ) -> None:
         self.steps = check_steps(steps)
         self.acceleration = acceleration
         self.tolerance = check_tolerance(tolerance)
+        self.order = check_order(order)
         self._acceleration = accelerations.get(acceleration)
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
@@ -67,5 +75,7 @@ class ProximalGradient(LiftedUpdate):
         ) -> Tensor:
             return problem.penalty.proximal(sigma, s, z, q, rate)
 
-        iteration = Iteration(step, self.steps, self._acceleration, self.tolerance)
+        iteration = Iteration(
+            step, self.steps, self._acceleration, self.tolerance, self.order
+        )
         return iteration.solve(problem, curvature)

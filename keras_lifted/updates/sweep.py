@@ -38,6 +38,7 @@ class Sweep(LiftedUpdate):
     """
 
     needs_curvature = False
+    starts_anywhere = False  # full steps are not bounded by the curvature
     default_weight = 1000.0
     largest_weight = float("inf")
 

@@ -1,0 +1,53 @@
+"""Geometries of the proximal step that a weight block takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_lifted.geometries.base import Geometry
+from keras_lifted.geometries.base import State
+from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.covariance import Covariance
+from keras_lifted.geometries.frobenius import Frobenius
+from keras_lifted.geometries.kronecker import Kronecker
+from keras_lifted.geometries.spectral import Spectral
+
+__all__ = [
+    "Covariance",
+    "Frobenius",
+    "Geometry",
+    "Kronecker",
+    "Spectral",
+    "State",
+    "Step",
+    "get",
+]
+
+_NAMES: dict[str, Callable[[], Geometry]] = {
+    "covariance": Covariance,
+    "frobenius": Frobenius,
+    "kronecker": Kronecker,
+    "spectral": Spectral,
+}
+
+
+def get(identifier: Any) -> Geometry:
+    """A geometry from a geometry, its name or its config.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if isinstance(identifier, Geometry):
+        return identifier
+    if isinstance(identifier, dict):
+        return get(keras.saving.deserialize_keras_object(identifier))
+    if isinstance(identifier, str) and identifier.lower() in _NAMES:
+        return _NAMES[identifier.lower()]()
+    raise ValueError(
+        "`geometry` must be 'auto', a keras_lifted geometry, one of the names "
+        f"{sorted(_NAMES)}, or a dict of these by layer name. "
+        f"Received: {identifier!r}"
+    )

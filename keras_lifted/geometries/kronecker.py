@@ -1,0 +1,99 @@
+"""Steps in the running covariances of a block's inputs and of its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.geometries.base import Add
+from keras_lifted.geometries.base import Geometry
+from keras_lifted.geometries.base import State
+from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.checks import check_between
+from keras_lifted.geometries.checks import check_count
+from keras_lifted.geometries.newton_schulz import TINY
+from keras_lifted.geometries.newton_schulz import inverse_root
+from keras_lifted.geometries.spectral import unit_step
+from keras_lifted.geometries.tiles import Tiles
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Kronecker(Geometry):
+    """`ΔW = τ A^(−1/2) G D^(−1/2)`, `A` and `D` running covariances.
+
+    `A` is the covariance of the block's inputs, `D` that of the whitened
+    gradient `A^(−1/2) G` over the columns, which is the covariance of the
+    lifted displacements. The step has singular values of root mean square
+    `τ √max(1, m/n)`: as in the spectral geometry, all directions move alike,
+    but the roots serve many steps and average over many batches.
+
+    Cost: two products with the gradient a step; 25 products of the side of a
+    tile at each refresh; memory `2 n·min(n, widest) + 2 m·min(m, widest)`.
+
+    Args:
+        damping: added to the covariances, relative to their mean eigenvalue.
+        decay: of the running covariance of the gradient, per step.
+        widest: above this side the covariances become block-diagonal.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: Gupta, Koren & Singer, "Shampoo", arXiv 1802.09568, with the square
+    roots and the alternating statistics of Lin et al., arXiv 2509.03378.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.geometries.Kronecker(damping=1e-2).damping
+    0.01
+    """
+
+    needs_gram = True
+
+    def __init__(
+        self, damping: float = 1e-3, decay: float = 0.95, widest: int = 1024
+    ) -> None:
+        self.damping = check_between("damping", damping, 1e-6, 1e6)
+        self.decay = check_between("decay", decay, 0.0, 1.0)
+        self.widest = check_count("widest", widest)
+
+    def build(self, add: Add, inputs: int, outputs: int) -> State:
+        left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        return {
+            "left_root": add("left_root", left.shape),
+            "right": add("right", right.shape),
+            "right_root": add("right_root", right.shape),
+            "steps": add("steps", ()),
+        }
+
+    def displace(
+        self, state: State, step: Step, gram: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Geometry.displace`."""
+        inputs, outputs = step.gradient.shape
+        left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        left_root = step.refreshed(
+            state["left_root"], lambda: inverse_root(gram, self.damping)
+        )
+        whitened = left.apply(left_root, step.gradient)
+        if step.bias is not None:
+            whitened = ops.concatenate([whitened, step.bias[None]], axis=0)
+        whitened = whitened / (ops.max(ops.abs(whitened)) + TINY)
+        moment = right.gram(ops.transpose(whitened)) / (
+            ops.sum(ops.square(whitened)) + TINY
+        )
+        keep = ops.minimum(self.decay, state["steps"] / (state["steps"] + 1.0))
+        moment = keep * state["right"] + (1.0 - keep) * moment
+        state["right"].assign(moment)
+        state["steps"].assign(state["steps"] + 1.0)
+        right_root = step.refreshed(
+            state["right_root"], lambda: inverse_root(moment, self.damping)
+        )
+        direction = ops.transpose(right.apply(right_root, ops.transpose(whitened)))
+        return unit_step(direction, step)

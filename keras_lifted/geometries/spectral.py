@@ -1,0 +1,76 @@
+"""Steps in the spectral norm."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.geometries.base import Geometry
+from keras_lifted.geometries.base import State
+from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.checks import check_count
+from keras_lifted.geometries.newton_schulz import TINY
+from keras_lifted.geometries.newton_schulz import polar
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Spectral(Geometry):
+    """`ΔW = τ √max(1, m/n) U Vᵀ`, the polar factor of the gradient `U Σ Vᵀ`.
+
+    The step of steepest descent in the spectral norm: it bounds the change of
+    the pre-activation for every input.
+
+    Cost: three products of the gradient's shorter side in each Newton-Schulz
+    step, in every training step; no memory besides the momentum.
+
+    Args:
+        iterations: Newton-Schulz steps.
+
+    Raises:
+        ValueError: if `iterations` is out of range.
+
+    Source: Jordan et al., "Muon", 2024; Bernstein & Newhouse, arXiv 2409.20325.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.geometries.Spectral(iterations=3).iterations
+    3
+    """
+
+    def __init__(self, iterations: int = 5) -> None:
+        self.iterations = check_count("iterations", iterations)
+
+    def displace(
+        self, state: State, step: Step, gram: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Geometry.displace`."""
+        gradient = step.gradient
+        if step.bias is not None:
+            gradient = ops.concatenate([gradient, step.bias[None]], axis=0)
+        length = step.rate * widening(step.gradient)
+        return split(length * polar(gradient, self.iterations), step)
+
+
+def widening(kernel: Tensor) -> float:
+    """`√max(1, m/n)`: outputs of a wide layer change as much as their inputs."""
+    inputs, outputs = kernel.shape
+    return float(max(1.0, outputs / inputs) ** 0.5)
+
+
+def unit_step(direction: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
+    """`direction` with singular values of root mean square `τ √max(1, m/n)`."""
+    root = ops.sqrt(ops.sum(ops.square(direction))) + TINY
+    rank = float(min(step.gradient.shape)) ** 0.5
+    return split(step.rate * widening(step.gradient) * rank / root * direction, step)
+
+
+def split(joint: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
+    """Kernel and bias of a joint matrix, whose last row is the bias."""
+    return (joint, None) if step.bias is None else (joint[:-1], joint[-1])

@@ -1,0 +1,35 @@
+"""Lifted variables of a batch that were kept from an earlier visit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+Lifted = dict[str, Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Carriers of the samples of a batch, and which of them are known.
+
+    Attributes:
+        carriers: key of the call -> `(batch, *shape)`.
+        seen: whether the sample was visited before, `(batch,)`.
+    """
+
+    carriers: Lifted
+    seen: Tensor
+
+    def over(self, origin: Lifted) -> Lifted:
+        """Stored carriers of samples that were seen, `origin` of the others."""
+        return {
+            key: ops.where(
+                ops.reshape(self.seen, (-1,) + (1,) * (len(fresh.shape) - 1)),
+                self.carriers[key],
+                fresh,
+            )
+            for key, fresh in origin.items()
+        }

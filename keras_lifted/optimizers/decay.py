@@ -1,0 +1,64 @@
+"""A cosine decay over the steps of one `fit`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+FIT = "fit"
+
+
+class Decay:
+    """`f = ½(1 + cos πp)`, `p` the part of the steps that have been taken.
+
+    Attributes:
+        begin: training step at which it began.
+        length: number of steps; 0 for a constant rate.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, steps: Any) -> None:
+        self.begin = optimizer.add_variable(
+            (), initializer="zeros", dtype="float32", name="decay_begin"
+        )
+        self.length = optimizer.add_variable(
+            (), initializer="zeros", dtype="float32", name="decay_length"
+        )
+        if steps not in (FIT, None):
+            self.length.assign(float(steps))
+
+    def plan(self, taken: int, epoch: int, epochs: int, steps: int | None) -> None:
+        """Spread the decay over `fit`, which has got to the start of `epoch`.
+
+        Args:
+            taken: training steps so far.
+            epoch: epochs done, counted as `fit` counts them.
+            epochs: epochs in all.
+            steps: steps of an epoch; None where it is not known yet.
+        """
+        if steps:
+            self.begin.assign(float(taken - epoch * steps))
+            self.length.assign(float(epochs * steps))
+
+    def factor(self, taken: Tensor) -> Tensor:
+        """`f` after `taken` steps; 1 where nothing is planned."""
+        length = ops.convert_to_tensor(self.length)
+        passed = ops.cast(taken, length.dtype) - self.begin
+        part = ops.clip(passed / ops.maximum(length, 1.0), 0.0, 1.0)
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * part))
+        return ops.where(length > 0, cosine, ops.ones_like(cosine))
+
+
+def check_decay(steps: Any) -> Any:
+    """`steps`, or a ValueError."""
+    whole = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1
+    if steps is None or steps == FIT or whole:
+        return steps
+    raise ValueError(
+        "`decay_steps` must be 'fit' (decay over the steps of each `fit`), a "
+        "number of training steps, or None (constant). Received: "
+        f"decay_steps={steps!r}"
+    )

@@ -1,0 +1,288 @@
+"""The implicit stochastic gradient method: a proximal step for every kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted import geometries
+from keras_lifted import penalties
+from keras_lifted.geometries.checks import check_between
+from keras_lifted.geometries.checks import check_count
+from keras_lifted.lifting.inputs import Affine
+from keras_lifted.lifting.inputs import find_affine
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.optimizers.base import LiftedOptimizer
+from keras_lifted.optimizers.decay import FIT
+from keras_lifted.optimizers.decay import Decay
+from keras_lifted.optimizers.decay import check_decay
+from keras_lifted.optimizers.weight_block import WeightBlock
+from keras_lifted.updates.base import Solution
+
+Tensor = Any
+
+# Penalty weight where the geometry is Frobenius: it divides the step there.
+FROBENIUS_WEIGHT = 10.0
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class ISGM(LiftedOptimizer):
+    """Every kernel takes a proximal step in the geometry that suits it.
+
+    Given the lifted variables the weight blocks are independent and convex.
+    Each takes `argmin_W ⟨M, W⟩ + (1/2τ)‖W − W_k‖²`, `M` the momentum of its
+    gradient, in the norm of its geometry, for Dense, Conv1D and Conv2D kernels
+    with their biases; all other variables (normalisation, PReLU slopes, …) go
+    to `inner_optimizer`. No step moves a block's pre-activations by more than
+    the part `largest_change` of them, which keeps every geometry stable.
+
+    With `decay_steps="fit"` the rate falls to zero along a cosine over the
+    epochs of `fit`; batches trained on otherwise keep it constant.
+
+    Args:
+        learning_rate: `τ`. Except for Frobenius it is a relative size: root
+            mean square of the singular values of a kernel's change (of the
+            change of the pre-activations, over theirs, for Covariance). A
+            number, a schedule, or a callable as for any Keras optimizer.
+        geometry: "auto", a geometry of `keras_lifted.geometries` or its name,
+            or a dict of these by layer name, whose key "default" serves the
+            rest. "auto" is Kronecker; see `chosen_geometries`.
+        momentum: of the gradients, before the geometry shapes the step.
+        inner_optimizer: for variables that are no kernel or its bias; its
+            learning rate is its own, and decays along.
+        penalty: default `Bregman` of weight 1000 for the sweep, 10 for
+            repeated updates and for the Frobenius geometry.
+        lifted_update: default `Sweep()`.
+        decay_steps: "fit", a number of training steps, or None for none.
+        largest_change: largest root mean square change of a block's
+            pre-activations in one step, relative to their own.
+        factor_refresh: training steps between two computations of the
+            factors of a geometry; the first ones come sooner.
+        input_decay: of the running moments of the layers' inputs, per step.
+        curvature_refresh, persistent: as for `BlockCoordinateDescent`.
+        name: name of the optimizer.
+        **kwargs: `weight_decay`, `clipnorm`, `global_clipnorm`, `clipvalue`,
+            `use_ema`, `gradient_accumulation_steps`, … of any Keras optimizer.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+
+    Source: Wang et al., arXiv 2510.09796, section 4; Toulis & Airoldi, 2017.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> optimizer = kl.optimizers.ISGM(learning_rate=0.03)
+    >>> round(float(optimizer.learning_rate), 3)
+    0.03
+    """
+
+    _nested = (*LiftedOptimizer._nested, "inner_optimizer", "geometry", "learning_rate")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.02,
+        geometry: Any = "auto",
+        momentum: float = 0.95,
+        inner_optimizer: Any = "adam",
+        penalty: Any = None,
+        lifted_update: Any = None,
+        decay_steps: Any = FIT,
+        largest_change: float = 0.1,
+        factor_refresh: int = 50,
+        input_decay: float = 0.95,
+        curvature_refresh: int = 50,
+        persistent: Any = False,
+        name: str = "isgm",
+        **kwargs: Any,
+    ) -> None:
+        self.geometry = _checked(geometry)
+        if penalty is None and isinstance(self.geometry, geometries.Frobenius):
+            penalty = penalties.Bregman(FROBENIUS_WEIGHT)
+        super().__init__(
+            penalty,
+            lifted_update,
+            curvature_refresh,
+            persistent,
+            learning_rate=learning_rate,
+            name=name,
+            **kwargs,
+        )
+        self.momentum = check_between("momentum", momentum, 0.0, 1.0)
+        self.inner_optimizer = keras.optimizers.get(inner_optimizer)
+        if hasattr(self.inner_optimizer, "inner_optimizer") or isinstance(
+            self.inner_optimizer, LiftedOptimizer
+        ):
+            raise ValueError(
+                "`inner_optimizer` must be an ordinary Keras optimizer: it moves "
+                f"what is no kernel. Received: {inner_optimizer!r}"
+            )
+        self.decay_steps = check_decay(decay_steps)
+        self.largest_change = check_between("largest_change", largest_change, 1e-9, 1e9)
+        self.factor_refresh = check_count("factor_refresh", factor_refresh)
+        self.input_decay = check_between("input_decay", input_decay, 0.0, 1.0)
+        self.decay: Decay | None = None
+        self.weight_blocks: list[WeightBlock] = []
+        self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
+        self._inner_at: dict[int, keras.Variable] = {}
+
+    # -- blocks ---------------------------------------------------------------
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create momentum, moments and factors of every kernel."""
+        model = self._model() if self._model is not None else None
+        super().build(variables)
+        self.decay = Decay(self, self.decay_steps)
+        affine = find_affine(model) if model is not None else []
+        self._check_names(affine)
+        self.weight_blocks = [
+            WeightBlock.build(self, each, self._geometry_of(each), self.input_decay)
+            for each in affine
+        ]
+        place = {id(v): i for i, v in enumerate(variables)}
+        for block in self.weight_blocks:
+            self._block_at[place[id(block.affine.kernel)]] = block, True
+            if block.affine.bias is not None:
+                self._block_at[place[id(block.affine.bias)]] = block, False
+        self._inner_at = {
+            i: v for i, v in enumerate(variables) if i not in self._block_at
+        }
+        if self._inner_at:
+            self.inner_optimizer.build(list(self._inner_at.values()))
+
+    def _geometry_of(self, affine: Affine) -> geometries.Geometry:
+        chosen = self.geometry
+        if isinstance(chosen, dict):
+            chosen = chosen.get(affine.name, chosen.get("default", "auto"))
+        return geometries.Kronecker() if chosen == "auto" else geometries.get(chosen)
+
+    def _check_names(self, affine: Sequence[Affine]) -> None:
+        if isinstance(self.geometry, dict) and self._model is not None:
+            names = [each.name for each in affine]
+            unknown = sorted(set(self.geometry) - set(names) - {"default"})
+            if unknown:
+                raise ValueError(
+                    "Geometries are keyed by layer name. Received unknown names: "
+                    f"{unknown}. The layers whose kernels take proximal steps are: "
+                    f"{names}. Use 'default' for all others."
+                )
+
+    def chosen_geometries(self) -> dict[str, str]:
+        """`{path of the variable: geometry, or the inner optimizer's name}`.
+
+        Raises:
+            ValueError: before the optimizer is built.
+        """
+        if not self.built:
+            raise ValueError(
+                "Geometries are chosen when the optimizer is built. Call "
+                "`model.fit`, or `optimizer.build(model.trainable_variables)`."
+            )
+        inner = type(self.inner_optimizer).__name__
+        chosen = {v.path: inner for v in self._inner_at.values()}
+        for block in self.weight_blocks:
+            for variable in (block.affine.kernel, block.affine.bias):
+                if variable is not None:
+                    chosen[variable.path] = type(block.geometry).__name__
+        return chosen
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Own variables, then the inner optimizer's."""
+        inner = self.inner_optimizer.variables if self._inner_at else []
+        return [*super().variables, *inner]
+
+    # -- a step ---------------------------------------------------------------
+
+    def solve(self, problem: LiftedProblem) -> Solution:
+        """Lifted variables and weight gradients; takes in the layers' inputs."""
+        problem.affine = [block.affine for block in self.weight_blocks]
+        solution = super().solve(problem)
+        for index, rows in solution.last.inputs.items():
+            block = self.weight_blocks[int(index)]
+            block.observe(rows)
+            block.weigh(problem, solution.last.owners.get(index))
+        return solution
+
+    def move_weights(
+        self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]
+    ) -> None:
+        """One proximal step of every block, one inner step of the rest."""
+        pairs = list(zip(grads, variables, strict=True))
+        # A kernel's step moves its bias too, and reads the bias's momentum.
+        pairs.sort(key=lambda pair: self._is_kernel(pair[1]))
+        keras.optimizers.Optimizer.apply(
+            self, [g for g, _ in pairs], [v for _, v in pairs]
+        )
+        if self._inner_at:
+            self.inner_optimizer.iterations.assign(self.iterations)
+
+    def _is_kernel(self, variable: keras.Variable) -> bool:
+        block = self._block_at.get(self._get_variable_index(variable))
+        return block is not None and block[1]
+
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        """One step of one variable; a bias waits for its kernel."""
+        assert self.decay is not None
+        index = self._get_variable_index(variable)
+        factor = self.decay.factor(self.iterations)
+        if index in self._inner_at:
+            rate = factor * self.inner_optimizer.learning_rate
+            self.inner_optimizer.update_step(gradient, variable, rate)
+            return
+        block, is_kernel = self._block_at[index]
+        if not is_kernel:
+            block.remember_bias(gradient, self.momentum)
+            return
+        block.step(
+            gradient,
+            factor * learning_rate,
+            self.momentum,
+            self.largest_change,
+            self._due(),
+        )
+
+    def _due(self) -> Tensor:
+        """Every `factor_refresh` steps, and at 0, 1, 2, 4, 8, … before."""
+        taken = ops.cast(self.iterations, "int32")
+        doubling = ops.equal(ops.bitwise_and(taken, taken - 1), 0)
+        early = ops.logical_and(doubling, taken < self.factor_refresh)
+        return ops.logical_or(early, ops.equal(taken % self.factor_refresh, 0))
+
+    def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Spread the decay over the epochs of a `fit` that begins `epoch`."""
+        if self.decay_steps == FIT and self.decay is not None:
+            taken = int(ops.convert_to_numpy(self.iterations))
+            self.decay.plan(taken, epoch, epochs, steps)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        serialize = keras.saving.serialize_keras_object
+        config = keras.optimizers.Optimizer.get_config(self)
+        return {
+            **config,
+            **super().get_config(),
+            "geometry": serialize(self.geometry),
+            "momentum": self.momentum,
+            "inner_optimizer": serialize(self.inner_optimizer),
+            "decay_steps": self.decay_steps,
+            "largest_change": self.largest_change,
+            "factor_refresh": self.factor_refresh,
+            "input_decay": self.input_decay,
+        }
+
+
+def _checked(geometry: Any) -> Any:
+    if isinstance(geometry, Mapping) and "class_name" not in geometry:
+        return {str(k): _checked(v) for k, v in geometry.items()}
+    if isinstance(geometry, str) and geometry.lower() == "auto":
+        return "auto"
+    return geometries.get(geometry)

@@ -1,0 +1,146 @@
+"""Lifted variables that stay from one epoch to the next: the settings."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import final
+
+import keras
+
+BYTES = 4  # of one float32
+GIB = 2.0**30
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Persistent:
+    """Every sample keeps its lifted variables between epochs, by its index.
+
+    A step starts from what the last visit of the sample found, its first visit at
+    the forward pass. They are optimizer variables of shape `(samples, *shape)`, so
+    saving, loading and `BackupAndRestore` keep them.
+
+    Args:
+        samples: number of samples; None where `fit` is given arrays, which tell.
+        memory_limit: most GiB that they may take.
+        shapes: `{activation name: shape of one sample}`; `fit` finds them, and
+            they are part of the config so that a saved model needs no data.
+
+    Raises:
+        ValueError: if an argument is out of range, or, in `fit`, if the lifted
+            variables take more than `memory_limit`.
+
+    Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, where every sample has its
+    own auxiliary coordinates.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.optimizers.Persistent(60_000, memory_limit=8.0).samples
+    60000
+    """
+
+    def __init__(
+        self,
+        samples: int | None = None,
+        memory_limit: float = 4.0,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        whole = isinstance(samples, numbers.Integral) and not isinstance(samples, bool)
+        if samples is not None and not (whole and samples >= 1):
+            raise ValueError(
+                "`samples` must be the number of training samples, at least 1, or "
+                f"None to take it from arrays. Received: samples={samples!r}"
+            )
+        limit: Any = memory_limit
+        if not isinstance(limit, numbers.Real) or math.isnan(limit) or limit <= 0:
+            raise ValueError(
+                "`memory_limit` must be a positive number (GiB). "
+                f"Received: memory_limit={memory_limit!r}"
+            )
+        self.samples = None if samples is None else int(samples)
+        self.memory_limit = float(memory_limit)
+        self.shapes: dict[str, tuple[int, ...]] | None = None
+        if shapes is not None:
+            self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
+
+    def filled(
+        self, samples: int | None, shapes: Mapping[str, Sequence[int]]
+    ) -> Persistent:
+        """These settings with what `fit` knows.
+
+        Raises:
+            ValueError: if the number of samples is unknown or another one, or the
+                lifted variables need more memory than they may take.
+        """
+        known = self.samples if samples is None else samples
+        if known is None:
+            raise ValueError(
+                "Persistent lifted variables need the number of training samples. "
+                "Received: data that do not tell it. Give it to the optimizer, for "
+                "example persistent=60_000."
+            )
+        if self.samples is not None and known != self.samples:
+            raise ValueError(
+                f"The optimizer keeps lifted variables of {self.samples} samples. "
+                f"Received: {known} samples. Pass the same data in the same order, "
+                "or a part of them as fit(kl.indexed(x, index), y); for other data "
+                "compile with a new optimizer."
+            )
+        if self.shapes is not None and dict(shapes) != self.shapes:
+            raise ValueError(
+                f"The optimizer keeps lifted variables of shapes {self.shapes}. "
+                f"Received: a model and data whose shapes are {dict(shapes)}. "
+                "Compile with a new optimizer."
+            )
+        numbers_each = sum(math.prod(shape) for shape in shapes.values())
+        needed = known * numbers_each * BYTES / GIB
+        if needed > self.memory_limit:
+            raise ValueError(
+                f"The lifted variables of {known} samples, {numbers_each} numbers "
+                f"each, need {needed:.3g} GiB. Received: memory_limit="
+                f"{self.memory_limit:g} GiB. Raise it with persistent=kl.optimizers"
+                f".Persistent(memory_limit={1.1 * needed:.2g}), use fewer samples, or "
+                "persistent=False."
+            )
+        return Persistent(known, self.memory_limit, shapes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        shapes = self.shapes
+        return {
+            "samples": self.samples,
+            "memory_limit": self.memory_limit,
+            "shapes": shapes and {key: list(shape) for key, shape in shapes.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Persistent:
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+
+def get(identifier: Any) -> Persistent | None:
+    """Settings from settings, their config, True, a number of samples or False.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if identifier is None or identifier is False:
+        return None
+    if identifier is True:
+        return Persistent()
+    if isinstance(identifier, Persistent):
+        return identifier
+    if isinstance(identifier, dict):
+        return get(keras.saving.deserialize_keras_object(identifier))
+    if isinstance(identifier, numbers.Integral):
+        return Persistent(int(identifier))
+    raise ValueError(
+        "`persistent` must be True, False, the number of training samples, or "
+        f"keras_lifted.optimizers.Persistent(...). Received: {identifier!r}"
+    )
