@@ -36,7 +36,10 @@ class Horizon(keras.callbacks.Callback):
     """Tells the lifted optimizer how many steps `fit` will take."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        optimizer = lifted_part(self.model.optimizer)
+        model = self.model
+        if model.built and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        optimizer = lifted_part(model.optimizer)
         if optimizer is not None and optimizer.built:
             optimizer.plan(epoch, self.params["epochs"], self.params["steps"])
 

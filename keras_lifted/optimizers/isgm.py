@@ -102,8 +102,8 @@ class ISGM(LiftedOptimizer):
         name: str = "isgm",
         **kwargs: Any,
     ) -> None:
-        self.geometry = _checked(geometry)
-        if penalty is None and isinstance(self.geometry, geometries.Frobenius):
+        chosen = _checked(geometry)
+        if penalty is None and isinstance(chosen, geometries.Frobenius):
             penalty = penalties.Bregman(FROBENIUS_WEIGHT)
         super().__init__(
             penalty,
@@ -114,6 +114,7 @@ class ISGM(LiftedOptimizer):
             name=name,
             **kwargs,
         )
+        self.geometry = chosen
         self.momentum = check_between("momentum", momentum, 0.0, 1.0)
         self.inner_optimizer = keras.optimizers.get(inner_optimizer)
         if hasattr(self.inner_optimizer, "inner_optimizer") or isinstance(
