@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
@@ -17,6 +18,7 @@ from keras_lifted.geometries.spectral import Spectral
 
 __all__ = [
     "Covariance",
+    "Displacement",
     "Frobenius",
     "Geometry",
     "Kronecker",

@@ -7,16 +7,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import cond
 
 Tensor = Any
-State = dict[str, keras.Variable]
-# add(name, shape) -> a new optimizer variable of zeros
-Add = Callable[[str, tuple[int, ...]], keras.Variable]
+State = dict[str, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,19 +40,30 @@ class Step:
     curvature: Tensor
     due: Tensor
 
-    def refreshed(
-        self, variable: keras.Variable, compute: Callable[[], Tensor]
-    ) -> Tensor:
-        """`variable`, computed anew where that is due and comes out finite."""
+    def refreshed(self, known: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        """`known`, computed anew where that is due and comes out finite."""
 
         def anew() -> Tensor:
             value = compute()
-            good = ops.all(ops.isfinite(value))
-            return ops.where(good, value, ops.convert_to_tensor(variable))
+            return ops.where(ops.all(ops.isfinite(value)), value, known)
 
-        kept = cond(self.due, anew, lambda: ops.convert_to_tensor(variable))
-        variable.assign(kept)
-        return kept
+        return cond(self.due, anew, lambda: known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Displacement:
+    """What a geometry answers.
+
+    Attributes:
+        kernel: to be subtracted from the kernel, `(n, m)`.
+        bias: to be subtracted from the bias in the gradient's coordinates,
+            `(m,)`, or None.
+        state: new values of the geometry's state.
+    """
+
+    kernel: Tensor
+    bias: Tensor | None
+    state: State
 
 
 class Geometry(abc.ABC):
@@ -69,18 +77,16 @@ class Geometry(abc.ABC):
     needs_gram = False
     widest = 1024
 
-    def build(self, add: Add, inputs: int, outputs: int) -> State:
-        """Create the state for a kernel of shape `(inputs, outputs)`."""
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        """`{name: shape}` of the state for a kernel of that shape; it starts at 0."""
         return {}
 
     @abc.abstractmethod
-    def displace(
-        self, state: State, step: Step, gram: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """What to subtract from kernel and bias, as matrices like the gradients.
+    def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
+        """Where to move the kernel and the bias.
 
         Args:
-            state: from `build`.
+            state: values of the variables that `shapes` names.
             step: gradients, inputs and rate.
             gram: running second moment of the centred inputs, as tiles.
         """

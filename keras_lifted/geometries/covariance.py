@@ -8,7 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.geometries.base import Add
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
@@ -58,13 +58,11 @@ class Covariance(Geometry):
         self.damping = check_between("damping", damping, 1e-6, 1e6)
         self.widest = check_count("widest", widest)
 
-    def build(self, add: Add, inputs: int, outputs: int) -> State:
-        """See `Geometry.build`."""
-        return {"inverse": add("inverse", Tiles(inputs, self.widest).shape)}
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        """See `Geometry.shapes`."""
+        return {"inverse": Tiles(inputs, self.widest).shape}
 
-    def displace(
-        self, state: State, step: Step, gram: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         tiles = Tiles(step.gradient.shape[0], self.widest)
         factor = step.refreshed(state["inverse"], lambda: inverse(gram, self.damping))
@@ -77,7 +75,8 @@ class Covariance(Geometry):
         if bias is not None:
             moved = moved + bias
         length = step.rate * step.reference / (_rms(moved) + TINY)
-        return length * kernel, None if bias is None else length * bias
+        bias = None if bias is None else length * bias
+        return Displacement(length * kernel, bias, {"inverse": factor})
 
 
 def _mean_eigenvalue(gram: Tensor, size: int) -> Tensor:

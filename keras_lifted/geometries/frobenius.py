@@ -8,6 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
@@ -37,9 +38,7 @@ class Frobenius(Geometry):
     {}
     """
 
-    def displace(
-        self, state: State, step: Step, gram: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         rows, inputs = step.rows.shape
         count = ops.cast(ops.shape(step.rows)[0], step.rows.dtype)
@@ -58,4 +57,4 @@ class Frobenius(Geometry):
             system = ops.matmul(ops.transpose(scaled), scaled)
             system = system + ops.eye(inputs, dtype=system.dtype) / step.rate
             kernel = ops.solve(system, step.gradient)
-        return kernel, bias
+        return Displacement(kernel, bias, {})

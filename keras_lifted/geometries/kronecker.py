@@ -8,7 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.geometries.base import Add
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
@@ -63,18 +63,17 @@ class Kronecker(Geometry):
         self.decay = check_between("decay", decay, 0.0, 1.0)
         self.widest = check_count("widest", widest)
 
-    def build(self, add: Add, inputs: int, outputs: int) -> State:
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        """See `Geometry.shapes`."""
         left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
         return {
-            "left_root": add("left_root", left.shape),
-            "right": add("right", right.shape),
-            "right_root": add("right_root", right.shape),
-            "steps": add("steps", ()),
+            "left_root": left.shape,
+            "right": right.shape,
+            "right_root": right.shape,
+            "steps": (),
         }
 
-    def displace(
-        self, state: State, step: Step, gram: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         inputs, outputs = step.gradient.shape
         left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
@@ -90,10 +89,14 @@ class Kronecker(Geometry):
         )
         keep = ops.minimum(self.decay, state["steps"] / (state["steps"] + 1.0))
         moment = keep * state["right"] + (1.0 - keep) * moment
-        state["right"].assign(moment)
-        state["steps"].assign(state["steps"] + 1.0)
         right_root = step.refreshed(
             state["right_root"], lambda: inverse_root(moment, self.damping)
         )
         direction = ops.transpose(right.apply(right_root, ops.transpose(whitened)))
-        return unit_step(direction, step)
+        new = {
+            "left_root": left_root,
+            "right": moment,
+            "right_root": right_root,
+            "steps": state["steps"] + 1.0,
+        }
+        return unit_step(direction, step, new)

@@ -8,6 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
@@ -47,15 +48,13 @@ class Spectral(Geometry):
     def __init__(self, iterations: int = 5) -> None:
         self.iterations = check_count("iterations", iterations)
 
-    def displace(
-        self, state: State, step: Step, gram: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         gradient = step.gradient
         if step.bias is not None:
             gradient = ops.concatenate([gradient, step.bias[None]], axis=0)
         length = step.rate * widening(step.gradient)
-        return split(length * polar(gradient, self.iterations), step)
+        return split(length * polar(gradient, self.iterations), step, {})
 
 
 def widening(kernel: Tensor) -> float:
@@ -64,13 +63,15 @@ def widening(kernel: Tensor) -> float:
     return float(max(1.0, outputs / inputs) ** 0.5)
 
 
-def unit_step(direction: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
+def unit_step(direction: Tensor, step: Step, state: State) -> Displacement:
     """`direction` with singular values of root mean square `τ √max(1, m/n)`."""
     root = ops.sqrt(ops.sum(ops.square(direction))) + TINY
-    rank = float(min(step.gradient.shape)) ** 0.5
-    return split(step.rate * widening(step.gradient) * rank / root * direction, step)
+    length = step.rate * widening(step.gradient) * min(step.gradient.shape) ** 0.5
+    return split(length / root * direction, step, state)
 
 
-def split(joint: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
+def split(joint: Tensor, step: Step, state: State) -> Displacement:
     """Kernel and bias of a joint matrix, whose last row is the bias."""
-    return (joint, None) if step.bias is None else (joint[:-1], joint[-1])
+    if step.bias is None:
+        return Displacement(joint, None, state)
+    return Displacement(joint[:-1], joint[-1], state)

@@ -28,6 +28,8 @@ Tensor = Any
 
 # Penalty weight where the geometry is Frobenius: it divides the step there.
 FROBENIUS_WEIGHT = 10.0
+# Steps of which each computes its own direction.
+EARLY = 20
 
 
 @final
@@ -62,6 +64,8 @@ class ISGM(LiftedOptimizer):
         decay_steps: "fit", a number of training steps, or None for none.
         largest_change: largest root mean square change of a block's
             pre-activations in one step, relative to their own.
+        direction_refresh: training steps that move along one direction before
+            it is computed anew from the momentum; at first every step does.
         factor_refresh: training steps between two computations of the
             factors of a geometry; the first ones come sooner.
         input_decay: of the running moments of the layers' inputs, per step.
@@ -95,7 +99,8 @@ class ISGM(LiftedOptimizer):
         lifted_update: Any = None,
         decay_steps: Any = FIT,
         largest_change: float = 0.1,
-        factor_refresh: int = 50,
+        direction_refresh: int = 1,
+        factor_refresh: int = 100,
         input_decay: float = 0.95,
         curvature_refresh: int = 50,
         persistent: Any = False,
@@ -126,6 +131,7 @@ class ISGM(LiftedOptimizer):
             )
         self.decay_steps = check_decay(decay_steps)
         self.largest_change = check_between("largest_change", largest_change, 1e-9, 1e9)
+        self.direction_refresh = check_count("direction_refresh", direction_refresh)
         self.factor_refresh = check_count("factor_refresh", factor_refresh)
         self.input_decay = check_between("input_decay", input_decay, 0.0, 1.0)
         self.decay: Decay | None = None
@@ -205,9 +211,10 @@ class ISGM(LiftedOptimizer):
         """Lifted variables and weight gradients; takes in the layers' inputs."""
         problem.affine = [block.affine for block in self.weight_blocks]
         solution = super().solve(problem)
+        due, _ = self._due()
         for index, rows in solution.last.inputs.items():
             block = self.weight_blocks[int(index)]
-            block.observe(rows)
+            block.observe(rows, due)
             block.weigh(problem, solution.last.owners.get(index))
         return solution
 
@@ -251,12 +258,20 @@ class ISGM(LiftedOptimizer):
             self._due(),
         )
 
-    def _due(self) -> Tensor:
-        """Every `factor_refresh` steps, and at 0, 1, 2, 4, 8, … before."""
+    def _due(self) -> tuple[Tensor, Tensor]:
+        """Whether directions, and the factors behind them, are computed now.
+
+        Factors also after 0, 1, 2, 4, 8, … steps, and directions in each of the
+        first steps, when both change fast.
+        """
         taken = ops.cast(self.iterations, "int32")
         doubling = ops.equal(ops.bitwise_and(taken, taken - 1), 0)
         early = ops.logical_and(doubling, taken < self.factor_refresh)
-        return ops.logical_or(early, ops.equal(taken % self.factor_refresh, 0))
+        factors = ops.logical_or(early, ops.equal(taken % self.factor_refresh, 0))
+        soon = ops.logical_or(factors, taken < EARLY)
+        return ops.logical_or(
+            soon, ops.equal(taken % self.direction_refresh, 0)
+        ), factors
 
     def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Spread the decay over the epochs of a `fit` that begins `epoch`."""
@@ -276,6 +291,7 @@ class ISGM(LiftedOptimizer):
             "inner_optimizer": serialize(self.inner_optimizer),
             "decay_steps": self.decay_steps,
             "largest_change": self.largest_change,
+            "direction_refresh": self.direction_refresh,
             "factor_refresh": self.factor_refresh,
             "input_decay": self.input_decay,
         }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_lifted.geometries.base import Add
+from keras_lifted.backend import cond
 from keras_lifted.geometries.tiles import Tiles
 from keras_lifted.lifting.inputs import Affine
 
 Tensor = Any
+# add(name, shape) -> a new optimizer variable of zeros
+Add = Callable[[str, tuple[int, ...]], keras.Variable]
 
 # Inputs that are kept to measure how far a step moves the pre-activations.
 PROBES = 64
@@ -52,21 +55,33 @@ class Moments:
             decay,
         )
 
-    def observe(self, affine: Affine, tiles: Tiles, rows: Tensor) -> None:
-        """Take in the inputs of a batch; those that are not finite are left out."""
+    def observe(self, affine: Affine, tiles: Tiles, rows: Tensor, due: Tensor) -> None:
+        """Take in the inputs of a batch; those that are not finite are left out.
+
+        Args:
+            affine: the layer.
+            tiles: of the second moment.
+            rows: the layer's inputs, `(rows, n)`.
+            due: whether the second moment takes them in too.
+        """
         good = ops.all(ops.isfinite(rows))
         rows = ops.where(good, rows, ops.zeros_like(rows))
+        due = ops.logical_and(good, due)
         keep = ops.minimum(self.decay, self.steps / (self.steps + 1.0))
-        keep = ops.where(good, keep, ops.ones_like(keep))
         if affine.bias is not None:
-            mean = ops.mean(rows, axis=0)
-            self.mean.assign(keep * self.mean + (1.0 - keep) * mean)
+            mean = keep * self.mean + (1.0 - keep) * ops.mean(rows, axis=0)
+            self.mean.assign(ops.where(due, mean, ops.convert_to_tensor(self.mean)))
         if self.gram is not None:
             centred = ops.transpose(rows - self.mean)
             count = ops.cast(ops.shape(rows)[0], rows.dtype)
-            gram = tiles.gram(centred) / count
-            self.gram.assign(keep * self.gram + (1.0 - keep) * gram)
+            known = ops.convert_to_tensor(self.gram)
+            gram = cond(
+                due,
+                lambda: keep * known + (1.0 - keep) / count * tiles.gram(centred),
+                lambda: known,
+            )
+            self.gram.assign(gram)
         index = ops.arange(PROBES, dtype="int32") % ops.shape(rows)[0]
         shown = ops.take(rows, index, axis=0)
         self.rows.assign(ops.where(good, shown, ops.convert_to_tensor(self.rows)))
-        self.steps.assign(self.steps + ops.cast(good, self.steps.dtype))
+        self.steps.assign(self.steps + ops.cast(due, self.steps.dtype))

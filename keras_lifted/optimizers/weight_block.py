@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lifted.backend import cond
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
@@ -34,6 +35,7 @@ class WeightBlock:
         affine: the layer.
         geometry: of its steps.
         state: what the geometry keeps.
+        direction: the last displacement at rate 1, as kernel and bias.
         moments: of the layer's inputs.
         kernel_momentum: as a matrix, `(n, m)`.
         bias_momentum: `(m,)`, or None.
@@ -43,7 +45,8 @@ class WeightBlock:
 
     affine: Affine
     geometry: Geometry
-    state: State
+    state: dict[str, keras.Variable]
+    direction: tuple[keras.Variable, ...]
     moments: Moments
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
@@ -74,7 +77,11 @@ class WeightBlock:
         return cls(
             affine,
             geometry,
-            geometry.build(add, n, m),
+            {name: add(name, shape) for name, shape in geometry.shapes(n, m).items()},
+            (
+                add("kernel_direction", (n, m)),
+                *(() if affine.bias is None else (add("bias_direction", (m,)),)),
+            ),
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
@@ -82,10 +89,10 @@ class WeightBlock:
             add("change", ()),
         )
 
-    def observe(self, rows: Tensor) -> None:
-        """Take in the inputs of a batch, `(rows, n)`."""
+    def observe(self, rows: Tensor, due: Tensor) -> None:
+        """Take in the inputs of a batch, `(rows, n)`; see `Moments.observe`."""
         tiles = Tiles(self.affine.inputs, self.geometry.widest)
-        self.moments.observe(self.affine, tiles, rows)
+        self.moments.observe(self.affine, tiles, rows, due)
 
     def weigh(self, problem: LiftedProblem, owner: int | None) -> None:
         """Note the penalty weight of the block whose activation follows."""
@@ -103,7 +110,7 @@ class WeightBlock:
         rate: Tensor,
         momentum: float,
         largest_change: float,
-        due: Tensor,
+        due: tuple[Tensor, Tensor],
     ) -> None:
         """Move kernel and bias.
 
@@ -112,44 +119,64 @@ class WeightBlock:
             rate: learning rate.
             momentum: of the gradients.
             largest_change: bound on the relative change of pre-activations.
-            due: whether factors are refreshed.
+            due: whether the direction, and the factors behind it, are computed.
         """
         affine, moments = self.affine, self.moments
         matrix = ops.reshape(lifted_real(gradient), (affine.inputs, affine.outputs))
         _average(self.kernel_momentum, matrix, momentum)
         mean = ops.convert_to_tensor(moments.mean)
-        slope = ops.convert_to_tensor(self.kernel_momentum)
-        bias = None
-        if self.bias_momentum is not None:
-            bias = ops.convert_to_tensor(self.bias_momentum)
-            slope = slope - mean[:, None] * bias
         rows = moments.rows - mean
-        weights = ops.reshape(lifted_real(affine.kernel), slope.shape)
-        size = self._size(rows, mean, weights)
-        gram = None if moments.gram is None else ops.convert_to_tensor(moments.gram)
-        step = Step(
-            slope,
-            bias,
-            rows,
-            size,
-            ops.cast(rate, slope.dtype),
-            ops.convert_to_tensor(self.weight),
-            due,
-        )
-        kernel, shift = self.geometry.displace(self.state, step, gram)
+        size = self._size(rows, mean)
+        kernel, *shifts = self._direction(rate, rows, mean, size, due)
         moved = ops.matmul(rows, kernel)
-        moved = moved if shift is None else moved + shift
+        moved = moved + shifts[0] if shifts else moved
         change = _rms(moved) / (size + TINY)
         short = ops.minimum(1.0, largest_change / (change + TINY))
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
         self._subtract(affine.kernel, ops.reshape(short * kernel, affine.kernel.shape))
-        if shift is not None:
-            shift = shift - ops.matmul(mean, kernel)
+        if shifts:
+            shift = shifts[0] - ops.matmul(mean, kernel)
             self._subtract(affine.bias, short * shift)
 
-    def _size(self, rows: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
+    def _direction(
+        self,
+        rate: Tensor,
+        rows: Tensor,
+        mean: Tensor,
+        size: Tensor,
+        due: tuple[Tensor, Tensor],
+    ) -> list[Tensor]:
+        """The displacement of kernel and bias, computed anew where that is due."""
+        state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
+        known = [ops.convert_to_tensor(v) for v in self.direction]
+        slope = ops.convert_to_tensor(self.kernel_momentum)
+        rate = ops.cast(rate, slope.dtype)
+        bias = None
+        if self.bias_momentum is not None:
+            bias = ops.convert_to_tensor(self.bias_momentum)
+            slope = slope - mean[:, None] * bias
+        gram = self.moments.gram
+        gram = None if gram is None else ops.convert_to_tensor(gram)
+        weight = ops.convert_to_tensor(self.weight)
+
+        def anew() -> tuple[list[Tensor], State]:
+            step = Step(slope, bias, rows, size, rate, weight, due[1])
+            new = self.geometry.displace(state, step, gram)
+            parts = [new.kernel] if new.bias is None else [new.kernel, new.bias]
+            return [part / (rate + TINY) for part in parts], new.state
+
+        parts, state = cond(due[0], anew, lambda: (known, state))
+        for variable, value in zip(self.direction, parts, strict=True):
+            variable.assign(value)
+        for name, variable in self.state.items():
+            variable.assign(state[name])
+        return [rate * part for part in parts]
+
+    def _size(self, rows: Tensor, mean: Tensor) -> Tensor:
         """Root mean square of the pre-activations, bounded from below."""
+        shape = (self.affine.inputs, self.affine.outputs)
+        weights = ops.reshape(lifted_real(self.affine.kernel), shape)
         z = ops.matmul(rows, weights) + ops.matmul(mean, weights)
         if self.affine.bias is not None:
             z = z + lifted_real(self.affine.bias)
