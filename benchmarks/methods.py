@@ -6,7 +6,7 @@
 | adam | Adam | backprop | 0.001 |
 | adamw | AdamW | backprop | 0.001 |
 | muon | Muon, its output layer with Muon or with AdamW | backprop | 0.002 |
-| isgm | ISGM, no argument | lifting | its default, not searched |
+| isgm | ISGM, no argument | lifting | its default, not searched, with its cosine |
 | lifted_adam | BlockCoordinateDescent("adam") | lifting | its default, not searched |
 
 Everything else is Keras's default. Keras's Muon serves biases and convolution
@@ -36,17 +36,21 @@ class Method:
             default, without a search or a schedule.
         choices: arguments that the search chooses among.
         lifted: whether it trains a `kl.LiftedModel`.
+        decays: whether its rate falls along a cosine of its own, whose horizon
+            the runs set as they do that of the baselines' cosine.
     """
 
     make: Callable[..., keras.optimizers.Optimizer]
     start: float | None = None
     choices: tuple[dict[str, Any], ...] = ({},)
     lifted: bool = False
+    decays: bool = False
 
 
 def _isgm(**arguments: Any) -> keras.optimizers.Optimizer:
     """`kl.optimizers.ISGM`, its penalty also as a weight of the default one."""
-    return kl.optimizers.ISGM(**_with_penalty(arguments))
+    # A number of steps: the horizon is not that of each call of `fit`.
+    return kl.optimizers.ISGM(**{"decay_steps": 1, **_with_penalty(arguments)})
 
 
 def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
@@ -72,6 +76,6 @@ METHODS: dict[str, Method] = {
     "muon": Method(
         keras.optimizers.Muon, 0.002, choices=({}, {"exclude_layers": ["output"]})
     ),
-    "isgm": Method(_isgm, lifted=True),
+    "isgm": Method(_isgm, lifted=True, decays=True),
     "lifted_adam": Method(_lifted_adam, lifted=True),
 }

@@ -114,7 +114,11 @@ def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
     runs = []
     for name in options.methods.split(","):
         if METHODS[name].start is None:
-            runs.append(_run(name, "own", horizons[-1], {"rate": None, "choice": {}}))
+            own = {"rate": None, "choice": {}}
+            if METHODS[name].decays:
+                runs += [_run(name, "cosine", horizon, own) for horizon in horizons]
+            else:
+                runs.append(_run(name, "own", horizons[-1], own))
             continue
         runs.append(_run(name, "constant", horizons[-1], rates[name]["constant"]))
         for horizon in horizons:

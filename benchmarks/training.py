@@ -78,6 +78,9 @@ class Trainer:
             decay.decay_steps.assign(steps or FOREVER)
         elif rate is not None:
             optimizer.learning_rate = rate
+        if self.method.decays:
+            optimizer.decay.begin.assign(0.0)
+            optimizer.decay.length.assign(steps or 0.0)
         return state_of(self.model)
 
     def epoch(self, state: State, x: Any, y: Any) -> tuple[State, float, float]:
