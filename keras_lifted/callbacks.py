@@ -158,6 +158,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         scalars = {
             name: float(state[name]) for name in ("iterations", "residual", "caution")
         }
+        scalars |= optimizer.scalars()
         for index, name in self._lifted():
             gap, weight, curvature = (
                 float(state[key][index]) for key in ("gap", "weight", "curvature")

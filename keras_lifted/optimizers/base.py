@@ -228,6 +228,10 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
             steps: steps of an epoch; None where it is not known yet.
         """
 
+    def scalars(self) -> dict[str, float]:
+        """What TensorBoard shows of the weight step, besides the lifted state."""
+        return {}
+
     @abc.abstractmethod
     def move_weights(
         self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]

@@ -279,6 +279,16 @@ class ISGM(LiftedOptimizer):
             taken = int(ops.convert_to_numpy(self.iterations))
             self.decay.plan(taken, epoch, epochs, steps)
 
+    def scalars(self) -> dict[str, float]:
+        """Relative change of pre-activations by layer, and the decay of the rate."""
+        assert self.decay is not None
+        changes = {f"change/{b.affine.name}": b.change for b in self.weight_blocks}
+        decay = self.decay.factor(self.iterations)
+        return {
+            name: float(ops.convert_to_numpy(value))
+            for name, value in {**changes, "decay": decay}.items()
+        }
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         serialize = keras.saving.serialize_keras_object

@@ -1,0 +1,191 @@
+"""Geometries against dense linear algebra in float64."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_lifted as kl
+from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.newton_schulz import inverse
+from keras_lifted.geometries.newton_schulz import inverse_root
+from keras_lifted.geometries.newton_schulz import polar
+from keras_lifted.geometries.tiles import Tiles
+
+N, M, ROWS = 12, 7, 40
+
+
+def covariance(size, decades, seed=0):
+    rng = np.random.default_rng(seed)
+    rotation, _ = np.linalg.qr(rng.normal(size=(size, size)))
+    return rotation * np.logspace(0, -decades, size) @ rotation.T
+
+
+def power(matrix, exponent, damping):
+    values, vectors = np.linalg.eigh(matrix / (np.trace(matrix) / len(matrix)))
+    return vectors * (values + damping) ** exponent @ vectors.T
+
+
+def step(seed=0, bias=True, rate=0.1, curvature=3.0, rows=ROWS):
+    rng = np.random.default_rng(seed)
+    tensor = lambda *shape: ops.convert_to_tensor(rng.normal(size=shape), "float32")
+    return Step(
+        tensor(N, M),
+        tensor(M) if bias else None,
+        tensor(rows, N),
+        ops.convert_to_tensor(0.8, "float32"),
+        ops.convert_to_tensor(rate, "float32"),
+        ops.convert_to_tensor(curvature, "float32"),
+        ops.convert_to_tensor(True),
+    )
+
+
+def zeros(geometry, inputs=N, outputs=M):
+    shapes = geometry.shapes(inputs, outputs)
+    return {name: ops.zeros(shape) for name, shape in shapes.items()}
+
+
+def array(tensor):
+    return ops.convert_to_numpy(tensor).astype("float64")
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e12])
+@pytest.mark.parametrize("decades", [1, 4])
+def test_inverse_root_and_inverse(scale, decades):
+    a = covariance(40, decades)
+    given = ops.convert_to_tensor(scale * a[None], "float32")
+    for function, exponent in ((inverse_root, -0.5), (inverse, -1.0)):
+        found = array(function(given, 1e-3))[0]
+        wanted = power(a, exponent, 1e-3)
+        error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+        assert error < 0.02
+
+
+def test_inverse_root_of_a_singular_matrix_is_finite():
+    ones = ops.ones((1, 6, 6))
+    for matrix in (ops.zeros((1, 6, 6)), ones):
+        assert np.isfinite(array(inverse_root(matrix, 1e-3))).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (5, 9), (3, 8, 8)])
+def test_polar_singular_values(shape):
+    u, _, vt = np.linalg.svd(np.random.default_rng(0).normal(size=shape))
+    rank = min(shape[-2:])
+    u, vt = u[..., :, :rank], vt[..., :rank, :]
+    matrix = u * np.logspace(0, -1, rank) @ vt
+    found = array(polar(ops.convert_to_tensor(matrix, "float32")))
+    values = np.linalg.svd(found, compute_uv=False)
+    assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_spectral_is_the_polar_factor():
+    given = step(bias=False)
+    moved = array(kl.geometries.Spectral(5).displace({}, given, None).kernel)
+    u, _, vt = np.linalg.svd(array(given.gradient), full_matrices=False)
+    cosine = np.sum(moved * (u @ vt)) / np.linalg.norm(moved) / np.sqrt(M)
+    assert cosine > 0.97
+    assert np.isclose(np.linalg.norm(moved), 0.1 * np.sqrt(M), rtol=0.2)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_kronecker_whitens_both_sides(bias):
+    given = step(bias=bias)
+    gram = covariance(N, 2)
+    geometry = kl.geometries.Kronecker(damping=1e-3)
+    new = geometry.displace(
+        zeros(geometry), given, ops.convert_to_tensor(gram[None], "float32")
+    )
+    joint = power(gram, -0.5, 1e-3) @ array(given.gradient)
+    if bias:
+        joint = np.vstack([joint, array(given.bias)])
+    right = joint.T @ joint
+    wanted = joint @ power(right, -0.5, 1e-3)
+    wanted *= 0.1 * np.sqrt(M) / np.linalg.norm(wanted)
+    found = array(new.kernel)
+    if bias:
+        found = np.vstack([found, array(new.bias)])
+    assert np.linalg.norm(found - wanted) < 0.03 * np.linalg.norm(wanted)
+    assert float(new.state["steps"]) == 1.0
+
+
+def test_covariance_step_has_the_asked_length():
+    given = step()
+    gram = covariance(N, 2)
+    geometry = kl.geometries.Covariance(damping=0.01)
+    new = geometry.displace(
+        zeros(geometry), given, ops.convert_to_tensor(gram[None], "float32")
+    )
+    wanted = power(gram, -1.0, 0.01) @ array(given.gradient)
+    found = array(new.kernel)
+    cosine = np.sum(found * wanted) / np.linalg.norm(found) / np.linalg.norm(wanted)
+    assert cosine > 0.9999
+    moved = array(given.rows) @ found + array(new.bias)
+    assert np.isclose(np.sqrt(np.mean(moved**2)), 0.1 * 0.8, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [4, 40])
+def test_frobenius_is_the_implicit_step(rows):
+    given = step(rows=rows)
+    new = kl.geometries.Frobenius().displace({}, given, None)
+    a = array(given.rows)
+    system = 3.0 * a.T @ a / rows + np.eye(N) / 0.1
+    wanted = np.linalg.solve(system, array(given.gradient))
+    assert np.allclose(array(new.kernel), wanted, rtol=1e-3, atol=1e-5)
+    assert np.allclose(array(new.bias), array(given.bias) / (3.0 + 10.0), rtol=1e-5)
+
+
+def test_tiles_are_the_diagonal_blocks():
+    tiles = Tiles(N, 5)
+    assert tiles.shape == (3, 4, 4)
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(N, 6))
+    gram = array(tiles.gram(ops.convert_to_tensor(matrix, "float32")))
+    full = matrix @ matrix.T
+    for i in range(3):
+        part = slice(4 * i, 4 * i + 4)
+        assert np.allclose(gram[i], full[part, part], atol=1e-5)
+    block = np.zeros((N, N))
+    for i in range(3):
+        block[4 * i : 4 * i + 4, 4 * i : 4 * i + 4] = gram[i]
+    product = tiles.apply(
+        ops.convert_to_tensor(gram, "float32"), ops.convert_to_tensor(matrix, "float32")
+    )
+    assert np.allclose(array(product), block @ matrix, atol=1e-4)
+
+
+def test_a_padded_tile_keeps_its_size():
+    tiles = Tiles(11, 4)
+    matrix = ops.ones((11, 2))
+    assert tiles.apply(ops.ones(tiles.shape), matrix).shape == (11, 2)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        kl.geometries.Kronecker(damping=0.01, widest=64),
+        kl.geometries.Covariance(0.1),
+        kl.geometries.Spectral(3),
+        kl.geometries.Frobenius(),
+    ],
+)
+def test_config(geometry):
+    config = keras.saving.serialize_keras_object(geometry)
+    again = kl.geometries.get(config)
+    assert type(again) is type(geometry)
+    assert again.get_config() == geometry.get_config()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kl.geometries.Kronecker(damping=0), "damping.*Received: damping=0"),
+        (lambda: kl.geometries.Kronecker(decay=1.0), "decay.*Received"),
+        (lambda: kl.geometries.Kronecker(widest=0), "widest.*Received"),
+        (lambda: kl.geometries.Covariance(damping="a"), "damping.*Received"),
+        (lambda: kl.geometries.Spectral(iterations=0), "iterations.*Received"),
+        (lambda: kl.geometries.get("euclid"), "geometry.*Received: 'euclid'"),
+    ],
+)
+def test_misuse(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
