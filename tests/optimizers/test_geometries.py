@@ -28,7 +28,10 @@ def power(matrix, exponent, damping):
 
 def step(seed=0, bias=True, rate=0.1, curvature=3.0, rows=ROWS):
     rng = np.random.default_rng(seed)
-    tensor = lambda *shape: ops.convert_to_tensor(rng.normal(size=shape), "float32")
+
+    def tensor(*shape):
+        return ops.convert_to_tensor(rng.normal(size=shape), "float32")
+
     return Step(
         tensor(N, M),
         tensor(M) if bias else None,
