@@ -157,7 +157,8 @@ def train(
     """Quality after a run of its own; NaN where it failed."""
     size = trainer.task.batch_size
     steps = epochs * (len(train[0]) // size)
-    state = trainer.start(seed, rate, steps if cosine else None)
+    decays = cosine or trainer.method.decays
+    state = trainer.start(seed, rate, steps if decays else None)
     for epoch in range(epochs):
         state, loss, _ = trainer.epoch(state, *shuffled(train, size, seed, epoch))
         if not state:
