@@ -148,8 +148,11 @@ class ISGM(LiftedOptimizer):
         self.decay = Decay(self, self.decay_steps)
         affine = find_affine(model) if model is not None else []
         self._check_names(affine)
+        reuse = self.direction_refresh > 1
         self.weight_blocks = [
-            WeightBlock.build(self, each, self._geometry_of(each), self.input_decay)
+            WeightBlock.build(
+                self, each, self._geometry_of(each), self.input_decay, reuse
+            )
             for each in affine
         ]
         place = {id(v): i for i, v in enumerate(variables)}

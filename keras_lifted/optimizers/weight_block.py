@@ -35,7 +35,8 @@ class WeightBlock:
         affine: the layer.
         geometry: of its steps.
         state: what the geometry keeps.
-        direction: the last displacement at rate 1, as kernel and bias.
+        direction: the last displacement at rate 1, as kernel and bias; empty
+            where every step computes its own.
         moments: of the layer's inputs.
         kernel_momentum: as a matrix, `(n, m)`.
         bias_momentum: `(m,)`, or None.
@@ -60,8 +61,9 @@ class WeightBlock:
         affine: Affine,
         geometry: Geometry,
         decay: float,
+        reuse: bool,
     ) -> WeightBlock:
-        """Add the variables to `optimizer`."""
+        """Add the variables to `optimizer`; `reuse`: keep directions."""
 
         def add(name: str, shape: tuple[int, ...]) -> keras.Variable:
             return optimizer.add_variable(
@@ -74,14 +76,16 @@ class WeightBlock:
 
         n, m = affine.inputs, affine.outputs
         tiles = Tiles(n, geometry.widest) if geometry.needs_gram else None
+        direction: tuple[keras.Variable, ...] = ()
+        if reuse:
+            direction = (add("kernel_direction", (n, m)),)
+            if affine.bias is not None:
+                direction = (*direction, add("bias_direction", (m,)))
         return cls(
             affine,
             geometry,
             {name: add(name, shape) for name, shape in geometry.shapes(n, m).items()},
-            (
-                add("kernel_direction", (n, m)),
-                *(() if affine.bias is None else (add("bias_direction", (m,)),)),
-            ),
+            direction,
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
@@ -166,8 +170,11 @@ class WeightBlock:
             parts = [new.kernel] if new.bias is None else [new.kernel, new.bias]
             return [part / (rate + TINY) for part in parts], new.state
 
-        parts, state = cond(due[0], anew, lambda: (known, state))
-        for variable, value in zip(self.direction, parts, strict=True):
+        if known:
+            parts, state = cond(due[0], anew, lambda: (known, state))
+        else:
+            parts, state = anew()
+        for variable, value in zip(self.direction, parts, strict=False):
             variable.assign(value)
         for name, variable in self.state.items():
             variable.assign(state[name])
