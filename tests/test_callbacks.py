@@ -170,3 +170,40 @@ def test_without_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ImportError, match=r"keras-lifted\[tensorboard\]"):
         kl.callbacks.LiftedTensorBoard(tmp_path)
+
+
+def test_penalty_scheduler_raises_the_weights():
+    inputs = keras.Input((4,))
+    h = keras.layers.Dense(5, "relu", name="a")(inputs)
+    h = keras.layers.Dense(5, "tanh", name="b")(h)
+    model = kl.LiftedModel(inputs, keras.layers.Dense(1)(h))
+    penalty = kl.penalties.Bregman({"a": 1.0, "b": 3.0})
+    optimizer = kl.optimizers.BlockCoordinateDescent("sgd", penalty)
+    model.compile(optimizer=optimizer, loss="mse", jit_compile=True)
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
+    seen = []
+
+    def schedule(epoch, weights):
+        seen.append(weights)
+        return {"a": 10.0 * weights["a"]}
+
+    ramp = kl.callbacks.PenaltyScheduler(schedule)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[ramp])
+    assert seen == [{"a": 10.0**i, "b": 3.0} for i in range(3)]
+    weights = keras.ops.convert_to_numpy(optimizer.lifted.weight)
+    assert weights.tolist() == [1000.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [(-1.0, "positive.*Received.*-1"), ({"c": 1.0}, "unknown names: .'c'")],
+)
+def test_penalty_scheduler_misuse(answer, message):
+    inputs = keras.Input((4,))
+    h = keras.layers.Dense(5, "relu", name="a")(inputs)
+    model = kl.LiftedModel(inputs, keras.layers.Dense(1)(h))
+    model.compile(optimizer="sgd", loss="mse")
+    ramp = kl.callbacks.PenaltyScheduler(lambda epoch, weights: answer)
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, y, verbose=0, callbacks=[ramp])
