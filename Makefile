@@ -16,7 +16,7 @@ JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
 	tests/updates tests/optimizers tests/layers tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -q -n 2 --durations=5
 
-.PHONY: demo test test-all lint benchmark clean
+.PHONY: demo test test-all lint benchmark docs clean
 
 demo: $(VENV)/examples.stamp
 	$(BIN)/python benchmarks/demo.py
@@ -38,8 +38,11 @@ benchmark: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/step_cost.py
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/step_cost.py
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) demo_output build dist *.egg-info
+	rm -rf $(VENV) demo_output site build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
@@ -53,4 +56,8 @@ $(VENV)/examples.stamp: setup.py | $(BIN)/python
 
 $(VENV)/dev.stamp: setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[dev,jax]"
+	touch $@
+
+$(VENV)/docs.stamp: setup.py | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@

@@ -27,6 +27,7 @@ EXAMPLES = [
     "tensorflow-datasets",
     *TENSORBOARD,
 ]
+DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 JAX = ["jax[cpu]"]
 DEV = ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scipy", *EXAMPLES]
 
@@ -45,6 +46,7 @@ setup(
     install_requires=["keras>=3.8", "numpy", "tensorflow>=2.18"],
     extras_require={
         "dev": DEV,
+        "docs": DOCS,
         "examples": EXAMPLES,
         "jax": JAX,
         "tensorboard": TENSORBOARD,

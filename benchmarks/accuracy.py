@@ -52,6 +52,21 @@ def train(
     return 100.0 * logs["accuracy"]
 
 
+def table(results: dict[str, Any]) -> str:
+    """Markdown: mean ± standard deviation over seeds."""
+    lines = [
+        "| network | backprop (%) | lifted, sweep (%) | seeds |",
+        "|---|---|---|---|",
+    ]
+    for name, scores in results.items():
+        cells = [
+            f"{np.mean(v):.2f} ± {np.std(v, ddof=1):.2f}"
+            for v in (scores["backprop"], scores["lifted"])
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(scores['lifted'])} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=5)

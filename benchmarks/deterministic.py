@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import keras
 import numpy as np
-from accuracy import fashion_mnist
+from data import images
 from report import write_report
 
 import keras_lifted as kl
@@ -108,6 +108,24 @@ def train(
     }
 
 
+def table(results: dict[str, Any]) -> str:
+    """Markdown: first and last sweep, and the largest rise of the energy."""
+    lines = [
+        "| acceleration | energy | feed-forward loss | largest gap | "
+        "highest relative change of the energy (negative: it fell) | energy fell in |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in results.items():
+        energy, loss, gap = (row[key] for key in ("energy", "loss", "largest_gap"))
+        fell = int((np.diff(energy) < 0).sum())
+        lines.append(
+            f"| {name.replace('_', ' ')} | {energy[0]:.5f} → {energy[-1]:.5f} | "
+            f"{loss[0]:.5f} → {loss[-1]:.5f} | {gap[0]:.5f} → {gap[-1]:.5f} | "
+            f"{row['largest_rise']:+.2%} | {fell} of {len(energy) - 1} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
@@ -124,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", default="")
     options = parser.parse_args()
-    x, y = (part[: options.samples] for part in fashion_mnist()[:2])
+    x, y = (part[: options.samples] for part in images("fashion_mnist")[0])
     rows = {}
     for name in options.accelerations.split(","):
         rows[name] = row = train(options, ACCELERATIONS[name], x, y)

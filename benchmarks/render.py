@@ -20,8 +20,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import ablation
+import accuracy
+import deterministic
 import matplotlib
 import numpy as np
+import step_cost
 import time_to_quality
 import tuning_sensitivity
 from time_to_quality import curve
@@ -29,9 +32,15 @@ from time_to_quality import elapsed
 
 TABLES = {
     "ablation.py": ablation.table,
+    "accuracy.py": accuracy.table,
+    "deterministic.py": deterministic.table,
+    "step_cost.py": step_cost.table,
     "time_to_quality.py": time_to_quality.table,
     "tuning_sensitivity.py": tuning_sensitivity.table,
 }
+
+# Curves that nearly coincide stay visible.
+LINES = ("-", "--", "-.", ":")
 
 
 def plot(results: dict[str, Any], path: pathlib.Path) -> None:
@@ -60,6 +69,33 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     axes[0].legend(fontsize="x-small")
     for axis in axes:
         axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def plot_sweeps(results: dict[str, Any], path: pathlib.Path) -> None:
+    """Energy, feed-forward loss and largest gap of every sweep."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    curves = {
+        "energy": "energy",
+        "loss": "feed-forward loss",
+        "largest_gap": "largest gap",
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
+    for axis, (key, title) in zip(axes, curves.items(), strict=True):
+        for (name, row), line in zip(results.items(), LINES, strict=False):
+            sweeps = np.arange(1, len(row[key]) + 1)
+            axis.plot(sweeps, row[key], line, label=name.replace("_", " "))
+        axis.set(xlabel="sweep", title=title)
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize="small")
+    _save(figure, path)
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    from matplotlib import pyplot as plt
+
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
@@ -97,8 +133,12 @@ def render(path: pathlib.Path, folder: pathlib.Path) -> str:
     """Write the table, and the figure if there is one; the Markdown."""
     report = json.loads(path.read_text())
     results, name = report["results"], path.stem
-    lines = [f"# {name}", "", TABLES[report["script"]](results), ""]
-    if report["script"] == "time_to_quality.py":
+    script = _script(report)
+    lines = [f"# {name}", "", TABLES[script](results), ""]
+    if script == "deterministic.py":
+        plot_sweeps(results, folder / "figures" / f"{name}.svg")
+        lines += [f"![Every sweep](figures/{name}.svg)", ""]
+    if script == "time_to_quality.py":
         plot(results, folder / "figures" / f"{name}.svg")
         lines += [f"![Quality against epochs and seconds](figures/{name}.svg)", ""]
     versions = ", ".join(f"{key} {value}" for key, value in report["versions"].items())
@@ -109,6 +149,11 @@ def render(path: pathlib.Path, folder: pathlib.Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text("\n".join(lines))
     return "\n".join(lines)
+
+
+def _script(report: dict[str, Any]) -> str:
+    """The script of a report; the first ones name it in their command alone."""
+    return report.get("script") or pathlib.Path(report["command"].split()[1]).name
 
 
 def main() -> None:

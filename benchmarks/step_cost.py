@@ -13,6 +13,7 @@ import argparse
 import os
 import pathlib
 import sys
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -56,6 +57,21 @@ def build(update: str | None, widths: list[int], optimizer: str) -> keras.Model:
         jit_compile=True,
     )
     return model
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: medians, quartiles of the ratio in brackets."""
+    lines = [
+        "| update | ms / step | step / backprop step | first step, s |",
+        "|---|---|---|---|",
+    ]
+    for name, row in results.items():
+        low, high = row["ratio_quartiles"]
+        lines.append(
+            f"| {name} | {row['ms_per_step']:.2f} | {row['ratio']:.2f} "
+            f"({low:.2f} to {high:.2f}) | {row['compile_seconds']:.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
