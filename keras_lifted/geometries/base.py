@@ -28,7 +28,7 @@ class Step:
         reference: root mean square of the block's pre-activations.
         rate: the learning rate.
         curvature: of the block's energy in its pre-activations: the penalty
-            weight, or for an output block an estimate of the loss's.
+            weight, and 1 for an output block.
         due: whether factors are refreshed in this step.
     """
 

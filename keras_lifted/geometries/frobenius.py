@@ -19,12 +19,13 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Frobenius(Geometry):
-    """`ΔW = (w A + I/τ)⁻¹ G`, `A` the Gram matrix of this batch's inputs.
+    """`ΔW = (w A + I/τ)⁻¹ G`, `A` the Gram matrix of the batch's inputs.
 
     The proximal step of the block's quadratic majoriser for the distance
     `(1/2τ)‖ΔW‖²`: monotone for any `τ`, where the plain gradient step
     diverges. `w` is the penalty weight, 1 for an output block. By Woodbury's
-    identity only a system of the size of the batch is solved.
+    identity only a system of the size of the batch is solved. Of a batch of
+    more than 128 rows the first 128 stand for all.
 
     Cost: a system of at most as many equations as the batch has rows (or of
     the kernel's inputs, if these are fewer) in every step; no memory.

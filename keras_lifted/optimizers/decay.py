@@ -18,6 +18,7 @@ class Decay:
     Attributes:
         begin: training step at which it began.
         length: number of steps; 0 for a constant rate.
+        end: factor after the last of them: 1 where it was that of a `fit`.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, steps: Any) -> None:
@@ -27,6 +28,7 @@ class Decay:
         self.length = optimizer.add_variable(
             (), initializer="zeros", dtype="float32", name="decay_length"
         )
+        self.end = 1.0 if steps == FIT else 0.0
         if steps not in (FIT, None):
             self.length.assign(float(steps))
 
@@ -44,12 +46,13 @@ class Decay:
             self.length.assign(float(epochs * steps))
 
     def factor(self, taken: Tensor) -> Tensor:
-        """`f` after `taken` steps; 1 where nothing is planned."""
+        """`f` in the step after `taken` ones; 1 where nothing is planned."""
         length = ops.convert_to_tensor(self.length)
         passed = ops.cast(taken, length.dtype) - self.begin
         part = ops.clip(passed / ops.maximum(length, 1.0), 0.0, 1.0)
         cosine = 0.5 * (1.0 + ops.cos(math.pi * part))
-        return ops.where(length > 0, cosine, ops.ones_like(cosine))
+        factor = ops.where(part < 1.0, cosine, self.end * ops.ones_like(cosine))
+        return ops.where(length > 0, factor, ops.ones_like(cosine))
 
 
 def check_decay(steps: Any) -> Any:

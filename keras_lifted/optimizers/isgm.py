@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,8 @@ Tensor = Any
 
 # Penalty weight where the geometry is Frobenius: it divides the step there.
 FROBENIUS_WEIGHT = 10.0
+# While steps are few, factors are computed whenever they have grown by this.
+GROWTH = 1.5
 # Steps of which each computes its own direction.
 EARLY = 20
 
@@ -264,12 +267,16 @@ class ISGM(LiftedOptimizer):
     def _due(self) -> tuple[Tensor, Tensor]:
         """Whether directions, and the factors behind them, are computed now.
 
-        Factors also after 0, 1, 2, 4, 8, … steps, and directions in each of the
-        first steps, when both change fast.
+        Factors also when the number of steps has grown by half, and directions
+        in each of the first steps, when both change fast.
         """
         taken = ops.cast(self.iterations, "int32")
-        doubling = ops.equal(ops.bitwise_and(taken, taken - 1), 0)
-        early = ops.logical_and(doubling, taken < self.factor_refresh)
+        growth = [
+            ops.floor(ops.log(ops.cast(t, "float32") + 1.0) / math.log(GROWTH))
+            for t in (taken, ops.maximum(taken - 1, 0))
+        ]
+        grown = ops.logical_or(ops.equal(taken, 0), ops.not_equal(*growth))
+        early = ops.logical_and(grown, taken < self.factor_refresh)
         factors = ops.logical_or(early, ops.equal(taken % self.factor_refresh, 0))
         soon = ops.logical_or(factors, taken < EARLY)
         return ops.logical_or(

@@ -18,7 +18,7 @@ Tensor = Any
 Add = Callable[[str, tuple[int, ...]], keras.Variable]
 
 # Inputs that are kept to measure how far a step moves the pre-activations.
-PROBES = 64
+PROBES = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Moments:
     Attributes:
         mean: running mean, `(n,)`.
         gram: running `E (a − mean)(a − mean)ᵀ` as tiles, or None.
-        rows: some rows of the last batch, not centred, `(64, n)`.
+        rows: some rows of the last batch, not centred, `(128, n)`.
         steps: batches seen, `()`.
         decay: of the running moments, per batch.
     """
