@@ -35,13 +35,22 @@ class NonFiniteLoss(keras.callbacks.Callback):
 class Horizon(keras.callbacks.Callback):
     """Tells the lifted optimizer how many steps `fit` will take."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken: int | None = None  # steps before the last epoch
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         model = self.model
         if model.built and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         optimizer = lifted_part(model.optimizer)
-        if optimizer is not None and optimizer.built:
-            optimizer.plan(epoch, self.params["epochs"], self.params["steps"])
+        if optimizer is None or not optimizer.built:
+            return
+        taken = int(ops.convert_to_numpy(optimizer.iterations))
+        counted = None if self._taken is None else taken - self._taken
+        self._taken = taken
+        steps = self.params["steps"] or counted
+        optimizer.plan(epoch, self.params["epochs"], steps)
 
 
 def with_watch(fit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -47,8 +47,9 @@ class ISGM(LiftedOptimizer):
     to `inner_optimizer`. No step moves a block's pre-activations by more than
     the part `largest_change` of them, which keeps every geometry stable.
 
-    With `decay_steps="fit"` the rate falls to zero along a cosine over the
-    epochs of `fit`; batches trained on otherwise keep it constant.
+    With `decay_steps="fit"` a rate that is a number falls to zero along a
+    cosine over the epochs of `fit`, from the second epoch on where `fit` does
+    not know their steps; batches trained on otherwise keep it constant.
 
     Args:
         learning_rate: `τ`. Except for Frobenius it is a relative size: root
@@ -137,6 +138,7 @@ class ISGM(LiftedOptimizer):
         self.direction_refresh = check_count("direction_refresh", direction_refresh)
         self.factor_refresh = check_count("factor_refresh", factor_refresh)
         self.input_decay = check_between("input_decay", input_decay, 0.0, 1.0)
+        self._scheduled = callable(learning_rate)  # schedules are, too
         self.decay: Decay | None = None
         self.weight_blocks: list[WeightBlock] = []
         self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
@@ -285,7 +287,7 @@ class ISGM(LiftedOptimizer):
 
     def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Spread the decay over the epochs of a `fit` that begins `epoch`."""
-        if self.decay_steps == FIT and self.decay is not None:
+        if self.decay_steps == FIT and self.decay and not self._scheduled:
             taken = int(ops.convert_to_numpy(self.iterations))
             self.decay.plan(taken, epoch, epochs, steps)
 

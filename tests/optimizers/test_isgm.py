@@ -10,6 +10,7 @@ from keras import ops
 
 import keras_lifted as kl
 from keras_lifted.lifting.inputs import find_affine
+from keras_lifted.models.watch import Horizon
 
 ISGM = kl.optimizers.ISGM
 layers = keras.layers
@@ -132,6 +133,26 @@ def test_decay_covers_the_epochs_of_fit():
     assert float(optimizer.decay.length) == 16
     model.fit(X, Y, batch_size=32, initial_epoch=1, epochs=2, verbose=0)
     assert float(optimizer.decay.begin) == 48 - 8
+
+
+def test_decay_counts_steps_that_are_not_known():
+    model, optimizer = mlp(), ISGM()
+    model.compile(optimizer=optimizer, loss="mse", jit_compile=True)
+    optimizer.build(model.trainable_variables)
+    watch = Horizon()
+    watch.set_model(model)
+    watch.set_params({"epochs": 3, "steps": None})
+    watch.on_epoch_begin(0)
+    assert float(optimizer.decay.length) == 0
+    optimizer.iterations.assign(8)
+    watch.on_epoch_begin(1)
+    assert float(optimizer.decay.length) == 24
+
+
+def test_a_schedule_takes_the_place_of_the_decay():
+    optimizer = ISGM(keras.optimizers.schedules.CosineDecay(0.03, 60))
+    fitted(optimizer, epochs=2)
+    assert float(optimizer.decay.length) == 0
 
 
 def test_decay_can_be_given_or_left_out():
