@@ -206,7 +206,9 @@ def table(results: dict[str, Any]) -> str:
     task, runs = TASKS[results["task"]], results["runs"]
     lifted = [run for run in runs if METHODS[run["method"]].lifted]
     adam = [r for r in runs if r["method"] == "adam" and r["schedule"] == "constant"]
-    reach = "".join(f" {run['method']} gets there |" for run in lifted)
+    reach = "".join(
+        f" {run['method']}, {run['epochs']} epochs, gets there |" for run in lifted
+    )
     lines = [
         f"| method | rate | epochs | {task.unit} | seconds | step / Adam |{reach}",
         "|---" * (6 + len(lifted)) + "|",
