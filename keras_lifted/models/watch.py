@@ -48,6 +48,7 @@ class Horizon(keras.callbacks.Callback):
             return
         taken = int(ops.convert_to_numpy(optimizer.iterations))
         counted = None if self._taken is None else taken - self._taken
+        counted = counted and counted * (optimizer.gradient_accumulation_steps or 1)
         self._taken = taken
         steps = self.params["steps"] or counted
         optimizer.plan(epoch, self.params["epochs"], steps)

@@ -225,7 +225,7 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
         Args:
             epoch: epochs done, counted as `fit` counts them.
             epochs: epochs in all.
-            steps: steps of an epoch; None where it is not known yet.
+            steps: batches of an epoch; None where it is not known yet.
         """
 
     def scalars(self) -> dict[str, float]:

@@ -289,7 +289,8 @@ class ISGM(LiftedOptimizer):
         """Spread the decay over the epochs of a `fit` that begins `epoch`."""
         if self.decay_steps == FIT and self.decay and not self._scheduled:
             taken = int(ops.convert_to_numpy(self.iterations))
-            self.decay.plan(taken, epoch, epochs, steps)
+            batches = self.gradient_accumulation_steps or 1  # of each step
+            self.decay.plan(taken, epoch, epochs, steps and steps // batches)
 
     def scalars(self) -> dict[str, float]:
         """Relative change of pre-activations by layer, and the decay of the rate."""

@@ -196,6 +196,23 @@ def test_accumulation_moves_every_second_step():
     assert not np.array_equal(before[0], model.get_weights()[0])
 
 
+def test_factors_are_refreshed_while_steps_grow():
+    optimizer = ISGM(factor_refresh=6)
+    optimizer.build([keras.Variable(np.zeros(3))])
+    due = []
+    for step in range(18):
+        optimizer.iterations.assign(step)
+        due.append(bool(optimizer._due()[1]))
+    assert {i for i, each in enumerate(due) if each} == {0, 1, 2, 3, 5, 6, 12}
+
+
+def test_decay_counts_steps_of_several_batches():
+    optimizer = ISGM(gradient_accumulation_steps=2)
+    fitted(optimizer, epochs=3)
+    assert float(optimizer.decay.length) == 12
+    assert float(optimizer.decay.factor(optimizer.iterations - 1)) < 0.02
+
+
 def test_constraints_hold():
     model = mlp(kernel_constraint=keras.constraints.NonNeg())
     fitted(ISGM(), model, epochs=2)
