@@ -32,7 +32,13 @@ def run(script, folder, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("script", TUTORIALS, ids=lambda path: path.stem)
+def marked(script):
+    """Tutorials that train for longer are slow tests."""
+    marks = [pytest.mark.slow] if script.stem == "03_geometries" else []
+    return pytest.param(script, marks=marks, id=script.stem)
+
+
+@pytest.mark.parametrize("script", map(marked, TUTORIALS))
 def test_tutorial(script, tmp_path):
     pytest.importorskip("sklearn")
     run(script, tmp_path)
