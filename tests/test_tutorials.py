@@ -38,7 +38,7 @@ def marked(script):
     return pytest.param(script, marks=marks, id=script.stem)
 
 
-@pytest.mark.parametrize("script", map(marked, TUTORIALS))
+@pytest.mark.parametrize("script", [marked(script) for script in TUTORIALS])
 def test_tutorial(script, tmp_path):
     pytest.importorskip("sklearn")
     run(script, tmp_path)
