@@ -21,24 +21,39 @@ class Step:
     """What a geometry reads to choose a direction.
 
     Attributes:
-        gradient: momentum of the kernel's gradient, `(n, m)`; in coordinates
-            in which the inputs have zero mean, where the layer has a bias.
+        kernel: momentum of the kernel's gradient, `(n, m)`.
         bias: momentum of the bias's gradient, `(m,)`, or None.
+        mean: running mean of the inputs, `(n,)`.
         rows: inputs of the last batch, less their running mean, `(rows, n)`.
         reference: root mean square of the block's pre-activations.
         rate: the learning rate.
         curvature: of the block's energy in its pre-activations: the penalty
             weight, and 1 for an output block.
-        due: whether factors are refreshed in this step.
+        exact: whether `follow` did not take the last gradient in, or what it
+            keeps is to be computed anew from `gradient`.
+        due: whether factors are refreshed in this step; `exact` then, too.
     """
 
-    gradient: Tensor
+    kernel: Tensor
     bias: Tensor | None
+    mean: Tensor
     rows: Tensor
     reference: Tensor
     rate: Tensor
     curvature: Tensor
+    exact: Tensor
     due: Tensor
+
+    @property
+    def gradient(self) -> Tensor:
+        """`kernel` in coordinates in which the inputs have zero mean.
+
+        Without a bias the coordinates stay as they are. A geometry that reads
+        it in some steps only reads it inside their branch.
+        """
+        if self.bias is None:
+            return self.kernel
+        return self.kernel - self.mean[:, None] * self.bias
 
     def refreshed(self, known: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """`known`, computed anew where that is due and comes out finite."""
@@ -48,6 +63,23 @@ class Step:
             return ops.where(ops.all(ops.isfinite(value)), value, known)
 
         return cond(self.due, anew, lambda: known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A batch whose gradient is `aᵀ δ`.
+
+    Attributes:
+        rows: inputs `a`, less their running mean, `(rows, n)`.
+        displacements: `δ`, `(rows, m)`.
+        keep: momentum of the gradients.
+        biased: whether the layer has a bias.
+    """
+
+    rows: Tensor
+    displacements: Tensor
+    keep: float
+    biased: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +103,20 @@ class Geometry(abc.ABC):
 
     Attributes:
         needs_gram: whether the running Gram matrix of the inputs is kept.
+        follows: whether `follow` takes in samples in place of gradients.
         widest: largest side of the matrices that are kept.
     """
 
     needs_gram = False
+    follows = False
     widest = 1024
 
     def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
         """`{name: shape}` of the state for a kernel of that shape; it starts at 0."""
+        return {}
+
+    def follow(self, state: State, sample: Sample, taken: Tensor) -> State:
+        """What takes in the batch's gradient of `state`, where it is `taken`."""
         return {}
 
     @abc.abstractmethod

@@ -64,12 +64,12 @@ class Covariance(Geometry):
 
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
-        tiles = Tiles(step.gradient.shape[0], self.widest)
+        tiles = Tiles(step.kernel.shape[0], self.widest)
         factor = step.refreshed(state["inverse"], lambda: inverse(gram, self.damping))
         size = ops.max(ops.abs(step.gradient)) + TINY
         kernel = tiles.apply(factor, step.gradient / size)
         # the inverse is of A over its mean eigenvalue, and so is the bias's share
-        scale = _mean_eigenvalue(gram, step.gradient.shape[0])
+        scale = _mean_eigenvalue(gram, step.kernel.shape[0])
         bias = None if step.bias is None else scale * step.bias / size
         moved = ops.matmul(step.rows, kernel)
         if bias is not None:

@@ -8,8 +8,10 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.backend import cond
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
+from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.checks import check_between
@@ -55,6 +57,7 @@ class Kronecker(Geometry):
     """
 
     needs_gram = True
+    follows = True
 
     def __init__(
         self, damping: float = 1e-3, decay: float = 0.95, widest: int = 1024
@@ -70,33 +73,64 @@ class Kronecker(Geometry):
             "left_root": left.shape,
             "right": right.shape,
             "right_root": right.shape,
+            "whitened": (inputs + 1, outputs),
             "steps": (),
         }
 
+    def follow(self, state: State, sample: Sample, taken: Tensor) -> State:
+        """`A^(−1/2) M D^(−1/2)` with the next batch taken in, factor by factor."""
+        outputs, inputs = sample.displacements.shape[1], sample.rows.shape[1]
+        left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        known = state["whitened"]
+
+        def follow() -> Tensor:
+            a = left.apply(state["left_root"], ops.transpose(sample.rows))
+            one = ops.ones_like(a[:1]) * float(sample.biased)
+            a = ops.concatenate([a, one], axis=0)
+            d = right.apply(state["right_root"], ops.transpose(sample.displacements))
+            new = ops.matmul(a, ops.transpose(d))
+            return sample.keep * known + (1 - sample.keep) * new
+
+        return {"whitened": cond(taken, follow, lambda: known)}
+
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
-        inputs, outputs = step.gradient.shape
+        inputs, outputs = step.kernel.shape
         left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        # A cond of its own for each variable: only then is none of them copied.
         left_root = step.refreshed(
             state["left_root"], lambda: inverse_root(gram, self.damping)
         )
-        whitened = left.apply(left_root, step.gradient)
-        if step.bias is not None:
-            whitened = ops.concatenate([whitened, step.bias[None]], axis=0)
-        whitened = whitened / (ops.max(ops.abs(whitened)) + TINY)
-        moment = right.gram(ops.transpose(whitened)) / (
-            ops.sum(ops.square(whitened)) + TINY
-        )
+
+        def half() -> Tensor:
+            bias = ops.zeros((1, outputs)) if step.bias is None else step.bias[None]
+            kernel = left.apply(left_root, step.gradient)
+            return ops.concatenate([kernel, bias], axis=0)
+
+        whitened = cond(step.exact, half, lambda: state["whitened"])
         keep = ops.minimum(self.decay, state["steps"] / (state["steps"] + 1.0))
-        moment = keep * state["right"] + (1.0 - keep) * moment
+
+        def moment() -> Tensor:
+            scaled = whitened / (ops.max(ops.abs(whitened)) + TINY)
+            new = right.gram(ops.transpose(scaled))
+            new = new / (ops.sum(ops.square(scaled)) + TINY)
+            return keep * state["right"] + (1.0 - keep) * new
+
+        moments = cond(step.exact, moment, lambda: state["right"])
         right_root = step.refreshed(
-            state["right_root"], lambda: inverse_root(moment, self.damping)
+            state["right_root"], lambda: inverse_root(moments, self.damping)
         )
-        direction = ops.transpose(right.apply(right_root, ops.transpose(whitened)))
+        whitened = cond(
+            step.exact,
+            lambda: ops.transpose(right.apply(right_root, ops.transpose(whitened))),
+            lambda: whitened,
+        )
         new = {
             "left_root": left_root,
-            "right": moment,
+            "right": moments,
             "right_root": right_root,
-            "steps": state["steps"] + 1.0,
+            "whitened": whitened,
+            "steps": state["steps"] + ops.cast(step.exact, state["steps"].dtype),
         }
+        direction = whitened / (ops.max(ops.abs(whitened)) + TINY)
         return unit_step(direction, step, new)

@@ -53,7 +53,7 @@ class Spectral(Geometry):
         gradient = step.gradient
         if step.bias is not None:
             gradient = ops.concatenate([gradient, step.bias[None]], axis=0)
-        length = step.rate * widening(step.gradient)
+        length = step.rate * widening(step.kernel)
         return split(length * polar(gradient, self.iterations), step, {})
 
 
@@ -66,12 +66,12 @@ def widening(kernel: Tensor) -> float:
 def unit_step(direction: Tensor, step: Step, state: State) -> Displacement:
     """`direction` with singular values of root mean square `τ √max(1, m/n)`."""
     root = ops.sqrt(ops.sum(ops.square(direction))) + TINY
-    length = step.rate * widening(step.gradient) * min(step.gradient.shape) ** 0.5
+    length = step.rate * widening(step.kernel) * min(step.kernel.shape) ** 0.5
     return split(length / root * direction, step, state)
 
 
 def split(joint: Tensor, step: Step, state: State) -> Displacement:
     """Kernel and bias of a joint matrix, whose last row is the bias."""
     if step.bias is None:
-        return Displacement(joint, None, state)
+        return Displacement(joint[: step.kernel.shape[0]], None, state)
     return Displacement(joint[:-1], joint[-1], state)

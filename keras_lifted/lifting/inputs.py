@@ -44,6 +44,23 @@ class Affine:
         """The layer's name."""
         return str(self.layer.name)
 
+    @property
+    def plain(self) -> bool:
+        """Whether its kernel's gradient is `Σ a δᵀ` over the calls, no more."""
+        layer = self.layer
+        return type(layer) is keras.layers.Dense and not (
+            layer.kernel_regularizer or layer.bias_regularizer
+        )
+
+    def displaced(self, x: Tensor, slot: Tensor) -> Tensor:
+        """The call of a plain layer; the gradient in `slot` is `δ`, that in `z`."""
+        z = ops.matmul(x, self.layer.kernel)
+        if self.layer.bias is not None:
+            z = ops.add(z, self.layer.bias)
+        z = _tap(z, slot)
+        activation = self.layer.activation
+        return z if activation is None else activation(z)
+
     def rows(self, x: Tensor) -> Tensor:
         """Inputs of the kernel as a matrix, `(rows, n)`, at most about `ROWS`."""
         x = lifted_real(ops.stop_gradient(x))
@@ -89,18 +106,29 @@ def find_affine(model: keras.Model) -> list[Affine]:
 
 
 class InputScope:
-    """Context that keeps the inputs of `affine` layers while they are called."""
+    """Context that keeps the inputs of `affine` layers while they are called.
 
-    def __init__(self, affine: Sequence[Affine]) -> None:
+    Args:
+        affine: the layers.
+        slots: zeros, by index, of the layers whose displacements are wanted:
+            the gradients in them are the displacements `δ`.
+    """
+
+    def __init__(
+        self, affine: Sequence[Affine], slots: dict[str, Tensor] | None = None
+    ) -> None:
         self.affine = affine
+        self.slots = slots or {}
         self.rows: dict[str, list[Tensor]] = {}
+        self.shapes: dict[str, list[tuple[int, ...]]] = {}
         self.owners: dict[str, int] = {}
 
     def __enter__(self) -> InputScope:
         self.rows.clear()
+        self.shapes.clear()
         self.owners.clear()
         for index, each in enumerate(self.affine):
-            each.layer.call = self._keeping(index, each, each.layer.call)
+            each.layer.call = self._keeping(str(index), each, each.layer.call)
         return self
 
     def __exit__(
@@ -112,9 +140,14 @@ class InputScope:
         for each in self.affine:
             delattr(each.layer, "call")
 
-    def _keeping(self, index: int, affine: Affine, call: Any) -> Any:
+    def _keeping(self, index: str, affine: Affine, call: Any) -> Any:
         def keeping(inputs: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
-            self.rows.setdefault(str(index), []).append(affine.rows(inputs))
+            self.shapes.setdefault(index, []).append(tuple(inputs.shape))
+            kept = self.rows.setdefault(index, [])
+            if index in self.slots:
+                kept.append(lifted_real(ops.stop_gradient(inputs)))
+                return affine.displaced(inputs, self.slots[index])
+            kept.append(affine.rows(inputs))
             return call(inputs, *arguments, **keywords)
 
         return keeping
@@ -130,6 +163,30 @@ class InputScope:
             index: rows[0] if len(rows) == 1 else ops.concatenate(rows, axis=0)
             for index, rows in self.rows.items()
         }
+
+    def plain(self) -> dict[str, tuple[int, int]]:
+        """`{index: shape of z}` of the plain layers called once, on a matrix.
+
+        1 stands for a number of rows that is not known.
+        """
+        return {
+            index: (shapes[0][0] or 1, self.affine[int(index)].outputs)
+            for index, shapes in self.shapes.items()
+            if self.affine[int(index)].plain
+            and len(shapes) == 1
+            and len(shapes[0]) == 2
+        }
+
+
+@ops.custom_gradient
+def _tap(z: Tensor, slot: Tensor) -> Any:
+    """`z`; the gradient in it is shown as the gradient in `slot`."""
+
+    def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        cotangent = args[0] if upstream is None else upstream
+        return cotangent, lifted_real(cotangent)
+
+    return z, grad
 
 
 def _patches(layer: Any, x: Tensor) -> Tensor:

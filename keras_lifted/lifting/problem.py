@@ -57,6 +57,8 @@ class Swept:
             weight gradients were asked for.
         owners: index of the block that each of these layers feeds first; none
             for a layer of the output.
+        displacements: `δ` of the plain ones among them, in the units of the
+            gradients: theirs are `aᵀ δ`.
     """
 
     loss: Tensor
@@ -68,6 +70,7 @@ class Swept:
     gradients: list[Tensor]
     inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     owners: dict[str, int] = dataclasses.field(default_factory=dict)
+    displacements: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
 class LiftedProblem:
@@ -82,6 +85,7 @@ class LiftedProblem:
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
         shown: samples over which `gaps` takes its means; None for all.
         stored: lifted variables to start from; None for the forward pass.
+        affine: layers whose inputs and displacements are kept.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class LiftedProblem:
         loss_scale: Tensor | float = 1.0,
         shown: int | None = None,
         stored: Stored | None = None,
+        affine: Sequence[Affine] = (),
     ) -> None:
         self.model = model
         self.blocks = blocks
@@ -103,7 +108,7 @@ class LiftedProblem:
         self.loss_scale = lifted_real(loss_scale)
         self.shown = shown
         self.clamped = True
-        self.affine: Sequence[Affine] = ()
+        self.affine = affine
         self.stored = stored
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
@@ -116,8 +121,10 @@ class LiftedProblem:
         self.structure = self._find_structure()
 
     def _find_structure(self) -> Structure:
+        met = InputScope(self.affine)
+
         def run(answer: Answer, x: Any) -> Any:
-            with keras.StatelessScope(self._mapping(self.values)):
+            with met, keras.StatelessScope(self._mapping(self.values)):
                 with LiftingScope(self.blocks, answer):
                     return call_model(self.model, x)
 
@@ -126,7 +133,8 @@ class LiftedProblem:
             for block in self.blocks
             if self.penalty.weight_of(block.name) == float("inf")
         }
-        return find_structure(run, self.batch.x, kept)
+        structure = find_structure(run, self.batch.x, kept)
+        return dataclasses.replace(structure, plain=met.plain())
 
     def free(self) -> LiftedProblem:
         """This problem without its loss: nothing but the penalties."""
@@ -195,11 +203,17 @@ class LiftedProblem:
         """
         keys = self.structure.keys
         known = {} if fixed is None else fixed
-        met = InputScope(self.affine if with_weights else ())
+        owners: dict[str, int] = {}
+        plain = self.structure.plain if with_weights else {}
 
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
             slots = dict(zip(keys, arguments, strict=False))
-            trainable = arguments[len(keys) :] or self.values
+            rest = arguments[len(keys) :]
+            met = InputScope(
+                self.affine if with_weights else (),
+                dict(zip(plain, rest, strict=False)),
+            )
+            trainable = rest[len(plain) :] or self.values
             penalty: list[Tensor] = []
             z_of: Lifted = {}
 
@@ -220,6 +234,7 @@ class LiftedProblem:
                 loss, outputs, state = self.run(answer, trainable, self.batch)
             updates = [state.get_current_value(v) for v, _ in self._state]
             energy = ops.stop_gradient(loss) + sum(penalty) / self.loss_scale
+            owners.update(met.owners)
             auxiliary = (loss, energy, outputs, updates, z_of, met.joined())
             return loss * self.loss_scale, auxiliary
 
@@ -229,6 +244,7 @@ class LiftedProblem:
             ]
         else:
             slots = [carriers[key] for key in keys]
+        slots += [ops.zeros(shape, real_dtype()) for shape in plain.values()]
         weights = self.values if with_weights else []
         (_, auxiliary), gradients = gradient(function, [*slots, *weights])
         loss, energy, outputs, updates, z_of, inputs = auxiliary
@@ -239,9 +255,10 @@ class LiftedProblem:
             [(v, new) for (v, _), new in zip(self._state, updates, strict=True)],
             z_of,
             dict(zip(keys, gradients, strict=False)),
-            gradients[len(keys) :],
+            gradients[len(slots) :],
             inputs,
-            met.owners,
+            owners,
+            dict(zip(plain, gradients[len(keys) :], strict=False)),
         )
 
     def forward(self) -> Swept:

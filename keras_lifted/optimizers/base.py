@@ -18,6 +18,7 @@ from keras_lifted import updates
 from keras_lifted.backend import cond
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.curvature import curvature
+from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers import persistent as persistence
 from keras_lifted.optimizers.memory import Memory
@@ -231,6 +232,11 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
     def scalars(self) -> dict[str, float]:
         """What TensorBoard shows of the weight step, besides the lifted state."""
         return {}
+
+    @property
+    def affine(self) -> list[Affine]:
+        """Layers whose inputs and displacements the weight step reads."""
+        return []
 
     @abc.abstractmethod
     def move_weights(

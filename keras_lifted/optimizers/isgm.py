@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_lifted import geometries
 from keras_lifted import penalties
+from keras_lifted.backend import replicas
 from keras_lifted.geometries.checks import check_between
 from keras_lifted.geometries.checks import check_count
 from keras_lifted.lifting.inputs import Affine
@@ -103,7 +104,7 @@ class ISGM(LiftedOptimizer):
         lifted_update: Any = None,
         decay_steps: Any = FIT,
         largest_change: float = 0.1,
-        direction_refresh: int = 1,
+        direction_refresh: int = 10,
         factor_refresh: int = 100,
         input_decay: float = 0.95,
         curvature_refresh: int = 50,
@@ -153,11 +154,8 @@ class ISGM(LiftedOptimizer):
         self.decay = Decay(self, self.decay_steps)
         affine = find_affine(model) if model is not None else []
         self._check_names(affine)
-        reuse = self.direction_refresh > 1
         self.weight_blocks = [
-            WeightBlock.build(
-                self, each, self._geometry_of(each), self.input_decay, reuse
-            )
+            WeightBlock.build(self, each, self._geometry_of(each), self.input_decay)
             for each in affine
         ]
         place = {id(v): i for i, v in enumerate(variables)}
@@ -213,18 +211,37 @@ class ISGM(LiftedOptimizer):
         inner = self.inner_optimizer.variables if self._inner_at else []
         return [*super().variables, *inner]
 
+    @property
+    def affine(self) -> list[Affine]:
+        """The layers whose kernels take proximal steps."""
+        return [block.affine for block in self.weight_blocks]
+
     # -- a step ---------------------------------------------------------------
 
     def solve(self, problem: LiftedProblem) -> Solution:
         """Lifted variables and weight gradients; takes in the layers' inputs."""
-        problem.affine = [block.affine for block in self.weight_blocks]
         solution = super().solve(problem)
-        due, _ = self._due()
-        for index, rows in solution.last.inputs.items():
+        last, (exact, due) = solution.last, self._due()
+        for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
             block.observe(rows, due)
-            block.weigh(problem, solution.last.owners.get(index))
+            block.weigh(problem, last.owners.get(index))
+            if block.geometry.follows and self._plain(problem, index):
+                block.follow(rows, last.displacements[index], self.momentum, exact)
         return solution
+
+    def _plain(self, problem: LiftedProblem, index: str) -> bool:
+        """Whether the step takes a layer's gradients as the batches give them."""
+        changed = (
+            self.penalty.contrastive
+            or self.gradient_accumulation_steps
+            or self.clipnorm
+            or self.global_clipnorm
+            or self.clipvalue
+            or problem.model.optimizer is not self
+            or replicas() > 1
+        )
+        return index in problem.structure.plain and not changed
 
     def move_weights(
         self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_lifted.backend import cond
 from keras_lifted.geometries.base import Geometry
-from keras_lifted.geometries.base import State
+from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.tiles import Tiles
@@ -25,6 +25,8 @@ Tensor = Any
 # Pre-activations smaller than this part of the inputs (those of a kernel that
 # starts at zero) count as this large when a step is compared with them.
 LEAST = 0.1
+# Rows of the last batch by which the change of pre-activations is measured.
+SHOWN = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +37,7 @@ class WeightBlock:
         affine: the layer.
         geometry: of its steps.
         state: what the geometry keeps.
-        direction: the last displacement at rate 1, as kernel and bias; empty
-            where every step computes its own.
+        followed: 1 where the state took in the last batch already, `()`.
         moments: of the layer's inputs.
         kernel_momentum: as a matrix, `(n, m)`.
         bias_momentum: `(m,)`, or None.
@@ -47,7 +48,7 @@ class WeightBlock:
     affine: Affine
     geometry: Geometry
     state: dict[str, keras.Variable]
-    direction: tuple[keras.Variable, ...]
+    followed: keras.Variable
     moments: Moments
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
@@ -61,9 +62,8 @@ class WeightBlock:
         affine: Affine,
         geometry: Geometry,
         decay: float,
-        reuse: bool,
     ) -> WeightBlock:
-        """Add the variables to `optimizer`; `reuse`: keep directions."""
+        """Add the variables to `optimizer`."""
 
         def add(name: str, shape: tuple[int, ...]) -> keras.Variable:
             return optimizer.add_variable(
@@ -76,16 +76,11 @@ class WeightBlock:
 
         n, m = affine.inputs, affine.outputs
         tiles = Tiles(n, geometry.widest) if geometry.needs_gram else None
-        direction: tuple[keras.Variable, ...] = ()
-        if reuse:
-            direction = (add("kernel_direction", (n, m)),)
-            if affine.bias is not None:
-                direction = (*direction, add("bias_direction", (m,)))
         return cls(
             affine,
             geometry,
             {name: add(name, shape) for name, shape in geometry.shapes(n, m).items()},
-            direction,
+            add("followed", ()),
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
@@ -97,6 +92,29 @@ class WeightBlock:
         """Take in the inputs of a batch, `(rows, n)`; see `Moments.observe`."""
         tiles = Tiles(self.affine.inputs, self.geometry.widest)
         self.moments.observe(self.affine, tiles, rows, due)
+
+    def follow(
+        self, rows: Tensor, displacements: Tensor, momentum: float, exact: Tensor
+    ) -> None:
+        """Let the geometry take in a batch, where that costs less than a gradient.
+
+        Args:
+            rows: the layer's inputs, `(rows, n)`.
+            displacements: `δ`, in the units of the gradients, `(rows, m)`.
+            momentum: of the gradients.
+            exact: whether the step computes it anew all the same.
+        """
+        n, m = self.affine.inputs, self.affine.outputs
+        count = ops.cast(ops.shape(rows)[0], "float32")
+        cheap = count * (n * n + n * m + m * m) < 1.0 * n * m * (n + m)
+        finite = ops.isfinite(ops.sum(rows) + ops.sum(displacements))
+        taken = ops.logical_and(ops.logical_and(cheap, finite), ops.logical_not(exact))
+        state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
+        biased = self.affine.bias is not None
+        sample = Sample(rows - self.moments.mean, displacements, momentum, biased)
+        for name, value in self.geometry.follow(state, sample, taken).items():
+            self.state[name].assign(value)
+        self.followed.assign(ops.cast(taken, self.followed.dtype))
 
     def weigh(self, problem: LiftedProblem, owner: int | None) -> None:
         """Note the penalty weight of the block whose activation follows."""
@@ -130,9 +148,10 @@ class WeightBlock:
         _average(self.kernel_momentum, matrix, momentum)
         mean = ops.convert_to_tensor(moments.mean)
         rows = moments.rows - mean
-        size = self._size(rows, mean)
+        shown = rows[:SHOWN]
+        size = self._size(shown, mean)
         kernel, *shifts = self._direction(rate, rows, mean, size, due)
-        moved = ops.matmul(rows, kernel)
+        moved = ops.matmul(shown, kernel)
         moved = moved + shifts[0] if shifts else moved
         change = _rms(moved) / (size + TINY)
         short = ops.minimum(1.0, largest_change / (change + TINY))
@@ -153,32 +172,19 @@ class WeightBlock:
     ) -> list[Tensor]:
         """The displacement of kernel and bias, computed anew where that is due."""
         state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
-        known = [ops.convert_to_tensor(v) for v in self.direction]
         slope = ops.convert_to_tensor(self.kernel_momentum)
         rate = ops.cast(rate, slope.dtype)
-        bias = None
-        if self.bias_momentum is not None:
-            bias = ops.convert_to_tensor(self.bias_momentum)
-            slope = slope - mean[:, None] * bias
+        bias = self.bias_momentum
+        bias = None if bias is None else ops.convert_to_tensor(bias)
         gram = self.moments.gram
         gram = None if gram is None else ops.convert_to_tensor(gram)
         weight = ops.convert_to_tensor(self.weight)
-
-        def anew() -> tuple[list[Tensor], State]:
-            step = Step(slope, bias, rows, size, rate, weight, due[1])
-            new = self.geometry.displace(state, step, gram)
-            parts = [new.kernel] if new.bias is None else [new.kernel, new.bias]
-            return [part / (rate + TINY) for part in parts], new.state
-
-        if known:
-            parts, state = cond(due[0], anew, lambda: (known, state))
-        else:
-            parts, state = anew()
-        for variable, value in zip(self.direction, parts, strict=False):
-            variable.assign(value)
+        exact = ops.logical_or(due[0], ops.equal(self.followed, 0.0))
+        step = Step(slope, bias, mean, rows, size, rate, weight, exact, due[1])
+        new = self.geometry.displace(state, step, gram)
         for name, variable in self.state.items():
-            variable.assign(state[name])
-        return [rate * part for part in parts]
+            variable.assign(new.state[name])
+        return [new.kernel] if new.bias is None else [new.kernel, new.bias]
 
     def _size(self, rows: Tensor, mean: Tensor) -> Tensor:
         """Root mean square of the pre-activations, bounded from below."""

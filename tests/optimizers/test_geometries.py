@@ -1,11 +1,14 @@
 """Geometries against dense linear algebra in float64."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 import keras_lifted as kl
+from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import inverse_root
@@ -35,10 +38,12 @@ def step(seed=0, bias=True, rate=0.1, curvature=3.0, rows=ROWS):
     return Step(
         tensor(N, M),
         tensor(M) if bias else None,
+        tensor(N),
         tensor(rows, N),
         ops.convert_to_tensor(0.8, "float32"),
         ops.convert_to_tensor(rate, "float32"),
         ops.convert_to_tensor(curvature, "float32"),
+        ops.convert_to_tensor(True),
         ops.convert_to_tensor(True),
     )
 
@@ -109,6 +114,37 @@ def test_kronecker_whitens_both_sides(bias):
         found = np.vstack([found, array(new.bias)])
     assert np.linalg.norm(found - wanted) < 0.03 * np.linalg.norm(wanted)
     assert float(new.state["steps"]) == 1.0
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_kronecker_follows_samples_as_it_does_their_gradient(bias):
+    geometry = kl.geometries.Kronecker()
+    gram = ops.convert_to_tensor(covariance(N, 2)[None], "float32")
+    given = step(bias=bias)
+    state = geometry.displace(zeros(geometry), given, gram).state
+    rng = np.random.default_rng(1)
+    a, d = (
+        ops.convert_to_tensor(rng.normal(size=(8, size)), "float32") for size in (N, M)
+    )
+    new = geometry.follow(state, Sample(a, d, 0.9, bias), ops.convert_to_tensor(True))
+    same = geometry.follow(state, Sample(a, d, 0.9, bias), ops.convert_to_tensor(False))
+    assert np.array_equal(array(same["whitened"]), array(state["whitened"]))
+    later = dataclasses.replace(
+        given,
+        kernel=0.9 * given.gradient + 0.1 * ops.matmul(ops.transpose(a), d),
+        bias=0.9 * given.bias + 0.1 * ops.sum(d, axis=0) if bias else None,
+        mean=ops.zeros((N,)),
+        due=ops.convert_to_tensor(False),
+    )
+    exact = geometry.displace(state, later, gram)
+    followed = geometry.displace(
+        {**state, **new}, dataclasses.replace(later, exact=later.due), gram
+    )
+    assert np.allclose(array(followed.kernel), array(exact.kernel), atol=1e-6)
+    assert np.allclose(
+        array(followed.state["whitened"]), array(exact.state["whitened"]), atol=1e-5
+    )
+    assert float(followed.state["steps"]) == 1.0
 
 
 def test_covariance_step_has_the_asked_length():
