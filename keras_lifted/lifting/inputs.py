@@ -178,15 +178,16 @@ class InputScope:
         }
 
 
-@ops.custom_gradient
-def _tap(z: Tensor, slot: Tensor) -> Any:
+def _tap(z: Tensor, slot: Tensor) -> Tensor:
     """`z`; the gradient in it is shown as the gradient in `slot`."""
 
-    def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        cotangent = args[0] if upstream is None else upstream
-        return cotangent, lifted_real(cotangent)
+    def function(z: Tensor, slot: Tensor) -> Any:
+        def backward(*upstream: Tensor) -> tuple[Tensor, Tensor]:
+            return upstream[0], lifted_real(upstream[0])
 
-    return z, grad
+        return z, backward
+
+    return ops.custom_gradient(function)(z, slot)
 
 
 def _patches(layer: Any, x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import cond
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
