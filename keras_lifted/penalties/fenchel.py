@@ -10,17 +10,15 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.layers.map import ProximalMap
-from keras_lifted.penalties import dual
-from keras_lifted.penalties.base import Penalty
 from keras_lifted.penalties.base import Weight
+from keras_lifted.penalties.dual import DualPenalty
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Fenchel(Penalty):
+class Fenchel(DualPenalty):
     """Constraints `P_l ≤ ε · mean_i ½‖x_l,i‖²`, one multiplier `w_l` per block.
 
     P is the Bregman penalty `F(x) + F*(z) − ⟨x, z⟩`, here the gap of the
@@ -67,26 +65,6 @@ class Fenchel(Penalty):
         super().__init__(weight)
         self.dual_step = _checked("dual_step", dual_step, "in [0, 1]", 0.0, 1.0)
         self.tolerance = _checked("tolerance", tolerance, "positive", 1e-12, 1e12)
-
-    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        return z
-
-    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        return sigma(s)
-
-    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        return sigma.bregman(s, z)
-
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        return sigma.difference(z, d)
-
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        return dual.drive(sigma, s, z, d)
-
-    def proximal(
-        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
-    ) -> Tensor:
-        return dual.proximal(sigma, s, z, q, step)
 
     def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
         gaps, sizes = ops.convert_to_tensor(gaps), ops.convert_to_tensor(sizes)
