@@ -13,8 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import check_names
 from keras_lifted.optimizers import LiftedOptimizer
 from keras_lifted.optimizers import lifted_part
+from keras_lifted.penalties.base import KEYED
 from keras_lifted.updates.iteration import LONGEST
 
 
@@ -239,12 +241,7 @@ class PenaltyScheduler(keras.callbacks.Callback):
         now = dict(zip(names, map(float, values), strict=True))
         new = self.schedule(epoch, dict(now))
         by_name = new if isinstance(new, dict) else dict.fromkeys(names, new)
-        unknown = sorted(set(by_name) - set(names))
-        if unknown:
-            raise ValueError(
-                "Penalty weights are keyed by activation name. Received unknown "
-                f"names: {unknown}. The model's activations are: {names}."
-            )
+        check_names(by_name, names, *KEYED, default=False)
         for i, name in enumerate(names):
             if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
                 values[i] = _weight(by_name[name], name)

@@ -310,7 +310,7 @@ MISUSES = {
     "negative tolerance": (
         lambda: U.Mirror(tolerance=-1e-3),
         ValueError,
-        "non-negative number.*Received: tolerance=-0.001",
+        "finite number >= 0.*Received: tolerance=-0.001",
     ),
     "NaN tolerance": (
         lambda: U.ProximalGradient(tolerance=math.nan),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 from typing import final
 
 import keras
 from keras import ops
 
+from keras_lifted.checks import check_number
 from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Weight
@@ -69,13 +68,13 @@ class Contrastive(DualPenalty):
 
     def __init__(self, weight: Weight | None = None, feedback: float = 0.1) -> None:
         super().__init__(weight)
-        number = isinstance(feedback, numbers.Real) and not isinstance(feedback, bool)
-        if not number or math.isnan(feedback) or not 0.0 <= feedback <= 1.0:
-            raise ValueError(
-                "`feedback` of the contrastive penalty must be a number in "
-                f"[0, 1]. Received: feedback={feedback!r}"
-            )
-        self.feedback = float(feedback)
+        self.feedback = check_number(
+            "feedback",
+            feedback,
+            lambda number: 0.0 <= number <= 1.0,
+            "in [0, 1]",
+            "the contrastive penalty",
+        )
 
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
         return super().pull(sigma, z, d) + self.feedback * (z - sigma(z))
