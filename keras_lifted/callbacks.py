@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.checks import check_names
+from keras_lifted.models.persistence import build_optimizer
 from keras_lifted.optimizers import LiftedOptimizer
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.penalties.base import KEYED
@@ -233,8 +234,7 @@ class PenaltyScheduler(keras.callbacks.Callback):
                 "PenaltyScheduler sets the penalty weights of a LiftedModel. "
                 f"Received: the model '{model.name}' of {type(model).__name__}."
             )
-        if model.built and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
         assert optimizer.lifted is not None
         values = ops.convert_to_numpy(optimizer.lifted.weight).copy()
         names = [block.name for block in model.lifted_blocks]

@@ -10,7 +10,7 @@ from keras import ops
 
 import keras_lifted as kl
 from keras_lifted.lifting.inputs import find_affine
-from keras_lifted.models.watch import Horizon
+from keras_lifted.models.horizon import Horizon
 
 ISGM = kl.optimizers.ISGM
 layers = keras.layers
