@@ -8,7 +8,7 @@ from typing import final
 
 from keras import ops
 
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
 

@@ -11,11 +11,12 @@ from keras import ops
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting import measures
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Move
-from keras_lifted.lifting.problem import Swept
 from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Swept
 from keras_lifted.updates.acceleration import Acceleration
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.order import JACOBI
@@ -76,7 +77,8 @@ class Iteration:
             return Solution.of(problem, only, only, one)
         if stored is None:
             first = forward = self._round(problem, move)
-            rest = problem.rest_of(first.z, shown=False)  # penalties are zero here
+            # All of the energy but the loss: the penalties are zero here.
+            rest = measures.rest_of(problem, first.z, shown=False)
             first = dataclasses.replace(first, energy=first.energy + rest)
             origin = problem.origin(forward)
         else:
@@ -87,7 +89,7 @@ class Iteration:
         rounds = self.steps - (2 if merged else 1)
         if rounds > 0:
             loop = self._accelerated if self.acceleration else self._plain
-            fixed = problem.fed_by_inputs(forward)
+            fixed = problem.structure.fed_by_inputs(forward.z)
             state = loop(problem, rates, rounds, fixed, first, origin)
         iterations, carriers, residual = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
