@@ -13,8 +13,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import check_names
+from keras_lifted.models.persistence import build_optimizer
 from keras_lifted.optimizers import LiftedOptimizer
 from keras_lifted.optimizers import lifted_part
+from keras_lifted.penalties.base import KEYED
 from keras_lifted.updates.iteration import LONGEST
 
 
@@ -231,20 +234,14 @@ class PenaltyScheduler(keras.callbacks.Callback):
                 "PenaltyScheduler sets the penalty weights of a LiftedModel. "
                 f"Received: the model '{model.name}' of {type(model).__name__}."
             )
-        if model.built and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
         assert optimizer.lifted is not None
         values = ops.convert_to_numpy(optimizer.lifted.weight).copy()
         names = [block.name for block in model.lifted_blocks]
         now = dict(zip(names, map(float, values), strict=True))
         new = self.schedule(epoch, dict(now))
         by_name = new if isinstance(new, dict) else dict.fromkeys(names, new)
-        unknown = sorted(set(by_name) - set(names))
-        if unknown:
-            raise ValueError(
-                "Penalty weights are keyed by activation name. Received unknown "
-                f"names: {unknown}. The model's activations are: {names}."
-            )
+        check_names(by_name, names, *KEYED, default=False)
         for i, name in enumerate(names):
             if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
                 values[i] = _weight(by_name[name], name)

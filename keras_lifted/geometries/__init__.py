@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
@@ -15,6 +13,7 @@ from keras_lifted.geometries.covariance import Covariance
 from keras_lifted.geometries.frobenius import Frobenius
 from keras_lifted.geometries.kronecker import Kronecker
 from keras_lifted.geometries.spectral import Spectral
+from keras_lifted.identifiers import resolve
 
 __all__ = [
     "Covariance",
@@ -42,14 +41,10 @@ def get(identifier: Any) -> Geometry:
     Raises:
         ValueError: if the name is unknown.
     """
-    if isinstance(identifier, Geometry):
-        return identifier
-    if isinstance(identifier, dict):
-        return get(keras.saving.deserialize_keras_object(identifier))
-    if isinstance(identifier, str) and identifier.lower() in _NAMES:
-        return _NAMES[identifier.lower()]()
-    raise ValueError(
+    return resolve(
+        identifier,
+        Geometry,
+        _NAMES,
         "`geometry` must be 'auto', a keras_lifted geometry, one of the names "
-        f"{sorted(_NAMES)}, or a dict of these by layer name. "
-        f"Received: {identifier!r}"
+        f"{sorted(_NAMES)}, or a dict of these by layer name",
     )

@@ -8,12 +8,12 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.checks import check_between
+from keras_lifted.checks import check_count
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.checks import check_between
-from keras_lifted.geometries.checks import check_count
 from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.tiles import Tiles

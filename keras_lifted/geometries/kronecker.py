@@ -9,13 +9,13 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import cond
+from keras_lifted.checks import check_between
+from keras_lifted.checks import check_count
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.checks import check_between
-from keras_lifted.geometries.checks import check_count
 from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.spectral import unit_step

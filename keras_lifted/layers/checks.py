@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable
 from typing import Any
+
+from keras_lifted.checks import check_number
 
 
 def number(
@@ -21,13 +22,7 @@ def number(
     Raises:
         ValueError: otherwise, from `expected` (what is allowed) and `fix`.
     """
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if real and math.isfinite(value) and allowed(float(value)):
-        return float(value)
-    raise ValueError(
-        f"`{name}` of {owner} must be a finite number {expected}; {fix}. "
-        f"Received: {name}={value!r}"
-    )
+    return check_number(name, value, allowed, f"{expected}; {fix}", owner)
 
 
 def non_negative(owner: str, name: str, value: Any) -> float:

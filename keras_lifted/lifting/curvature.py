@@ -17,9 +17,9 @@ from keras_lifted.backend import while_loop
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
-from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
 

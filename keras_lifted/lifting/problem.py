@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -29,48 +28,17 @@ from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.inputs import InputScope
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.scope import LiftingScope
+from keras_lifted.lifting.scope import call_in_scope
 from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.structure import find_structure
+from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Swept
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
-Lifted = dict[str, Tensor]
 # move(call, sigma, s, z, q) -> (the new carrier, the displacement that pulls)
 Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Swept:
-    """The result of one sweep.
-
-    Attributes:
-        loss: the user's loss at the point the sweep left, unscaled.
-        energy: the energy there, if it was asked for; else the loss.
-        outputs: what the model returned.
-        updates: new values of the model's state.
-        z: pre-activations.
-        carriers: carriers of the lifted variables that the sweep chose.
-        gradients: weight gradients, if they were asked for.
-        inputs: rows that entered the `affine` layers, by their index, if the
-            weight gradients were asked for.
-        owners: index of the block that each of these layers feeds first; none
-            for a layer of the output.
-        displacements: `δ` of the plain ones among them, in the units of the
-            gradients: theirs are `aᵀ δ`.
-    """
-
-    loss: Tensor
-    energy: Tensor
-    outputs: Any
-    updates: list[tuple[Any, Tensor]]
-    z: Lifted
-    carriers: Lifted
-    gradients: list[Tensor]
-    inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    owners: dict[str, int] = dataclasses.field(default_factory=dict)
-    displacements: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
 class LiftedProblem:
@@ -83,7 +51,7 @@ class LiftedProblem:
         penalty: ties lifted variables to their blocks.
         weights: penalty weight of each block, `(blocks,)`.
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
-        shown: samples over which `gaps` takes its means; None for all.
+        shown: samples over which `measures.gaps` takes its means; None for all.
         stored: lifted variables to start from; None for the forward pass.
         affine: layers whose inputs and displacements are kept.
     """
@@ -125,8 +93,7 @@ class LiftedProblem:
 
         def run(answer: Answer, x: Any) -> Any:
             with met, keras.StatelessScope(self._mapping(self.values)):
-                with LiftingScope(self.blocks, answer):
-                    return call_model(self.model, x)
+                return call_in_scope(self.model, x, self.blocks, answer)
 
         kept = {
             block.name
@@ -156,8 +123,7 @@ class LiftedProblem:
         """
         mapping = self._mapping(trainable)
         with keras.StatelessScope(mapping, collect_losses=True) as state:
-            with LiftingScope(self.blocks, answer):
-                outputs = call_model(self.model, batch.x)
+            outputs = call_in_scope(self.model, batch.x, self.blocks, answer)
             loss = self.model.compute_loss(
                 x=batch.x,
                 y=batch.y,
@@ -284,56 +250,6 @@ class LiftedProblem:
             for call in self.structure.calls
         }
 
-    def fed_by_inputs(self, forward: Swept) -> Lifted:
-        """Pre-activations that no lifted variable can change."""
-        return {
-            key: z for key, z in forward.z.items() if not self.structure.parents[key]
-        }
-
-    def gaps(self, carriers: Lifted, z_of: Lifted) -> Lifted:
-        """Mean penalty `mean_i P(x_i, z_i)` of each call.
-
-        Taken over the first `shown` samples where that is set: in training it
-        is only shown, and elementwise work on a whole batch costs time.
-        """
-        gaps = {}
-        for call in self.structure.calls:
-            sigma = ProximalMap.of(call.activation)
-            s, z = carriers[call.key][: self.shown], z_of[call.key][: self.shown]
-            values = self.penalty.value(sigma, s, z)
-            gaps[call.key] = ops.mean(ops.maximum(values, 0.0))
-        return gaps
-
-    def penalty_of(self, gaps: Lifted) -> Tensor:
-        """`Σ_l w_l P_l` in the units of the user's loss."""
-        unit = ops.sum(self.batch.scale * ops.ones((self.batch.size,), real_dtype()))
-        weighted = [
-            self.weights[call.index] * gaps[call.key] for call in self.structure.calls
-        ]
-        return unit * sum(weighted)
-
-    def rest_of(self, z_of: Lifted, shown: bool = True) -> Tensor:
-        """What the energy holds besides loss and gaps; 0 for most penalties.
-
-        Args:
-            z_of: pre-activations.
-            shown: over the samples of `gaps`, to be added to `penalty_of`;
-                otherwise over all.
-        """
-        rests = {}
-        for call in self.structure.calls:
-            z = z_of[call.key][: self.shown] if shown else z_of[call.key]
-            rest = self.penalty.rest(ProximalMap.of(call.activation), z)
-            if rest is None:
-                return 0.0
-            if shown:
-                rests[call.key] = ops.mean(rest)
-            else:
-                rests[call.key] = ops.sum(self.scale(call, rest) * rest)
-        if shown:
-            return self.penalty_of(rests)
-        return sum(rests.values()) / self.loss_scale
-
     # -- one activation ---------------------------------------------------------
 
     def _penalty(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
@@ -389,10 +305,3 @@ class LiftedProblem:
             return ops.sum(ops.reshape(scale, (-1,)) * value), None
 
         return gradient(function, parameters)[1]
-
-
-def call_model(model: keras.Model, x: Any) -> Any:
-    """Call `model` in training mode, if its `call` knows of one."""
-    if "training" in inspect.signature(model.call).parameters:
-        return model(x, training=True)
-    return model(x)

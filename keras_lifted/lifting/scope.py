@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
+
+import keras
 
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.context import current_scope
@@ -96,6 +99,16 @@ class LiftingScope:
                 delattr(layer, hook)
             else:
                 setattr(layer, hook, original)
+
+
+def call_in_scope(
+    model: keras.Model, x: Any, blocks: Sequence[Block], answer: Answer
+) -> Any:
+    """Outputs of `model`, in training mode if its `call` knows of one."""
+    with LiftingScope(blocks, answer):
+        if "training" in inspect.signature(model.call).parameters:
+            return model(x, training=True)
+        return model(x)
 
 
 def _hook(

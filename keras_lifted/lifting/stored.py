@@ -7,8 +7,9 @@ from typing import Any
 
 from keras import ops
 
+from keras_lifted.lifting.swept import Lifted
+
 Tensor = Any
-Lifted = dict[str, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,6 +62,10 @@ class Structure:
             depth[key] = 1 + max([depth[p] for p in self.parents[key]], default=-1)
         return depth
 
+    def fed_by_inputs(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the `values`, by key, that no lifted variable can change."""
+        return {key: z for key, z in values.items() if not self.parents[key]}
+
 
 def find_structure(
     run: Callable[[Answer, Any], Any], inputs: Any, kept: set[str]

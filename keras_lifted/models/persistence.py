@@ -42,7 +42,12 @@ def build(model: Any, x: Any) -> None:
     check_optimizer(model)
     if not model.built:
         model(x)
-    if not model.optimizer.built:
+    build_optimizer(model)
+
+
+def build_optimizer(model: Any) -> None:
+    """Create the optimizer's variables, once those of the model exist."""
+    if model.built and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 
 

@@ -16,6 +16,7 @@ from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.models.indices import take_index
+from keras_lifted.models.persistence import build_optimizer
 from keras_lifted.models.persistence import check_optimizer
 from keras_lifted.models.persistence import with_indices
 from keras_lifted.models.step import Lifting
@@ -102,8 +103,8 @@ class LiftedMixin:
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as `get_compile_config` describes; used when loading."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if getattr(self, "optimizer", None) is not None and self.built:  # type: ignore[attr-defined]
-            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+        if getattr(self, "optimizer", None) is not None:
+            build_optimizer(self)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.fit`, which also stops with an error at a NaN loss."""

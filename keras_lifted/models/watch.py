@@ -1,4 +1,4 @@
-"""Watches for data and losses that are not finite."""
+"""Watches for losses that are not finite and data that cannot be trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from keras import tree
 
-from keras_lifted.optimizers import lifted_part
+from keras_lifted.models.horizon import Horizon
 
 
 @final
@@ -29,29 +29,6 @@ class NonFiniteLoss(keras.callbacks.Callback):
                 "persistent) an index outside of the samples. No "
                 "weight was updated from a batch whose loss was not finite."
             )
-
-
-@final
-class Horizon(keras.callbacks.Callback):
-    """Tells the lifted optimizer how many steps `fit` will take."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._taken: int | None = None  # steps before the last epoch
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        model = self.model
-        if model.built and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        optimizer = lifted_part(model.optimizer)
-        if optimizer is None or not optimizer.built:
-            return
-        taken = int(ops.convert_to_numpy(optimizer.iterations))
-        counted = None if self._taken is None else taken - self._taken
-        counted = counted and counted * (optimizer.gradient_accumulation_steps or 1)
-        self._taken = taken
-        steps = self.params["steps"] or counted
-        optimizer.plan(epoch, self.params["epochs"], steps)
 
 
 def with_watch(fit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

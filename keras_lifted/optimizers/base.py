@@ -16,6 +16,7 @@ from keras import ops
 from keras_lifted import penalties
 from keras_lifted import updates
 from keras_lifted.backend import cond
+from keras_lifted.checks import check_count
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.inputs import Affine
@@ -62,19 +63,13 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
         persistent: Any = False,
         **kwargs: Any,
     ) -> None:
-        if isinstance(curvature_refresh, bool) or not (
-            isinstance(curvature_refresh, int) and curvature_refresh >= 1
-        ):
-            raise ValueError(
-                "`curvature_refresh` must be an integer of at least 1 (training "
-                f"steps). Received: curvature_refresh={curvature_refresh!r}"
-            )
+        refresh = check_count("curvature_refresh", curvature_refresh, "training steps")
         super().__init__(**kwargs)
         self.lifted_update = updates.get(lifted_update)
         if penalty is None:
             penalty = penalties.Bregman(self.lifted_update.default_weight)
         self.penalty = penalties.get(penalty)
-        self.curvature_refresh = curvature_refresh
+        self.curvature_refresh = refresh
         self.persistent = persistence.get(persistent)
         if self.persistent and self.penalty.contrastive:
             raise ValueError(

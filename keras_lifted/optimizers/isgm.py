@@ -14,8 +14,9 @@ from keras import ops
 from keras_lifted import geometries
 from keras_lifted import penalties
 from keras_lifted.backend import replicas
-from keras_lifted.geometries.checks import check_between
-from keras_lifted.geometries.checks import check_count
+from keras_lifted.checks import check_between
+from keras_lifted.checks import check_count
+from keras_lifted.checks import check_names
 from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.inputs import find_affine
 from keras_lifted.lifting.problem import LiftedProblem
@@ -176,15 +177,13 @@ class ISGM(LiftedOptimizer):
         return geometries.Kronecker() if chosen == "auto" else geometries.get(chosen)
 
     def _check_names(self, affine: Sequence[Affine]) -> None:
-        if isinstance(self.geometry, dict) and self._model is not None:
-            names = [each.name for each in affine]
-            unknown = sorted(set(self.geometry) - set(names) - {"default"})
-            if unknown:
-                raise ValueError(
-                    "Geometries are keyed by layer name. Received unknown names: "
-                    f"{unknown}. The layers whose kernels take proximal steps are: "
-                    f"{names}. Use 'default' for all others."
-                )
+        if self._model is not None:
+            check_names(
+                self.geometry,
+                [each.name for each in affine],
+                "Geometries are keyed by layer name",
+                "The layers whose kernels take proximal steps",
+            )
 
     def chosen_geometries(self) -> dict[str, str]:
         """`{path of the variable: geometry, or the inner optimizer's name}`.

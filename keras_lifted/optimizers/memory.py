@@ -11,9 +11,9 @@ from keras import ops
 from keras_lifted.backend import read_rows
 from keras_lifted.backend import write_rows
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
+from keras_lifted.lifting.swept import Lifted
 from keras_lifted.optimizers.persistent import Persistent
 
 Tensor = Any

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
+from keras_lifted.identifiers import resolve
 from keras_lifted.penalties.base import Penalty
 from keras_lifted.penalties.bregman import Bregman
 from keras_lifted.penalties.contrastive import Contrastive
@@ -30,14 +29,10 @@ def get(identifier: Any) -> Penalty:
     Raises:
         ValueError: if the name is unknown.
     """
-    if isinstance(identifier, Penalty):
-        return identifier
-    if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-        return get(identifier)
-    if isinstance(identifier, str) and identifier.lower() in _NAMES:
-        return _NAMES[identifier.lower()]()
-    raise ValueError(
+    return resolve(
+        identifier,
+        Penalty,
+        _NAMES,
         "`penalty` must be a keras_lifted penalty or one of the names "
-        f"{sorted(_NAMES)}. Received: {identifier!r}"
+        f"{sorted(_NAMES)}",
     )

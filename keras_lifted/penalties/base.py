@@ -13,10 +13,13 @@ from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import gradient
+from keras_lifted.checks import check_names
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
 Weight = float | Mapping[str, float]
+# For errors: by which names weights are given.
+KEYED = ("Penalty weights are keyed by activation name", "The model's activations")
 
 
 class Penalty(abc.ABC):
@@ -70,14 +73,7 @@ class Penalty(abc.ABC):
 
     def check_names(self, names: list[str]) -> None:
         """Raise a ValueError if the weights name an unknown activation."""
-        if isinstance(self.weight, dict):
-            unknown = sorted(set(self.weight) - set(names) - {"default"})
-            if unknown:
-                raise ValueError(
-                    "Penalty weights are keyed by activation name. Received "
-                    f"unknown names: {unknown}. The model's activations are: "
-                    f"{names}. Use 'default' for all others."
-                )
+        check_names(self.weight, names, *KEYED)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this penalty again: attributes of their names."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
 from typing import final
 
 import keras
 
-from keras_lifted.layers.map import ProximalMap
-from keras_lifted.penalties import dual
-from keras_lifted.penalties.base import Penalty
-
-Tensor = Any
+from keras_lifted.penalties.dual import DualPenalty
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Bregman(Penalty):
+class Bregman(DualPenalty):
     """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
 
     No derivative of the activation appears anywhere. The carrier is the dual
@@ -37,23 +32,3 @@ class Bregman(Penalty):
     >>> kl.penalties.Bregman(weight=10.0).weight
     10.0
     """
-
-    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        return z
-
-    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        return sigma(s)
-
-    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        return sigma.bregman(s, z)
-
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        return sigma.difference(z, d)
-
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        return dual.drive(sigma, s, z, d)
-
-    def proximal(
-        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
-    ) -> Tensor:
-        return dual.proximal(sigma, s, z, q, step)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 from typing import final
 
 import keras
 from keras import ops
 
+from keras_lifted.checks import check_number
 from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.penalties import dual
-from keras_lifted.penalties.base import Penalty
 from keras_lifted.penalties.base import Weight
+from keras_lifted.penalties.dual import DualPenalty
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Contrastive(Penalty):
+class Contrastive(DualPenalty):
     """`P(x, z) = ½‖x − z‖² + Ψ(x)`, and clamped minus free energies.
 
     The penalty of Askari et al., whose minimiser in x is `σ(z)` too. But its
@@ -70,33 +68,19 @@ class Contrastive(Penalty):
 
     def __init__(self, weight: Weight | None = None, feedback: float = 0.1) -> None:
         super().__init__(weight)
-        number = isinstance(feedback, numbers.Real) and not isinstance(feedback, bool)
-        if not number or math.isnan(feedback) or not 0.0 <= feedback <= 1.0:
-            raise ValueError(
-                "`feedback` of the contrastive penalty must be a number in "
-                f"[0, 1]. Received: feedback={feedback!r}"
-            )
-        self.feedback = float(feedback)
-
-    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        return z
-
-    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        return sigma(s)
-
-    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        return sigma.bregman(s, z)
+        self.feedback = check_number(
+            "feedback",
+            feedback,
+            lambda number: 0.0 <= number <= 1.0,
+            "in [0, 1]",
+            "the contrastive penalty",
+        )
 
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        return sigma.difference(z, d) + self.feedback * (z - sigma(z))
+        return super().pull(sigma, z, d) + self.feedback * (z - sigma(z))
 
     def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        return dual.drive(sigma, s, z, d) + self.rest(sigma, z)
-
-    def proximal(
-        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
-    ) -> Tensor:
-        return dual.proximal(sigma, s, z, q, step)
+        return super().drive(sigma, s, z, d) + self.rest(sigma, z)
 
     def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor:
         least = 0.5 * sum_per_sample(ops.square(z)) - sigma.conjugate(z)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 from typing import final
 
 import keras
 from keras import ops
 
-from keras_lifted.layers.map import ProximalMap
-from keras_lifted.penalties import dual
-from keras_lifted.penalties.base import Penalty
+from keras_lifted.checks import check_number
 from keras_lifted.penalties.base import Weight
+from keras_lifted.penalties.dual import DualPenalty
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Fenchel(Penalty):
+class Fenchel(DualPenalty):
     """Constraints `P_l ≤ ε · mean_i ½‖x_l,i‖²`, one multiplier `w_l` per block.
 
     P is the Bregman penalty `F(x) + F*(z) − ⟨x, z⟩`, here the gap of the
@@ -65,28 +62,17 @@ class Fenchel(Penalty):
         tolerance: float = 1e-4,
     ) -> None:
         super().__init__(weight)
-        self.dual_step = _checked("dual_step", dual_step, "in [0, 1]", 0.0, 1.0)
-        self.tolerance = _checked("tolerance", tolerance, "positive", 1e-12, 1e12)
-
-    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        return z
-
-    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        return sigma(s)
-
-    def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        return sigma.bregman(s, z)
-
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        return sigma.difference(z, d)
-
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        return dual.drive(sigma, s, z, d)
-
-    def proximal(
-        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
-    ) -> Tensor:
-        return dual.proximal(sigma, s, z, q, step)
+        owner = "the Fenchel penalty"
+        self.dual_step = check_number(
+            "dual_step", dual_step, lambda step: 0.0 <= step <= 1.0, "in [0, 1]", owner
+        )
+        self.tolerance = check_number(
+            "tolerance",
+            tolerance,
+            lambda gap: 1e-12 <= gap <= 1e12,
+            "that is positive, from 1e-12 to 1e12",
+            owner,
+        )
 
     def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
         gaps, sizes = ops.convert_to_tensor(gaps), ops.convert_to_tensor(sizes)
@@ -96,13 +82,3 @@ class Fenchel(Penalty):
         ratio = (gaps - tolerated) / ops.where(none, 1.0, both)
         growth = ops.exp(self.dual_step * ops.where(none, 0.0, ratio))
         return weights * growth
-
-
-def _checked(name: str, value: Any, range: str, low: float, high: float) -> float:
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(
-            f"`{name}` of the Fenchel penalty must be a number {range}. "
-            f"Received: {name}={value!r}"
-        )
-    return float(value)

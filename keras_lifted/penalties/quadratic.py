@@ -39,12 +39,6 @@ class Quadratic(Penalty):
     1.0
     """
 
-    def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        return sigma(z)
-
-    def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        return s
-
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
         return 0.5 * sum_per_sample(ops.square(sigma(z) - s))
 

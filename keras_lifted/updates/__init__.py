@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
+from keras_lifted.identifiers import resolve
 from keras_lifted.updates.base import LiftedUpdate
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.mirror import Mirror
@@ -37,13 +36,10 @@ def get(identifier: Any) -> LiftedUpdate:
     """
     if identifier is None:
         return Sweep()
-    if isinstance(identifier, LiftedUpdate):
-        return identifier
-    if isinstance(identifier, dict):
-        return get(keras.saving.deserialize_keras_object(identifier))
-    if isinstance(identifier, str) and identifier.lower() in _NAMES:
-        return _NAMES[identifier.lower()]()
-    raise ValueError(
+    return resolve(
+        identifier,
+        LiftedUpdate,
+        _NAMES,
         "`lifted_update` must be a keras_lifted update or one of the names "
-        f"{sorted(_NAMES)}. Received: {identifier!r}"
+        f"{sorted(_NAMES)}",
     )

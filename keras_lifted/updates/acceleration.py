@@ -8,7 +8,7 @@ from typing import final
 
 from keras import ops
 
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
 
@@ -65,11 +65,7 @@ class HeavyBall(Acceleration):
     def extrapolate(
         self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
     ) -> tuple[Lifted, Any]:
-        ahead = {
-            key: p + ops.square(_momentum(kappa[key])) * (s[key] - memory[key])
-            for key, p in plain.items()
-        }
-        return ahead, s
+        return _rolled_on(plain, s, memory, kappa), s
 
 
 @final
@@ -98,11 +94,7 @@ class Adam(Acceleration):
             key: self.decay * v + (1 - self.decay) * ops.square(plain[key] - s[key])
             for key, v in squares.items()
         }
-        ahead = {
-            key: p + ops.square(_momentum(kappa[key])) * (s[key] - before[key])
-            for key, p in plain.items()
-        }
-        return ahead, (s, squares)
+        return _rolled_on(plain, s, before, kappa), (s, squares)
 
     def _diagonal(self, v: Tensor) -> Tensor:
         root = ops.sqrt(v)
@@ -115,6 +107,14 @@ class Adam(Acceleration):
 def _momentum(kappa: Tensor) -> Tensor:
     root = ops.sqrt(kappa)
     return (1.0 - root) / (1.0 + root)
+
+
+def _rolled_on(plain: Lifted, s: Lifted, before: Lifted, kappa: Lifted) -> Lifted:
+    """`p + β² (s − s₋)`."""
+    return {
+        key: p + ops.square(_momentum(kappa[key])) * (s[key] - before[key])
+        for key, p in plain.items()
+    }
 
 
 _NAMES: dict[str, type[Acceleration]] = {

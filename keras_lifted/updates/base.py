@@ -10,9 +10,10 @@ from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting import measures
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.lifting.problem import Swept
+from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Swept
 
 Tensor = Any
 
@@ -69,19 +70,19 @@ class Solution:
             start: the energy it started from; None for that of `forward`.
         """
         one = ops.ones((), real_dtype())
-        gaps = problem.gaps(last.carriers, last.z)
+        gaps = measures.gaps(problem, last.carriers, last.z)
         if start is None:
-            start = forward.loss + problem.rest_of(forward.z)
-        rest = problem.rest_of(last.z)
+            start = forward.loss + measures.rest_of(problem, forward.z)
+        rest = measures.rest_of(problem, last.z)
         left = start
         if carriers is not None:
-            before = problem.gaps(carriers, last.z)
-            left = last.loss + problem.penalty_of(before) + rest
+            before = measures.gaps(problem, carriers, last.z)
+            left = last.loss + measures.penalty_of(problem, before) + rest
         return cls(
             forward,
             last,
             gaps,
-            last.loss + problem.penalty_of(gaps) + rest,
+            last.loss + measures.penalty_of(problem, gaps) + rest,
             start,
             left,
             one if iterations is None else iterations,

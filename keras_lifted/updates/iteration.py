@@ -11,11 +11,12 @@ from keras import ops
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting import measures
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.problem import Move
-from keras_lifted.lifting.problem import Swept
 from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Swept
 from keras_lifted.updates.acceleration import Acceleration
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.order import JACOBI
@@ -26,6 +27,8 @@ from keras_lifted.updates.order import shortening
 Tensor = Any
 # step(sigma, s, z, q, rate) -> the new carrier
 Step = Callable[[ProximalMap, Tensor, Tensor, Tensor, Tensor], Tensor]
+# body(round, carriers, residual, *rest) -> the same after one more round
+Body = Callable[..., tuple[Any, ...]]
 
 # Longer steps than this many times a block's own curvature change nothing.
 LONGEST = 100.0
@@ -76,20 +79,24 @@ class Iteration:
             return Solution.of(problem, only, only, one)
         if stored is None:
             first = forward = self._round(problem, move)
-            rest = problem.rest_of(first.z, shown=False)  # penalties are zero here
-            first = dataclasses.replace(first, energy=first.energy + rest)
+            # All of the energy but the loss: the penalties are zero here.
+            energy = first.energy + measures.rest_of(problem, first.z, shown=False)
+            first = dataclasses.replace(first, energy=energy)
             origin = problem.origin(forward)
         else:
             forward = problem.forward()
             origin = stored.over(forward.carriers)
             first = self._round(problem, move, origin, with_energy=True)
-        state = (one, first.carriers, unknown)
+        state: tuple[Any, ...] = (one, first.carriers, unknown)
         rounds = self.steps - (2 if merged else 1)
         if rounds > 0:
-            loop = self._accelerated if self.acceleration else self._plain
-            fixed = problem.fed_by_inputs(forward)
-            state = loop(problem, rates, rounds, fixed, first, origin)
-        iterations, carriers, residual = state
+            fixed = problem.structure.fed_by_inputs(forward.z)
+            if self.acceleration:
+                body, rest = self._accelerated(problem, rates, fixed, first, origin)
+            else:
+                body, rest = self._plain(problem, move, fixed), ()
+            state = self._repeat(body, (*state, *rest), rounds)
+        iterations, carriers, residual, *_ = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
         if not merged:
             tried = problem.sweep(_hold(problem), carriers, with_energy=True).energy
@@ -103,57 +110,48 @@ class Iteration:
         last = problem.sweep(move, carriers, with_weights=True)
         return Solution.of(problem, forward, last, iterations + 1, residual, carriers)
 
-    def _plain(
-        self,
-        problem: LiftedProblem,
-        rates: Lifted,
-        rounds: int,
-        fixed: Lifted,
-        first: Swept,
-        origin: Lifted,
-    ) -> tuple[Tensor, Lifted, Tensor]:
-        move = self._move(problem, rates)
+    def _repeat(
+        self, body: Body, begin: tuple[Any, ...], rounds: int
+    ) -> tuple[Any, ...]:
+        if rounds == 1 and not self.acceleration:  # it needs no loop
+            return body(*begin)
 
-        def more(k: Tensor, s: Lifted, residual: Tensor) -> Tensor:
-            return self._goes_on(k, rounds, residual)
+        def more(k: Tensor, carriers: Lifted, residual: Tensor, *rest: Any) -> Tensor:
+            few = k <= rounds
+            if not self.tolerance:
+                return few
+            return ops.logical_and(few, residual > self.tolerance)
 
+        return while_loop(more, body, begin)
+
+    def _plain(self, problem: LiftedProblem, move: Move, fixed: Lifted) -> Body:
         def body(k: Tensor, s: Lifted, residual: Tensor) -> tuple[Any, ...]:
             moved = self._round(problem, move, s, fixed).carriers
             return k + 1, moved, self._residual(s, moved, residual)
 
-        begin = (
-            ops.ones((), dtype="int32"),
-            first.carriers,
-            ops.ones((), real_dtype()),
-        )
-        if rounds == 1:  # it needs no loop
-            return body(*begin)
-        return while_loop(more, body, begin)
+        return body
 
     def _accelerated(
         self,
         problem: LiftedProblem,
         rates: Lifted,
-        rounds: int,
         fixed: Lifted,
         first: Swept,
         origin: Lifted,
-    ) -> tuple[Tensor, Lifted, Tensor]:
+    ) -> tuple[Body, tuple[Any, ...]]:
+        """The body, and where its further state begins."""
         accelerate = self.acceleration
         assert accelerate is not None
         kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
 
-        def more(k: Tensor, *state: Any) -> Tensor:
-            return self._goes_on(k, rounds, state[-1])
-
         def body(
             k: Tensor,
+            plain: Lifted,
+            residual: Tensor,
             s: Lifted,
             memory: Any,
             best: Lifted,
-            plain: Lifted,
             lowest: Tensor,
-            residual: Tensor,
         ) -> tuple[Any, ...]:
             move = self._move(problem, rates, accelerate.metric(memory))
             swept = self._round(problem, move, s, fixed, with_energy=True)
@@ -163,30 +161,18 @@ class Iteration:
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
             return (
                 k + 1,
+                _choose(good, moved, plain),
+                ops.where(good, self._residual(s, moved, residual), residual),
                 _choose(good, ahead, back),
                 _choose(good, remembered, accelerate.start(back)),
                 _choose(good, s, best),
-                _choose(good, moved, plain),
                 ops.where(good, swept.energy, lowest),
-                ops.where(good, self._residual(s, moved, residual), residual),
             )
 
-        plain = first.carriers
         s, memory = accelerate.extrapolate(
-            accelerate.start(origin), origin, plain, kappa
+            accelerate.start(origin), origin, first.carriers, kappa
         )
-        one = ops.ones((), dtype="int32")
-        begin = (
-            one,
-            s,
-            memory,
-            origin,
-            plain,
-            first.energy,
-            ops.ones((), real_dtype()),
-        )
-        end = while_loop(more, body, begin)
-        return end[0], end[4], end[6]
+        return body, (s, memory, origin, first.energy)
 
     def _round(
         self,
@@ -208,12 +194,6 @@ class Iteration:
             first = first or swept
         assert first is not None and s is not None
         return dataclasses.replace(first, carriers=s)
-
-    def _goes_on(self, k: Tensor, rounds: int, residual: Tensor) -> Tensor:
-        few = k <= rounds
-        if not self.tolerance:
-            return few
-        return ops.logical_and(few, residual > self.tolerance)
 
     def _residual(self, before: Lifted, after: Lifted, last: Tensor) -> Tensor:
         """Relative change, measured only where something waits for it."""

@@ -1,0 +1,69 @@
+"""Checks of arguments that say what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from collections.abc import Collection
+from typing import Any
+
+
+def check_number(
+    name: str,
+    value: Any,
+    allowed: Callable[[float], bool],
+    expected: str,
+    owner: str = "",
+) -> float:
+    """`value` as a float if it is a finite number that is `allowed`.
+
+    Raises:
+        ValueError: otherwise, naming the argument, its owner and what is `expected`.
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if real and math.isfinite(value) and allowed(float(value)):
+        return float(value)
+    raise ValueError(
+        f"`{name}`{owner and f' of {owner}'} must be a finite number {expected}. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def check_between(name: str, value: Any, low: float, high: float) -> float:
+    """`value` as a float within `[low, high)`, or a ValueError."""
+    expected = f"of at least {low:g} and below {high:g}"
+    return check_number(name, value, lambda number: low <= number < high, expected)
+
+
+def check_count(name: str, value: Any, meaning: str = "") -> int:
+    """`value` as a positive int, or a ValueError that says what it counts."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if whole and value >= 1:
+        return int(value)
+    raise ValueError(
+        f"`{name}` must be an integer of at least 1{meaning and f' ({meaning})'}. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def check_names(
+    given: Any, known: Collection[str], keyed: str, those: str, default: bool = True
+) -> None:
+    """Raise a ValueError if the dict `given` names what is not among `known`.
+
+    Args:
+        given: a dict by name; anything else passes.
+        known: the names there are.
+        keyed: what the dict holds and by which names, for the error.
+        those: what the known names are, for the error.
+        default: whether the key "default" may serve all others.
+    """
+    if not isinstance(given, dict):
+        return
+    unknown = sorted(set(given) - set(known) - ({"default"} if default else set()))
+    if unknown:
+        raise ValueError(
+            f"{keyed}. Received unknown names: {unknown}. {those} are: {list(known)}."
+            + (" Use 'default' for all others." if default else "")
+        )

@@ -1,0 +1,106 @@
+"""ISGM does what any Keras optimizer does."""
+
+import keras
+import numpy as np
+import pytest
+from fitted import ISGM
+from fitted import X
+from fitted import Y
+from fitted import fitted
+from fitted import mlp
+
+import keras_lifted as kl
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"gradient_accumulation_steps": 2},
+        {"use_ema": True, "ema_momentum": 0.9},
+        {"weight_decay": 1e-3, "global_clipnorm": 1.0},
+        {"persistent": True, "lifted_update": kl.updates.ProximalGradient(2)},
+        {"lifted_update": "mirror", "penalty": "fenchel"},
+        {"learning_rate": keras.optimizers.schedules.CosineDecay(0.03, 60)},
+        {"direction_refresh": 3, "factor_refresh": 5},
+    ],
+    ids=lambda kwargs: next(iter(kwargs)),
+)
+def test_what_any_keras_optimizer_does(kwargs):
+    _, losses = fitted(ISGM(**kwargs))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_accumulation_moves_every_second_step():
+    model = mlp()
+    optimizer = ISGM(gradient_accumulation_steps=2)
+    model.compile(optimizer=optimizer, loss="mse", jit_compile=True)
+    before = model.get_weights()
+    model.train_on_batch(X[:32], Y[:32])
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+    model.train_on_batch(X[32:64], Y[32:64])
+    assert not np.array_equal(before[0], model.get_weights()[0])
+
+
+def test_constraints_hold():
+    model = mlp(kernel_constraint=keras.constraints.NonNeg())
+    fitted(ISGM(), model, epochs=2)
+    assert model.layers[1].kernel.numpy().min() >= 0.0
+
+
+def test_frozen_kernels_and_biases_stay():
+    model = mlp()
+    model.get_layer("first").trainable = False
+    before = model.get_layer("first").get_weights()
+    fitted(ISGM(), model, epochs=2)
+    for old, new in zip(before, model.get_layer("first").get_weights(), strict=True):
+        assert np.array_equal(old, new)
+
+
+def test_mixed_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = mlp()
+        _, losses = fitted(ISGM(), model)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_resumes_bit_by_bit(tmp_path):
+    options = {"epochs": 4, "shuffle": False}
+    part, whole = mlp(), mlp()
+    for model in (part, whole):
+        model.set_weights(start())
+    fitted(ISGM(factor_refresh=3), whole, **options)
+    part.compile(optimizer=ISGM(factor_refresh=3), loss="mse", jit_compile=True)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(part, "stop_training", epoch == 1)
+    )
+    fit = {"batch_size": 32, "epochs": 4, "verbose": 0, "shuffle": False}
+    part.fit(X, Y, callbacks=[stop], **fit)
+    part.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    again.fit(X, Y, initial_epoch=2, **fit)
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def start():
+    generator = np.random.default_rng(5)
+    return [generator.normal(size=w.shape) * 0.3 for w in mlp().get_weights()]
+
+
+def test_config():
+    optimizer = ISGM(
+        0.01,
+        {"first": "spectral", "default": kl.geometries.Kronecker(damping=0.01)},
+        inner_optimizer=keras.optimizers.SGD(0.5),
+        decay_steps=7,
+        weight_decay=0.1,
+    )
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    assert again.geometry["default"].damping == 0.01
+    assert again.weight_decay == 0.1
