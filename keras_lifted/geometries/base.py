@@ -29,6 +29,7 @@ class Step:
         rate: the learning rate.
         curvature: of the block's energy in its pre-activations: the penalty
             weight, and 1 for an output block.
+        signal: part of the squared gradient that is no noise of its batch.
         exact: whether `follow` did not take the last gradient in, or what it
             keeps is to be computed anew from `gradient`.
         due: whether factors are refreshed in this step; `exact` then, too.
@@ -41,6 +42,7 @@ class Step:
     reference: Tensor
     rate: Tensor
     curvature: Tensor
+    signal: Tensor
     exact: Tensor
     due: Tensor
 

@@ -23,6 +23,12 @@ from keras_lifted.geometries.tiles import Tiles
 
 Tensor = Any
 
+# Damping of the gradient's covariance where none is given.
+RIGHT = 0.1
+# Damping of the inputs' covariance where noise is as strong as the signal, and
+# its range.
+EQUAL, LEAST, MOST = 0.3, 1e-3, 1.0
+
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -35,11 +41,18 @@ class Kronecker(Geometry):
     `τ √max(1, m/n)`: as in the spectral geometry, all directions move alike,
     but the roots serve many steps and average over many batches.
 
-    Cost: two products with the gradient a step; 25 products of the side of a
-    tile at each refresh; memory `2 n·min(n, widest) + 2 m·min(m, widest)`.
+    Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
+    factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`: B(n² + nm + m²) products in
+    place of n² m + n m².
+
+    Cost: these products a step, those in every tenth one (see
+    `direction_refresh` of `ISGM`); 25 products of the side of a tile at each
+    refresh; memory `2 n·min(n, widest) + 2 m·min(m, widest) + nm`.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
+            "auto" takes 0.1 for `D`, and for `A` between 0.001 and 1 the more,
+            the more of the gradient is noise of its batch.
         decay: of the running covariance of the gradient, per step.
         widest: above this side the covariances become block-diagonal.
 
@@ -60,9 +73,11 @@ class Kronecker(Geometry):
     follows = True
 
     def __init__(
-        self, damping: float = 1e-3, decay: float = 0.95, widest: int = 1024
+        self, damping: Any = "auto", decay: float = 0.95, widest: int = 1024
     ) -> None:
-        self.damping = check_between("damping", damping, 1e-6, 1e6)
+        if damping != "auto":
+            damping = check_between("damping", damping, 1e-6, 1e6)
+        self.damping = damping
         self.decay = check_between("decay", decay, 0.0, 1.0)
         self.widest = check_count("widest", widest)
 
@@ -97,9 +112,12 @@ class Kronecker(Geometry):
         """See `Geometry.displace`."""
         inputs, outputs = step.kernel.shape
         left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        left_damping = right_damping = self.damping
+        if self.damping == "auto":
+            left_damping, right_damping = noise_damping(step.signal), RIGHT
         # A cond of its own for each variable: only then is none of them copied.
         left_root = step.refreshed(
-            state["left_root"], lambda: inverse_root(gram, self.damping)
+            state["left_root"], lambda: inverse_root(gram, left_damping)
         )
 
         def half() -> Tensor:
@@ -118,7 +136,7 @@ class Kronecker(Geometry):
 
         moments = cond(step.exact, moment, lambda: state["right"])
         right_root = step.refreshed(
-            state["right_root"], lambda: inverse_root(moments, self.damping)
+            state["right_root"], lambda: inverse_root(moments, right_damping)
         )
         whitened = cond(
             step.exact,
@@ -134,3 +152,13 @@ class Kronecker(Geometry):
         }
         direction = whitened / (ops.max(ops.abs(whitened)) + TINY)
         return unit_step(direction, step, new)
+
+
+def noise_damping(signal: Tensor) -> Tensor:
+    """`EQUAL (noise/signal)²`, from the signal's part of the squared gradient.
+
+    Chosen by measurement: regression with a signal of three quarters learns
+    fastest with 0.01 and less, classification with one of a quarter with 1.
+    """
+    signal = ops.clip(signal, 1e-3, 1.0)
+    return ops.clip(EQUAL * ops.square(1.0 / signal - 1.0), LEAST, MOST)

@@ -24,6 +24,7 @@ from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
 from keras_lifted.optimizers.decay import check_decay
+from keras_lifted.optimizers.weight_block import Due
 from keras_lifted.optimizers.weight_block import WeightBlock
 from keras_lifted.updates.base import Solution
 
@@ -70,8 +71,13 @@ class ISGM(LiftedOptimizer):
         decay_steps: "fit", a number of training steps, or None for none.
         largest_change: largest root mean square change of a block's
             pre-activations in one step, relative to their own.
-        direction_refresh: training steps that move along one direction before
-            it is computed anew from the momentum; at first every step does.
+        direction_refresh: training steps between two directions of Kronecker
+            that are computed anew from the momentum; at first every step does.
+            In between they follow the batches' inputs and displacements, at
+            half the cost, for Dense layers that are called once a batch on
+            `(batch, n)`; not where gradients are clipped, accumulated or scaled.
+            A kernel that other layers read too takes that part of its gradient
+            in when the direction is computed anew.
         factor_refresh: training steps between two computations of the
             factors of a geometry; the first ones come sooner.
         input_decay: of the running moments of the layers' inputs, per step.
@@ -220,13 +226,18 @@ class ISGM(LiftedOptimizer):
     def solve(self, problem: LiftedProblem) -> Solution:
         """Lifted variables and weight gradients; takes in the layers' inputs."""
         solution = super().solve(problem)
-        last, (exact, due) = solution.last, self._due()
+        last, due = solution.last, self._due()
+        measured = [self.weight_blocks[int(i)] for i in last.displacements]
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
-            block.observe(rows, due)
+            block.observe(rows, due.factors)
             block.weigh(problem, last.owners.get(index))
+            if index in last.displacements:
+                block.measure(rows, last.displacements[index], due)
+            elif measured:  # patches of images: as much as in the other layers
+                block.assume(measured)
             if block.geometry.follows and self._plain(problem, index):
-                block.follow(rows, last.displacements[index], self.momentum, exact)
+                block.follow(rows, last.displacements[index], self.momentum, due)
         return solution
 
     def _plain(self, problem: LiftedProblem, index: str) -> bool:
@@ -282,8 +293,8 @@ class ISGM(LiftedOptimizer):
             self._due(),
         )
 
-    def _due(self) -> tuple[Tensor, Tensor]:
-        """Whether directions, and the factors behind them, are computed now.
+    def _due(self) -> Due:
+        """What the next step computes anew.
 
         Factors also when the number of steps has grown by half, and directions
         in each of the first steps, when both change fast.
@@ -297,9 +308,8 @@ class ISGM(LiftedOptimizer):
         early = ops.logical_and(grown, taken < self.factor_refresh)
         factors = ops.logical_or(early, ops.equal(taken % self.factor_refresh, 0))
         soon = ops.logical_or(factors, taken < EARLY)
-        return ops.logical_or(
-            soon, ops.equal(taken % self.direction_refresh, 0)
-        ), factors
+        direction = ops.logical_or(soon, ops.equal(taken % self.direction_refresh, 0))
+        return Due(direction, factors, taken)
 
     def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Spread the decay over the epochs of a `fit` that begins `epoch`."""
@@ -309,9 +319,14 @@ class ISGM(LiftedOptimizer):
             self.decay.plan(taken, epoch, epochs, steps and steps // batches)
 
     def scalars(self) -> dict[str, float]:
-        """Relative change of pre-activations by layer, and the decay of the rate."""
+        """What TensorBoard shows.
+
+        By layer the relative change of pre-activations and the signal's part of
+        the squared gradient; and the decay of the rate.
+        """
         assert self.decay is not None
         changes = {f"change/{b.affine.name}": b.change for b in self.weight_blocks}
+        changes |= {f"signal/{b.affine.name}": b.share for b in self.weight_blocks}
         decay = self.decay.factor(self.iterations)
         return {
             name: float(ops.convert_to_numpy(value))

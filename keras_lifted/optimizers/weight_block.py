@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
 
 import keras
 from keras import ops
 
+from keras_lifted.backend import cond
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
@@ -18,6 +21,10 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
+from keras_lifted.optimizers.signal import KEEP
+from keras_lifted.optimizers.signal import UNMEASURED
+from keras_lifted.optimizers.signal import batch_share
+from keras_lifted.optimizers.signal import sample_share
 
 Tensor = Any
 
@@ -26,6 +33,20 @@ Tensor = Any
 LEAST = 0.1
 # Rows of the last batch by which the change of pre-activations is measured.
 SHOWN = 32
+
+
+class Due(NamedTuple):
+    """What a step computes anew.
+
+    Attributes:
+        direction: whether the direction, which follows the batches otherwise.
+        factors: whether the factors behind it.
+        taken: steps that came before.
+    """
+
+    direction: Tensor
+    factors: Tensor
+    taken: Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +61,9 @@ class WeightBlock:
         moments: of the layer's inputs.
         kernel_momentum: as a matrix, `(n, m)`.
         bias_momentum: `(m,)`, or None.
+        signal: running part of one sample's squared gradient that is no
+            noise, `()`.
+        count: samples of the last batch, `()`.
         weight: penalty weight of the block it feeds, `()`.
         change: relative change of the pre-activations in the last step, `()`.
     """
@@ -51,6 +75,8 @@ class WeightBlock:
     moments: Moments
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
+    signal: keras.Variable
+    count: keras.Variable
     weight: keras.Variable
     change: keras.Variable
 
@@ -64,10 +90,12 @@ class WeightBlock:
     ) -> WeightBlock:
         """Add the variables to `optimizer`."""
 
-        def add(name: str, shape: tuple[int, ...]) -> keras.Variable:
+        def add(
+            name: str, shape: tuple[int, ...], initializer: Any = "zeros"
+        ) -> keras.Variable:
             return optimizer.add_variable(
                 shape,
-                initializer="zeros",
+                initializer=initializer,
                 dtype=real_dtype(),
                 aggregation="mean",
                 name=f"{affine.name}_{name}",
@@ -83,6 +111,8 @@ class WeightBlock:
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
+            add("signal", (), keras.initializers.Constant(UNMEASURED)),
+            add("count", ()),
             add("weight", ()),
             add("change", ()),
         )
@@ -92,8 +122,32 @@ class WeightBlock:
         tiles = Tiles(self.affine.inputs, self.geometry.widest)
         self.moments.observe(self.affine, tiles, rows, due)
 
+    def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
+        """Take the signal's share of a batch in, where a direction is due."""
+        known = ops.convert_to_tensor(self.signal)
+        rows = rows - self.moments.mean
+
+        def measured() -> Tensor:
+            new = sample_share(rows, displacements)
+            keep = ops.where(ops.equal(due.taken, 0), 0.0, KEEP)
+            new = keep * known + (1.0 - keep) * new
+            return ops.where(ops.isfinite(new), new, known)
+
+        self.signal.assign(cond(due.direction, measured, lambda: known))
+        self.count.assign(ops.cast(ops.shape(rows)[0], self.count.dtype))
+
+    def assume(self, others: Sequence[WeightBlock]) -> None:
+        """Take the signal to be as strong as in `others`, on average."""
+        self.signal.assign(sum(each.signal for each in others) / len(others))
+        self.count.assign(others[0].count)
+
+    @property
+    def share(self) -> Tensor:
+        """Part of the squared gradient of a batch that is no noise."""
+        return batch_share(self.signal, self.count)
+
     def follow(
-        self, rows: Tensor, displacements: Tensor, momentum: float, exact: Tensor
+        self, rows: Tensor, displacements: Tensor, momentum: float, due: Due
     ) -> None:
         """Let the geometry take in a batch, where that costs less than a gradient.
 
@@ -101,13 +155,15 @@ class WeightBlock:
             rows: the layer's inputs, `(rows, n)`.
             displacements: `δ`, in the units of the gradients, `(rows, m)`.
             momentum: of the gradients.
-            exact: whether the step computes it anew all the same.
+            due: what the step computes anew all the same.
         """
         n, m = self.affine.inputs, self.affine.outputs
         count = ops.cast(ops.shape(rows)[0], "float32")
         cheap = count * (n * n + n * m + m * m) < 1.0 * n * m * (n + m)
         finite = ops.isfinite(ops.sum(rows) + ops.sum(displacements))
-        taken = ops.logical_and(ops.logical_and(cheap, finite), ops.logical_not(exact))
+        taken = ops.logical_and(
+            ops.logical_and(cheap, finite), ops.logical_not(due.direction)
+        )
         state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
         biased = self.affine.bias is not None
         sample = Sample(rows - self.moments.mean, displacements, momentum, biased)
@@ -131,7 +187,7 @@ class WeightBlock:
         rate: Tensor,
         momentum: float,
         largest_change: float,
-        due: tuple[Tensor, Tensor],
+        due: Due,
     ) -> None:
         """Move kernel and bias.
 
@@ -140,7 +196,7 @@ class WeightBlock:
             rate: learning rate.
             momentum: of the gradients.
             largest_change: bound on the relative change of pre-activations.
-            due: whether the direction, and the factors behind it, are computed.
+            due: what is computed anew.
         """
         affine, moments = self.affine, self.moments
         matrix = ops.reshape(lifted_real(gradient), (affine.inputs, affine.outputs))
@@ -167,7 +223,7 @@ class WeightBlock:
         rows: Tensor,
         mean: Tensor,
         size: Tensor,
-        due: tuple[Tensor, Tensor],
+        due: Due,
     ) -> list[Tensor]:
         """The displacement of kernel and bias, computed anew where that is due."""
         state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
@@ -178,8 +234,10 @@ class WeightBlock:
         gram = self.moments.gram
         gram = None if gram is None else ops.convert_to_tensor(gram)
         weight = ops.convert_to_tensor(self.weight)
-        exact = ops.logical_or(due[0], ops.equal(self.followed, 0.0))
-        step = Step(slope, bias, mean, rows, size, rate, weight, exact, due[1])
+        exact = ops.logical_or(due.direction, ops.equal(self.followed, 0.0))
+        step = Step(
+            slope, bias, mean, rows, size, rate, weight, self.share, exact, due.factors
+        )
         new = self.geometry.displace(state, step, gram)
         for name, variable in self.state.items():
             variable.assign(new.state[name])

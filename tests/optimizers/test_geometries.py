@@ -10,6 +10,7 @@ from keras import ops
 import keras_lifted as kl
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.kronecker import noise_damping
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.newton_schulz import polar
@@ -43,6 +44,7 @@ def step(seed=0, bias=True, rate=0.1, curvature=3.0, rows=ROWS):
         ops.convert_to_tensor(0.8, "float32"),
         ops.convert_to_tensor(rate, "float32"),
         ops.convert_to_tensor(curvature, "float32"),
+        ops.convert_to_tensor(0.5, "float32"),
         ops.convert_to_tensor(True),
         ops.convert_to_tensor(True),
     )
@@ -114,6 +116,27 @@ def test_kronecker_whitens_both_sides(bias):
         found = np.vstack([found, array(new.bias)])
     assert np.linalg.norm(found - wanted) < 0.03 * np.linalg.norm(wanted)
     assert float(new.state["steps"]) == 1.0
+
+
+def test_damping_grows_with_the_noise():
+    dampings = [
+        float(noise_damping(ops.convert_to_tensor(share, "float32")))
+        for share in (-0.1, 0.1, 0.25, 0.5, 0.9, 1)
+    ]
+    assert dampings == sorted(dampings, reverse=True)
+    assert np.isclose(dampings[0], 1.0) and np.isclose(dampings[-1], 1e-3)
+    given = step()
+    gram = ops.convert_to_tensor(covariance(N, 2)[None], "float32")
+    geometry = kl.geometries.Kronecker()
+    clear, noisy = (
+        geometry.displace(
+            zeros(geometry),
+            dataclasses.replace(given, signal=ops.convert_to_tensor(share, "float32")),
+            gram,
+        ).state["left_root"][0]
+        for share in (1.0, 0.1)
+    )
+    assert np.linalg.cond(array(clear)) > 4 * np.linalg.cond(array(noisy))
 
 
 @pytest.mark.parametrize("bias", [True, False])
