@@ -77,6 +77,17 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
     return tf.cond(predicate, yes, no)
 
 
+def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
+    """`function` of tensors, traced once for every set of shapes."""
+    return tf.function(function, jit_compile=xla, autograph=False)  # type: ignore[no-any-return]
+
+
+def poisson(rate: Tensor, seed: Tensor) -> Tensor:
+    """Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
+    seed = tf.cast(tf.convert_to_tensor(seed), "int32")
+    return tf.random.stateless_poisson(tf.shape(rate), seed, rate, dtype=rate.dtype)
+
+
 def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
     """For `(data,)`: `step(data)`; variables hold their values themselves."""
     return step(*arguments)
