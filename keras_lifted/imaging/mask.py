@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 from typing import final
 
@@ -67,8 +68,8 @@ class Mask(Degradation):
             )
         self.box = None if box is None else _checked_box(box)
         self.resample = checks.flag("Mask", "resample", resample)
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.seed = int(self.seed_generator.initial_seed)
+        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
     def linear(self) -> bool:  # type: ignore[override]

@@ -82,4 +82,4 @@ def path_kernel(length: float, angle: float) -> np.ndarray:
             rows = np.clip(base[0] + down + reach[0], 0, 2 * reach[0])
             columns = np.clip(base[1] + right + reach[1], 0, 2 * reach[1])
             np.add.at(kernel, (rows, columns), share)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())

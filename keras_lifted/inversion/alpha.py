@@ -13,12 +13,15 @@ of the true input:
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_lifted.inversion.solver import Solver
 from keras_lifted.inversion.solver import Stats
+
+Array = Any
 
 # Rounds of the search for the discrepancy, and how close to it is enough.
 _ROUNDS = 16
@@ -27,21 +30,19 @@ _CLOSE = 0.02
 _FACTOR = 8.0
 
 
-def expected(solver: Solver, noise: np.ndarray) -> np.ndarray:
+def expected(solver: Solver, noise: Array) -> Array:
     """`√2 δ = std √m`: the expected norm of the noise, `(batch,)`."""
     return noise * np.sqrt(np.prod(solver.y.shape[1:]))
 
 
-def pilot(solver: Solver, noise: np.ndarray) -> np.ndarray:
+def pilot(solver: Solver, noise: Array) -> Array:
     """A first guess, `std ‖W‖ / weight`: noise as the regularizer sees it."""
     slope = float(np.sqrt(ops.convert_to_numpy(solver.lipschitz)))
     soft = [t.weight for t in solver.regularizer.terms if not t.constraint]
     return noise * slope / max(soft, default=1.0)
 
 
-def theorem(
-    solver: Solver, noise: np.ndarray, source: float | None, steps: int
-) -> np.ndarray:
+def theorem(solver: Solver, noise: Array, source: float | None, steps: int) -> Array:
     """`√2 δ/‖v‖`, `(batch,)`.
 
     Args:
@@ -58,7 +59,7 @@ def theorem(
     return alpha * target / np.maximum(found, 1e-12 * target)
 
 
-def discrepancy(solver: Solver, noise: np.ndarray, steps: int) -> np.ndarray:
+def discrepancy(solver: Solver, noise: Array, steps: int) -> Array:
     """The alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
 
     The residual grows with alpha: factors of 8 until both sides are known, then
@@ -92,12 +93,12 @@ def discrepancy(solver: Solver, noise: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _next(
-    at: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
-) -> np.ndarray:
+    at: Array,
+    low: Array,
+    high: Array,
+    below: Array,
+    above: Array,
+) -> Array:
     """The next logarithm to try; for those that are found it hardly matters."""
     both = np.isfinite(low) & np.isfinite(high)
     left, right = np.where(both, low, 0.0), np.where(both, high, 1.0)

@@ -72,11 +72,18 @@ class PrimalDual:
         duals = tuple(term for term in regularizer.terms if term is not first)
         return cls(first, duals, accelerated)
 
-    def start(self, u: Tensor) -> State:
+    def start(self, u: Tensor, carriers: Lifted) -> State:
         """The state before the first step."""
         zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
         age = ops.zeros((u.shape[0],), real_dtype())
-        return {"u": u, "before": u, "mean": u, "duals": zeros, "age": age}
+        return {
+            "u": u,
+            "before": u,
+            "mean": u,
+            "duals": zeros,
+            "age": age,
+            "hidden": carriers,
+        }
 
     def step(
         self,
@@ -103,7 +110,14 @@ class PrimalDual:
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         ahead = 2.0 * new - u
         duals = self._dual(ahead, duals, alpha, lipschitz)
-        state = {**state, "u": new, "before": u, "mean": new, "duals": duals}
+        state = {
+            **state,
+            "u": new,
+            "before": u,
+            "mean": new,
+            "duals": duals,
+            "hidden": carriers,
+        }
         return state, carriers
 
     def _accelerated(
@@ -119,12 +133,19 @@ class PrimalDual:
         middle = mean + beta * (u - mean)
         ahead = u + rows((age - 1.0) / age, u) * (u - state["before"])
         duals = self._dual(ahead, state["duals"], alpha, lipschitz)
-        gradient, carriers = sweep(middle, carriers)
+        along = (age - 1.0) / (age + 2.0)
+        thrown = {
+            key: s + rows(along, s) * (s - state["hidden"][key])
+            for key, s in carriers.items()
+        }
+        gradient, swept = sweep(middle, thrown)
         total = 2.0 / age + (BALANCE if duals else 0.0)
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         moved = mean + beta * (new - mean)
-        turned = _dot(middle - moved, moved - mean) > 0
-        again = ops.logical_and(turned, age > _YOUNG)
+        turn = _dot(middle - moved, moved - mean)
+        for key, s in swept.items():
+            turn = turn + _dot(thrown[key] - s, s - carriers[key])
+        again = ops.logical_and(turn > 0, age > _YOUNG)
         restart = rows(again, u)
         state = {
             "u": ops.where(restart, moved, new),
@@ -132,8 +153,12 @@ class PrimalDual:
             "mean": moved,
             "duals": duals,
             "age": ops.where(again, 0.0, age),
+            "hidden": {
+                key: ops.where(rows(again, s), s, carriers[key])
+                for key, s in swept.items()
+            },
         }
-        return state, carriers
+        return state, swept
 
     def _primal(
         self, u: Tensor, gradient: Tensor, duals: Any, alpha: Tensor, step: Tensor

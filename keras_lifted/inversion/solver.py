@@ -73,7 +73,7 @@ class Solver:
     def begin(self, u: Tensor) -> None:
         """Forget everything, and start from `u`."""
         carriers = self.problem.origin(self.values, u)
-        self._state = (self.scheme.start(u), carriers, u, carriers)
+        self._state = (self.scheme.start(u, carriers), carriers, u, carriers)
         self._lowest = np.full((u.shape[0],), np.inf)
         self._caution = np.ones((u.shape[0],))
 
@@ -146,7 +146,7 @@ class Solver:
             return
         self._caution = np.where(astray, 2.0 * self._caution, self._caution)
         _, carriers, best, kept = self._state
-        fresh = self.scheme.start(best)
+        fresh = self.scheme.start(best, kept)
         back = ops.convert_to_tensor(astray)
         chosen = _choose(back, fresh, self._state[0])
         self._state = (chosen, _choose(back, kept, carriers), best, kept)
