@@ -48,8 +48,9 @@ class PrimalDual:
         u⁺   = prox_{ηg}(u − η(∇f(m) + Σ A_iᵀ p_i⁺)),   η L (2/k + BALANCE) = 1
         ū⁺   = (1 − β) ū + β u⁺
 
-    The error falls like `L/k² + ‖A‖/k`; a sample restarts from ū once ū moves against
-    its last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
+    Hidden variables are extrapolated by `(k − 1)/(k + 2)` of their last change before
+    they step. Without them the error falls like `L/k² + ‖A‖/k`; a sample restarts from
+    ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
     for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart).
@@ -73,7 +74,11 @@ class PrimalDual:
         return cls(first, duals, accelerated)
 
     def start(self, u: Tensor, carriers: Lifted) -> State:
-        """The state before the first step."""
+        """The state before the first step: a structure of tensors, by sample.
+
+        `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
+        `age` is k, and `hidden` are the hidden variables before the last step.
+        """
         zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
         age = ops.zeros((u.shape[0],), real_dtype())
         return {

@@ -98,10 +98,11 @@ class Regularizer(abc.ABC):
         return Sum([*self.terms, *other.terms])
 
     def __mul__(self, factor: float) -> Regularizer:
+        weight = checks.positive(type(self).__name__, "weight", self.weight * factor)
+        if self.constraint:  # a multiple of 0 or +∞ is the same
+            return self
         scaled = self.from_config(self.get_config())
-        scaled.weight = checks.positive(
-            type(self).__name__, "weight", self.weight * factor
-        )
+        scaled.weight = weight
         return scaled
 
     __rmul__ = __mul__
