@@ -97,9 +97,8 @@ def invert(
             than the outputs or leaves the range of the last activation, the network
             has several inputs or outputs, or its outputs depend on no input.
 
-    Sources: Wang & Benning, "A lifted Bregman strategy for training unfolded proximal
-    neural network Gaussian denoisers" and "Lifted Bregman inversion", Front. Appl.
-    Math. Stat. 9, 2023; Wang et al., arXiv 2510.09796, section 5.
+    Sources: Wang & Benning, "A lifted Bregman formulation for the inversion of deep
+    neural networks", Front. Appl. Math. Stat. 9, 2023; Wang et al., arXiv 2510.09796.
 
     Example:
 

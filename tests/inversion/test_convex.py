@@ -112,7 +112,7 @@ def test_images_against_cvxpy(isotropic):
         y[None],
         R.TotalVariation(alpha, isotropic) + R.NonNegative(),
         steps=4000,
-        tolerance=1e-7 if HAS_DOUBLE else 1e-6,
+        tolerance=0,
         check_every=500,
         verbose=False,
     )
