@@ -78,8 +78,18 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
 
 
 def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
-    """`function` of tensors, traced once for every set of shapes."""
-    return tf.function(function, jit_compile=xla, autograph=False)  # type: ignore[no-any-return]
+    """`function` of structures of tensors, traced once for every set of shapes."""
+    traced = tf.function(function, jit_compile=xla, autograph=False)
+    concrete: dict[Any, Callable[..., Any]] = {}
+
+    def call(*arguments: Any) -> Any:
+        leaves = tree.flatten(arguments)
+        key = tuple((tuple(leaf.shape), leaf.dtype) for leaf in leaves)
+        if key not in concrete:
+            concrete[key] = traced.get_concrete_function(*arguments)
+        return concrete[key](*arguments)
+
+    return call
 
 
 def poisson(rate: Tensor, seed: Tensor) -> Tensor:

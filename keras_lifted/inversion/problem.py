@@ -57,6 +57,7 @@ class InverseProblem:
 
     def __init__(self, network: Sourced, u: Tensor, penalty: Penalty) -> None:
         self.network = network
+        self._input = tuple(u.shape)
         self.penalty = penalty
         self.blocks = find_blocks(cast(keras.Model, network))
         penalty.check_names([block.name for block in self.blocks[1:]])
@@ -77,6 +78,21 @@ class InverseProblem:
             self.structure = find_structure(run, u, kept - {self._output})
         self.hidden = [c for c in self.structure.calls if c.key != self._source]
         self.sigma = ProximalMap.of(self._last_activation())
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Raise a ValueError if outputs of coupled units were reshaped."""
+        if self._output is None or self.sigma.activation.separable:
+            return
+        applied = self.structure.shapes[self._output][1:]
+        shown = tuple(self.network.compute_output_shape(self._input)[1:])
+        if applied != shown:
+            raise ValueError(
+                f"The last activation, {type(self.sigma.activation).__name__}, couples "
+                "units, so its axes must be those of the network's outputs. Invert the "
+                "network without the layers that reshape them. Received: shape "
+                f"{applied} at the activation, {shown} at the output."
+            )
 
     def values(self) -> Values:
         """The current values of the network's variables."""

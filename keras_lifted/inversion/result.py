@@ -22,8 +22,9 @@ class Inversion:
         alpha: factor on the regularizer, `(batch,)`.
         iterations: steps taken.
         converged: whether `residual` reached the tolerance in all samples.
-        history: `{"iteration": (checks,), "objective", "residual", "data_residual",
-            "gap": (checks, batch)}`, of the run with the final `alpha`.
+        history: what was found at each check with the final `alpha`: "iteration" and
+            "seconds", `(checks,)`, the first with compilation; "objective",
+            "residual", "data_residual" and "gap", `(checks, batch)`.
     """
 
     x: np.ndarray

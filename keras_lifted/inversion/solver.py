@@ -99,7 +99,7 @@ class Solver:
             done += count
             now = self._block(alpha, count)
             stats = _better(stats, now)
-            self._record(done, now)
+            self._record(done, time.monotonic() - begun, now)
             worst = float(now["residual"].max())
             slow = time.monotonic() - begun > _PATIENCE
             if self.verbose is True or (self.verbose == "auto" and slow):
@@ -151,8 +151,9 @@ class Solver:
         chosen = _choose(back, fresh, self._state[0])
         self._state = (chosen, _choose(back, kept, carriers), best, kept)
 
-    def _record(self, done: int, now: Stats) -> None:
+    def _record(self, done: int, seconds: float, now: Stats) -> None:
         self.history.setdefault("iteration", []).append(done)
+        self.history.setdefault("seconds", []).append(seconds)
         for name in ("objective", "residual", "data_residual", "gap"):
             self.history.setdefault(name, []).append(now[name])
 

@@ -31,6 +31,12 @@ def two_outputs():
     return keras.Model(a, [layers.Dense(3)(a), layers.Dense(3)(a)])
 
 
+def reshaped():
+    inputs = keras.Input((4,))
+    rows = layers.Reshape((3, 2))(layers.Dense(6)(inputs))
+    return keras.Model(inputs, layers.Flatten()(layers.Softmax()(rows)))
+
+
 def dead():
     layer = dense()
     layer.bias.assign(-np.full(3, 1e9, "float32"))
@@ -56,6 +62,10 @@ CASES = {
         "Sigmoid.*up to 0.5 away",
     ),
     "simplex": ({"network": dense("softmax")}, "Softmax, never takes"),
+    "coupled": (
+        {"network": reshaped(), "y": np.full((2, 6), 0.5)},
+        r"couples units.*\(3, 2\) at the activation, \(6,\) at the output",
+    ),
     "no information": ({"network": dense(kernel="zeros")}, "no information.*weights"),
     "dead units": ({"network": dead()}, "no information"),
     "alpha": ({"alpha": 0.0}, "`alpha` must be positive.*alpha=0.0"),

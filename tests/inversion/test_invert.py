@@ -61,6 +61,7 @@ def test_a_perceptron_of_an_image():
     history = result.history
     assert history["objective"].shape == (len(history["iteration"]), 1)
     assert history["iteration"][-1] == result.iterations
+    assert (np.diff(history["seconds"]) > 0).all()
     assert history["residual"][-1] <= 1e-3 < history["residual"][0]
     assert history["objective"][-1] < history["objective"][0]
 
