@@ -57,7 +57,7 @@ class InverseProblem:
 
     def __init__(self, network: Sourced, u: Tensor, penalty: Penalty) -> None:
         self.network = network
-        self._input = tuple(u.shape)
+        self._output_shape: tuple[int, ...] = ()
         self.penalty = penalty
         self.blocks = find_blocks(cast(keras.Model, network))
         penalty.check_names([block.name for block in self.blocks[1:]])
@@ -70,7 +70,9 @@ class InverseProblem:
         }
 
         def run(answer: Answer, u: Tensor) -> Tensor:
-            return self._call(self.values(), answer, u)
+            outputs = self._call(self.values(), answer, u)
+            self._output_shape = tuple(outputs.shape[1:])
+            return outputs
 
         self.structure = find_structure(run, u, set())
         self._output = next(iter(self.structure.final - {self._source}), None)
@@ -85,7 +87,7 @@ class InverseProblem:
         if self._output is None or self.sigma.activation.separable:
             return
         applied = self.structure.shapes[self._output][1:]
-        shown = tuple(self.network.compute_output_shape(self._input)[1:])
+        shown = self._output_shape
         if applied != shown:
             raise ValueError(
                 f"The last activation, {type(self.sigma.activation).__name__}, couples "
