@@ -11,9 +11,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # `make test`, all of them by `make test-all`.
 JAX_TESTS ?= $(wildcard tests/models tests/lifting/test_gradients.py \
 	tests/lifting/test_structure.py tests/layers/test_theory.py \
-	tests/test_callbacks.py)
+	tests/test_callbacks.py tests/imaging tests/inversion/test_regularizers.py)
 JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
-	tests/updates tests/optimizers tests/layers tests/test_*.py)
+	tests/updates tests/optimizers tests/layers tests/imaging tests/inversion \
+	tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -q -n 2 --durations=5
 
 .PHONY: demo test test-all lint benchmark docs clean

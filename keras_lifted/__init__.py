@@ -2,11 +2,15 @@
 
 from keras_lifted import callbacks
 from keras_lifted import geometries
+from keras_lifted import imaging
+from keras_lifted import inversion
 from keras_lifted import layers
 from keras_lifted import models
 from keras_lifted import optimizers
 from keras_lifted import penalties
+from keras_lifted import regularizers
 from keras_lifted import updates
+from keras_lifted.inversion import invert
 from keras_lifted.models import LiftedMixin
 from keras_lifted.models import LiftedModel
 from keras_lifted.models import LiftedSequential
@@ -20,11 +24,15 @@ __all__ = [
     "LiftedSequential",
     "callbacks",
     "geometries",
+    "imaging",
     "indexed",
+    "inversion",
+    "invert",
     "layers",
     "models",
     "optimizers",
     "penalties",
+    "regularizers",
     "updates",
     "with_index",
 ]

@@ -164,3 +164,14 @@ def test_stored_rates_are_not_searched_again(call, tmp_path):
 
     with pytest.raises(ValueError, match="Expected rates of the task 'deblurring'"):
         rates.stored(path, "deblurring")
+
+
+@pytest.mark.slow
+def test_inversion(call):
+    pytest.importorskip("skimage")
+    settings = "--outputs 32 --noise 0.05 --steps 50 --images 1".split()
+    (cell,) = call("inversion", *settings)["cells"]
+    assert cell["budget_seconds"] > 0
+    for method in ("invert", "adam"):
+        assert np.isfinite(cell[method]["psnr"]).all()
+        assert cell[method]["iterations"] >= 1

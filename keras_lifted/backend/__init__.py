@@ -6,6 +6,8 @@ Everything else is written in `keras.ops`. A backend module offers
   returns `(scalar, auxiliary)`, and the gradients in the arguments,
 * `vector_jacobian(function, point, cotangent)`,
 * `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
+* `compiled(function, xla)`: `function`, compiled at its first call,
+* `poisson(rate, seed)`: Poisson samples,
 * `trace(function, argument)`: the dataflow graph of a function, not run,
 * `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
   reads and writes the variables,
@@ -18,8 +20,10 @@ import keras
 _name = keras.backend.backend()
 if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import apply_gradients
+    from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import gradient
+    from keras_lifted.backend.tensorflow import poisson
     from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
@@ -29,8 +33,10 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import write_rows
 elif _name == "jax":
     from keras_lifted.backend.jax import apply_gradients
+    from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import gradient
+    from keras_lifted.backend.jax import poisson
     from keras_lifted.backend.jax import read_rows
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
@@ -47,8 +53,10 @@ else:
 
 __all__ = [
     "apply_gradients",
+    "compiled",
     "cond",
     "gradient",
+    "poisson",
     "read_rows",
     "replicas",
     "run_step",

@@ -74,6 +74,16 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
     return jax.lax.cond(predicate, yes, no)
 
 
+def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
+    """`function` of arrays, traced once for every set of shapes."""
+    return jax.jit(function) if xla else function
+
+
+def poisson(rate: Tensor, seed: Tensor) -> Tensor:
+    """Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
+    return jax.random.poisson(seed, rate).astype(rate.dtype)
+
+
 def run_step(
     model: Any, step: Callable[[Any], Any], *arguments: Any
 ) -> tuple[Any, tuple[list[Tensor], ...]]:

@@ -77,6 +77,27 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
     return tf.cond(predicate, yes, no)
 
 
+def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
+    """`function` of structures of tensors, traced once for every set of shapes."""
+    traced = tf.function(function, jit_compile=xla, autograph=False)
+    concrete: dict[Any, Callable[..., Any]] = {}
+
+    def call(*arguments: Any) -> Any:
+        leaves = tree.flatten(arguments)
+        key = tuple((tuple(leaf.shape), leaf.dtype) for leaf in leaves)
+        if key not in concrete:
+            concrete[key] = traced.get_concrete_function(*arguments)
+        return concrete[key](*arguments)
+
+    return call
+
+
+def poisson(rate: Tensor, seed: Tensor) -> Tensor:
+    """Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
+    seed = tf.cast(tf.convert_to_tensor(seed), "int32")
+    return tf.random.stateless_poisson(tf.shape(rate), seed, rate, dtype=rate.dtype)
+
+
 def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
     """For `(data,)`: `step(data)`; variables hold their values themselves."""
     return step(*arguments)

@@ -1,0 +1,45 @@
+"""`tf.data` pipelines that call Keras layers, on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+Tensor = Any
+
+
+def map_images(
+    dataset: Any, pick: Callable[[Any], Tensor], function: Callable[[Tensor], Tensor]
+) -> Any:
+    """A data set of pairs `(function(image), image)`, images floating-point.
+
+    On JAX `function` runs outside the pipeline's graph, on NumPy arrays.
+
+    Args:
+        dataset: a `tf.data.Dataset`.
+        pick: the image of an element of it.
+        function: maps `(batch, h, w, c)` to the same rank.
+    """
+    import tensorflow as tf
+
+    dtype = keras.config.floatx()
+
+    def outside(images: np.ndarray) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(function(images)), dtype)
+
+    def pair(*element: Any) -> tuple[Tensor, Tensor]:
+        clean = tf.cast(pick(element[0] if len(element) == 1 else element), dtype)
+        single = clean.shape.rank == 3
+        images = clean[None] if single else clean
+        if keras.backend.backend() == "tensorflow":
+            degraded = function(images)
+        else:
+            degraded = tf.numpy_function(outside, [images], dtype)
+            shape = function(keras.KerasTensor(images.shape, dtype)).shape
+            degraded.set_shape(shape)
+        return (degraded[0] if single else degraded), clean
+
+    return dataset.map(pair)

@@ -1,0 +1,84 @@
+"""The interface of every degradation."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lifted.arguments import arguments_of
+from keras_lifted.backend import vector_jacobian
+from keras_lifted.layers.precision import as_floating
+
+Tensor = Any
+
+
+class Degradation(keras.layers.Layer, abc.ABC):
+    """A layer that degrades images: `y = degrade(x)`, and `Aᵀy` where linear.
+
+    Images are `(batch, height, width, channels)`, in any unit. A degradation acts
+    in training and inference alike. A subclass writes `degrade`; where that is
+    linear in `x`, `adjoint` is its transpose, `⟨A x, y⟩ = ⟨x, Aᵀ y⟩`, by reverse
+    mode.
+
+    Attributes:
+        linear: whether `degrade` is linear, so that it has an adjoint.
+    """
+
+    linear = True
+
+    @abc.abstractmethod
+    def degrade(self, x: Tensor) -> Tensor:
+        """The degraded images of floating-point images `x`."""
+
+    def input_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the images that degrade to images of this shape."""
+        return shape
+
+    def build(self, input_shape: Any) -> None:
+        """No weights."""
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The degraded images."""
+        return self.degrade(self._images(inputs))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`Aᵀ y`, images of the shape that `degrade` takes.
+
+        Args:
+            y: degraded images, `(batch, height, width, channels)`.
+
+        Raises:
+            ValueError: if the degradation is not linear, or `y` are no images.
+        """
+        if not self.linear:
+            raise ValueError(
+                f"{type(self).__name__} is not linear, so it has no adjoint. "
+                "Expected a linear degradation, such as GaussianBlur, Mask or "
+                f"Downsample. Received: {type(self).__name__}."
+            )
+        y = self._images(y)
+        shape = self.input_shape_of(tuple(y.shape))
+        return vector_jacobian(self.degrade, ops.zeros(shape, y.dtype), y)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Most degradations keep the shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        own = arguments_of(self)
+        return {**super().get_config(), **own}
+
+    def _images(self, x: Tensor) -> Tensor:
+        if not isinstance(x, keras.KerasTensor):
+            x = as_floating(x)
+        if len(x.shape) != 4:
+            raise ValueError(
+                f"{type(self).__name__} takes images of shape (batch, height, "
+                "width, channels); add the missing axes, e.g. image[None, ..., "
+                f"None]. Received: shape {tuple(x.shape)}."
+            )
+        return x

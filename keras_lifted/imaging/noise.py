@@ -1,0 +1,99 @@
+"""Noise: Gaussian and Poisson."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.backend import poisson
+from keras_lifted.imaging.base import Degradation
+from keras_lifted.imaging.base import Tensor
+from keras_lifted.layers import checks
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class GaussianNoise(Degradation):
+    """`y = x + std · n`, `n` standard normal, new at every call; not clipped.
+
+    `keras.layers.GaussianNoise` is silent in inference, this one never.
+
+    Args:
+        std: standard deviation, at least 0, in the unit of the images.
+        seed: of the noise; None for one that nobody knows.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `std` is negative or not finite.
+
+    Source: Zhang et al., "Beyond a Gaussian denoiser", 2017, section I.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> import numpy as np
+    >>> image = np.zeros((1, 64, 64, 1), "float32")
+    >>> noisy = kl.imaging.GaussianNoise(0.1, seed=0)(image)
+    >>> bool(0.09 < np.std(noisy) < 0.11)
+    True
+    """
+
+    linear = False
+
+    def __init__(self, std: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.std = checks.non_negative("GaussianNoise", "std", std)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def degrade(self, x: Tensor) -> Tensor:
+        noise = keras.random.normal(
+            ops.shape(x), dtype=x.dtype, seed=self.seed_generator
+        )
+        return x + self.std * noise
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class PoissonNoise(Degradation):
+    """`y = Poisson(peak · x)/peak`: photons counted, new at every call.
+
+    The variance of a pixel is `x/peak`. Negative pixels count as 0.
+
+    Args:
+        peak: expected photons of a pixel of value 1, positive.
+        seed: of the noise; None for one that nobody knows.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `peak` is not positive and finite.
+
+    Source: Makitalo & Foi, "Optimal inversion of the Anscombe transformation in
+    low-count Poisson image denoising", 2011, section I.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> import numpy as np
+    >>> image = np.full((1, 64, 64, 1), 0.5, "float32")
+    >>> noisy = kl.imaging.PoissonNoise(100.0, seed=0)(image)
+    >>> bool(0.06 < np.std(noisy) < 0.08)
+    True
+    """
+
+    linear = False
+
+    def __init__(self, peak: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.peak = checks.positive("PoissonNoise", "peak", peak)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def degrade(self, x: Tensor) -> Tensor:
+        if isinstance(x, keras.KerasTensor):
+            return keras.KerasTensor(x.shape, x.dtype)
+        rate = self.peak * ops.relu(x)
+        return poisson(rate, self.seed_generator.next()) / self.peak

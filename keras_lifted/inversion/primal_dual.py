@@ -1,0 +1,238 @@
+"""Primal-dual steps on the input of a network.
+
+    min_u  f(u) + g(u) + Σ_i h_i(A_i u)
+
+with the energy f (smooth, its hidden lifted variables moved along the way), at most
+one regularizer g of u itself, and regularizers h_i of linear images of u, each with a
+dual variable p_i. All weights are within g and h_i.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from keras_lifted.backend import vector_jacobian
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.problem import Lifted
+from keras_lifted.regularizers.base import Regularizer
+
+Tensor = Any
+State = dict[str, Any]
+# sweep(u, carriers) -> (∂f/∂u, new carriers)
+Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
+
+# Share of the step that the dual part takes: `Σ_i s_i ‖A_i‖² = BALANCE · L`.
+BALANCE = 0.1
+# A young iteration is not restarted.
+_YOUNG = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class PrimalDual:
+    """PDHG with a gradient step on f, plain or accelerated.
+
+    Plain (Condat, Vũ): with `s_i = BALANCE · L/(n ‖A_i‖²)`,
+
+        u⁺   = prox_{τg}(u − τ(∇f(u) + Σ A_iᵀ p_i)),   τ (L/2 + Σ s_i‖A_i‖²) = 1
+        p_i⁺ = prox_{s_i h_i*}(p_i + s_i A_i (2u⁺ − u))
+
+    Accelerated (Chen, Lan, Ouyang): the gradient is taken at a mean `m` of the
+    iterates whose latest have the greatest weight, in step k since a restart
+
+        m = (1 − β) ū + β u,   β = 2/(k + 1),   θ = (k − 1)/k
+        p_i⁺ = prox_{s_i h_i*}(p_i + s_i A_i (u + θ (u − u₋)))
+        u⁺   = prox_{ηg}(u − η(∇f(m) + Σ A_iᵀ p_i⁺)),   η L (2/k + BALANCE) = 1
+        ū⁺   = (1 − β) ū + β u⁺
+
+    Hidden variables are extrapolated by `(k − 1)/(k + 2)` of their last change before
+    they step. Without them the error falls like `L/k² + ‖A‖/k`; a sample restarts from
+    ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
+
+    Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
+    for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart).
+
+    Attributes:
+        direct: g, or None.
+        duals: the h_i.
+        accelerated: which scheme.
+    """
+
+    direct: Regularizer | None
+    duals: tuple[Regularizer, ...]
+    accelerated: bool
+
+    @classmethod
+    def of(cls, regularizer: Regularizer, accelerated: bool) -> PrimalDual:
+        """The scheme for these regularizers; constraints stay with u itself."""
+        direct = [term for term in regularizer.terms if term.direct]
+        first = min(direct, key=_is_soft, default=None)
+        duals = tuple(term for term in regularizer.terms if term is not first)
+        return cls(first, duals, accelerated)
+
+    def start(self, u: Tensor, carriers: Lifted) -> State:
+        """The state before the first step: a structure of tensors, by sample.
+
+        `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
+        `age` is k, and `hidden` are the hidden variables before the last step.
+        """
+        zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
+        age = ops.zeros((u.shape[0],), real_dtype())
+        return {
+            "u": u,
+            "before": u,
+            "mean": u,
+            "duals": zeros,
+            "age": age,
+            "hidden": carriers,
+        }
+
+    def step(
+        self,
+        sweep: Sweep,
+        state: State,
+        carriers: Lifted,
+        alpha: Tensor,
+        lipschitz: Tensor,
+    ) -> tuple[State, Lifted]:
+        """One step of every sample.
+
+        Args:
+            sweep: the gradient of f, and new hidden variables.
+            state: from `start` or the last step.
+            carriers: of the hidden lifted variables.
+            alpha: factor on all regularizers, `(batch,)`.
+            lipschitz: L, `(batch,)`.
+        """
+        if self.accelerated:
+            return self._accelerated(sweep, state, carriers, alpha, lipschitz)
+        u, duals = state["u"], state["duals"]
+        gradient, carriers = sweep(u, carriers)
+        total = 0.5 + (BALANCE if duals else 0.0)
+        new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
+        ahead = 2.0 * new - u
+        duals = self._dual(ahead, duals, alpha, lipschitz)
+        state = {
+            **state,
+            "u": new,
+            "before": u,
+            "mean": new,
+            "duals": duals,
+            "hidden": carriers,
+        }
+        return state, carriers
+
+    def _accelerated(
+        self,
+        sweep: Sweep,
+        state: State,
+        carriers: Lifted,
+        alpha: Tensor,
+        lipschitz: Tensor,
+    ) -> tuple[State, Lifted]:
+        u, mean, age = state["u"], state["mean"], state["age"] + 1.0
+        beta = rows(2.0 / (age + 1.0), u)
+        middle = mean + beta * (u - mean)
+        ahead = u + rows((age - 1.0) / age, u) * (u - state["before"])
+        duals = self._dual(ahead, state["duals"], alpha, lipschitz)
+        along = (age - 1.0) / (age + 2.0)
+        thrown = {
+            key: s + rows(along, s) * (s - state["hidden"][key])
+            for key, s in carriers.items()
+        }
+        gradient, swept = sweep(middle, thrown)
+        total = 2.0 / age + (BALANCE if duals else 0.0)
+        new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
+        moved = mean + beta * (new - mean)
+        turn = _dot(middle - moved, moved - mean)
+        for key, s in swept.items():
+            turn = turn + _dot(thrown[key] - s, s - carriers[key])
+        again = ops.logical_and(turn > 0, age > _YOUNG)
+        restart = rows(again, u)
+        state = {
+            "u": ops.where(restart, moved, new),
+            "before": ops.where(restart, moved, u),
+            "mean": moved,
+            "duals": duals,
+            "age": ops.where(again, 0.0, age),
+            "hidden": {
+                key: ops.where(rows(again, s), s, carriers[key])
+                for key, s in swept.items()
+            },
+        }
+        return state, swept
+
+    def _primal(
+        self, u: Tensor, gradient: Tensor, duals: Any, alpha: Tensor, step: Tensor
+    ) -> Tensor:
+        """`prox_{step g}(u − step(∇f + Σ A_iᵀ p_i))`."""
+        moved = u - rows(step, u) * (gradient + self.pull(u, duals))
+        if self.direct is None:
+            return moved
+        return self.direct.prox(moved, rows(step * alpha * self.direct.weight, u))
+
+    def _dual(
+        self, u: Tensor, duals: Any, alpha: Tensor, lipschitz: Tensor
+    ) -> list[Tensor]:
+        """`prox_{s h*}(p + s A u)`, by the prox of h (Moreau)."""
+        new = []
+        for term, p in zip(self.duals, duals, strict=True):
+            bound = term.operator_bound(tuple(u.shape[1:]))
+            s = BALANCE / (len(self.duals) * bound) * lipschitz
+            weight = rows(alpha * term.weight / s, p)
+            s = rows(s, p)
+            q = p / s + term.operator(u)
+            new.append(s * (q - term.prox(q, weight)))
+        return new
+
+    def pull(self, u: Tensor, duals: Any) -> Tensor:
+        """`Σ A_iᵀ p_i`, in the shape of u."""
+        total = ops.zeros_like(u)
+        for term, p in zip(self.duals, duals, strict=True):
+            total = total + (p if term.direct else vector_jacobian(term.operator, u, p))
+        return total
+
+    def residual(
+        self,
+        gradient: Tensor,
+        u: Tensor,
+        duals: Any,
+        alpha: Tensor,
+        lipschitz: Tensor,
+    ) -> Tensor:
+        """Relative residual of the optimality conditions, `(batch,)`.
+
+        How far a plain step of length 1/L would move u, against `∇f`, and each p,
+        against p; 0 exactly at a saddle point.
+        """
+        moved = self._primal(u, gradient, duals, alpha, 1.0 / lipschitz)
+        size = _norm(gradient) + _norm(self.pull(u, duals))
+        worst = lipschitz * _norm(moved - u) / ops.maximum(size, _TINY)
+        stepped = self._dual(u, duals, alpha, lipschitz)
+        for p, q in zip(duals, stepped, strict=True):
+            size = _norm(p) + _norm(q)
+            worst = ops.maximum(worst, _norm(q - p) / ops.maximum(size, _TINY))
+        return worst
+
+
+_TINY = 1e-30
+
+
+def rows(vector: Tensor, like: Tensor) -> Tensor:
+    """`(batch,)` as `(batch, 1, …)`, to broadcast against `like`."""
+    return ops.reshape(vector, (-1,) + (1,) * (len(like.shape) - 1))
+
+
+def _is_soft(term: Regularizer) -> bool:
+    return not term.constraint
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return ops.sum(a * b, axis=tuple(range(1, len(a.shape))))
+
+
+def _norm(a: Tensor) -> Tensor:
+    return ops.sqrt(_dot(a, a))

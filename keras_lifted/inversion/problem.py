@@ -1,0 +1,263 @@
+"""The inverse problem of a network: its energy, and sweeps through its blocks.
+
+    E(u, X) = P_L(y, z_L) + Σ_l w_l P_l(x_l, z_l),   z_1 a function of the input u
+
+for every sample by itself. Hidden outputs `x_l` are lifted variables, as in training;
+the output is fixed to the data. Where no activation is hidden, E is the fidelity
+`P_L(y, f(u))` alone, convex if f is affine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import cast
+
+import keras
+from keras import ops
+
+from keras_lifted.backend import gradient
+from keras_lifted.inversion.fidelity import fidelity
+from keras_lifted.inversion.network import Sourced
+from keras_lifted.layers.identity import Identity
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.batch import Batch
+from keras_lifted.lifting.blocks import find_blocks
+from keras_lifted.lifting.curvature import curvature
+from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting.scope import Answer
+from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.scope import LiftingScope
+from keras_lifted.lifting.structure import find_structure
+from keras_lifted.penalties.base import Penalty
+
+Tensor = Any
+Values = list[Tensor]
+
+# Longer steps than this many times a block's own curvature change nothing.
+_LONGEST = 100.0
+# Power iterations: they are done once for a problem.
+_ITERATIONS = 50
+
+
+class InverseProblem:
+    """A network with its blocks; data, weights and input are arguments.
+
+    Args:
+        network: the network behind its source.
+        u: inputs; only their shape is used.
+        penalty: ties hidden lifted variables to their blocks; the penalty of the
+            output has the weight 1.
+
+    Attributes:
+        hidden: the calls of hidden activations, in order of execution.
+        sigma: the network's last activation.
+    """
+
+    def __init__(self, network: Sourced, u: Tensor, penalty: Penalty) -> None:
+        self.network = network
+        self._output_shape: tuple[int, ...] = ()
+        self.penalty = penalty
+        self.blocks = find_blocks(cast(keras.Model, network))
+        penalty.check_names([block.name for block in self.blocks[1:]])
+        self.variables = list(network.variables)
+        self._source = self.blocks[0].name
+        kept = {
+            block.name
+            for block in self.blocks[1:]
+            if penalty.weight_of(block.name) == float("inf")
+        }
+
+        def run(answer: Answer, u: Tensor) -> Tensor:
+            outputs = self._call(self.values(), answer, u)
+            self._output_shape = tuple(outputs.shape[1:])
+            return outputs
+
+        self.structure = find_structure(run, u, set())
+        self._output = next(iter(self.structure.final - {self._source}), None)
+        if kept:  # the output is fixed to the data, never differentiated through
+            self.structure = find_structure(run, u, kept - {self._output})
+        self.hidden = [c for c in self.structure.calls if c.key != self._source]
+        self.sigma = ProximalMap.of(self._last_activation())
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Raise a ValueError if outputs of coupled units were reshaped."""
+        if self._output is None or self.sigma.activation.separable:
+            return
+        applied = self.structure.shapes[self._output][1:]
+        shown = self._output_shape
+        if applied != shown:
+            raise ValueError(
+                f"The last activation, {type(self.sigma.activation).__name__}, couples "
+                "units, so its axes must be those of the network's outputs. Invert the "
+                "network without the layers that reshape them. Received: shape "
+                f"{applied} at the activation, {shown} at the output."
+            )
+
+    def values(self) -> Values:
+        """The current values of the network's variables."""
+        return [v.value for v in self.variables]
+
+    def weight(self, call: Call) -> float:
+        """The penalty weight of a hidden call."""
+        return self.penalty.weight_of(self.blocks[call.index].name)
+
+    def map_of(self, call: Call) -> ProximalMap:
+        """The proximal map that a call applies."""
+        return ProximalMap.of(call.activation)
+
+    def _last_activation(self) -> Any:
+        for block in self.blocks:
+            if self._output is not None and block.name == self._output.split(":")[0]:
+                return block.activation
+        return Identity()
+
+    def _call(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
+        """The network's outputs, a scope of `answer` around every activation."""
+        mapping = list(zip(self.variables, values, strict=True))
+        with keras.StatelessScope(mapping):
+            with LiftingScope(self.blocks, answer):
+                return self.network(u, training=False)
+
+    def _pre_activation(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
+        """`z_L`: the outputs of a network without its last activation."""
+
+        def passing(call: Call, z: Tensor) -> Tensor:
+            return z if call.key == self._output else answer(call, z)
+
+        return lifted_real(self._call(values, passing, u))
+
+    def outputs(self, values: Values, u: Tensor) -> Tensor:
+        """The outputs of the ordinary, nested network."""
+        return lifted_real(self._call(values, lambda call, z: call.plain(z), u))
+
+    def origin(self, values: Values, u: Tensor) -> Lifted:
+        """Carriers of the hidden lifted variables at the forward pass."""
+        carriers: Lifted = {}
+        keys = {call.key for call in self.hidden}
+
+        def answer(call: Call, z: Tensor) -> Tensor:
+            if call.key in keys:
+                sigma = ProximalMap.of(call.activation)
+                carriers[call.key] = self.penalty.origin(sigma, lifted_real(z))
+            return call.plain(z)
+
+        self._call(values, answer, u)
+        return carriers
+
+    def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
+        """Lipschitz constant of ∂E/∂u, and step lengths of the hidden variables.
+
+        Power iteration on the blocks that read each of them; every activation is
+        1-Lipschitz, so the last penalty is replaced by `½‖z_L‖²`.
+        """
+        bounds = curvature(cast(Any, _Probe(self, values, u)), _ITERATIONS)
+        rates = {}
+        for call in self.hidden:
+            weight = self.weight(call)
+            bound = bounds[call.index]
+            rates[call.key] = ops.minimum(weight / ops.maximum(bound, 1e-12), _LONGEST)
+        return bounds[0], rates
+
+    # -- passes ---------------------------------------------------------------
+
+    def energies(
+        self, values: Values, y: Tensor, u: Tensor, carriers: Lifted
+    ) -> tuple[Tensor, Lifted]:
+        """Fidelity and hidden penalties (without weights), `(batch,)` each."""
+        gaps: Lifted = {}
+
+        def answer(call: Call, z: Tensor) -> Tensor:
+            if call.key not in carriers:
+                return call.plain(z)
+            sigma, s = ProximalMap.of(call.activation), carriers[call.key]
+            gap = self.penalty.value(sigma, s, lifted_real(z))
+            gaps[call.key] = ops.maximum(gap, 0.0)
+            return ops.cast(self.penalty.point(sigma, s), z.dtype)
+
+        z = self._pre_activation(values, answer, u)
+        return fidelity(self.sigma, y, z), gaps
+
+    def sweep(
+        self,
+        values: Values,
+        y: Tensor,
+        u: Tensor,
+        carriers: Lifted,
+        rates: Lifted,
+        hold: bool = False,
+    ) -> tuple[Tensor, Lifted]:
+        """`∂E/∂u`, after a proximal step of every hidden variable.
+
+        One call of the network and one pass back from output to input, in which
+        every block moves its lifted variable and then pulls at its parents.
+
+        Args:
+            values: of the network's variables.
+            y: data.
+            u: inputs.
+            carriers: of the hidden lifted variables.
+            rates: step lengths, scalars or `(batch,)`.
+            hold: find the new lifted variables, but pull from the old ones.
+        """
+        keys = list(carriers)
+
+        def function(*arguments: Tensor) -> tuple[Tensor, None]:
+            u, slots = arguments[0], dict(zip(keys, arguments[1:], strict=True))
+
+            def answer(call: Call, z: Tensor) -> Tensor:
+                if call.key not in slots:
+                    return call.plain(z)
+                return self._rule(call, z, slots[call.key], rates[call.key], hold)
+
+            z = self._pre_activation(values, answer, u)
+            return ops.sum(fidelity(self.sigma, y, z)), None
+
+        _, gradients = gradient(function, [u, *carriers.values()])
+        return gradients[0], dict(zip(keys, gradients[1:], strict=True))
+
+    def _rule(
+        self, call: Call, z: Tensor, slot: Tensor, rate: Tensor, hold: bool
+    ) -> Tensor:
+        """`x`, with a backward rule that moves it and passes on its pull."""
+        penalty, weight = self.penalty, self.weight(call)
+        rate = ops.reshape(rate, (-1,) + (1,) * (len(z.shape) - 1))
+
+        def lifted(z: Tensor, s: Tensor, *parameters: Tensor) -> Any:
+            sigma = ProximalMap(call.activation, parameters)
+            real = lifted_real(z)
+
+            def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
+                q = lifted_real(upstream[0]) / weight
+                new = penalty.proximal(sigma, s, real, q, rate)
+                at = s if hold else new
+                pull = penalty.pull(sigma, real, penalty.origin(sigma, real) - at)
+                nothing = [ops.zeros_like(p) for p in parameters]
+                return ops.cast(weight * pull, z.dtype), new, *nothing
+
+            return ops.cast(penalty.point(sigma, s), z.dtype), backward
+
+        return ops.custom_gradient(lifted)(z, slot, *call.activation.parameters())
+
+
+class _Probe:
+    """What `curvature` reads of a problem, with `½‖z_L‖²` as its loss."""
+
+    def __init__(self, problem: InverseProblem, values: Values, u: Tensor) -> None:
+        self._problem = problem
+        self.structure = problem.structure
+        self.blocks = problem.blocks
+        self.batch = Batch(u, None, None, ("sum",))
+        self.values = values
+        hidden = {call.index: problem.weight(call) for call in problem.hidden}
+        weights = [hidden.get(index, 1.0) for index in range(len(self.blocks))]
+        self.weights = ops.convert_to_tensor(weights, dtype=real_dtype())
+
+    def run(
+        self, answer: Answer, values: Values, batch: Batch
+    ) -> tuple[Tensor, None, None]:
+        """Half the squared norm of the pre-activations of the output."""
+        z = self._problem._pre_activation(values, answer, batch.x)
+        return 0.5 * ops.sum(ops.square(z)), None, None

@@ -1,0 +1,179 @@
+"""The interface of every regularizer, and sums of them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.arguments import arguments_of
+from keras_lifted.layers import checks
+from keras_lifted.layers.precision import as_real
+
+Tensor = Any
+
+
+class Regularizer(abc.ABC):
+    """`R(u) = weight · g(A u)`: convex, with a proximal map of `g`, `A` linear.
+
+    A regularizer of one's own writes `value` and `prox`. Where it is not `u` itself
+    whose `g` is simple but some linear image of it, such as its differences, write
+    `operator` and `operator_bound` too; the adjoint follows by reverse mode.
+
+    `R + S` is a regularizer, and so is `3.0 * R`.
+
+    Attributes:
+        constraint: whether `g` is 0 or +∞; results of `invert` keep to one such set
+            exactly, the first of those of u itself.
+
+    Args:
+        weight: positive.
+
+    Raises:
+        ValueError: if `weight` is not positive and finite.
+
+    Source: Chambolle & Pock, "A first-order primal-dual algorithm for convex
+    problems with applications to imaging", 2011, for regularizers of this form.
+
+    Example: the squared distance from 1.
+
+    >>> import keras_lifted as kl
+    >>> from keras import ops
+    >>> class NearOne(kl.regularizers.Regularizer):
+    ...     def value(self, v):
+    ...         return 0.5 * ops.sum(ops.square(v - 1.0), axis=range(1, len(v.shape)))
+    ...     def prox(self, v, step):
+    ...         return (v + step) / (1.0 + step)
+    >>> float(NearOne(2.0)([[3.0]])[0])
+    4.0
+    """
+
+    constraint = False
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = checks.positive(type(self).__name__, "weight", weight)
+
+    @abc.abstractmethod
+    def value(self, v: Tensor) -> Tensor:
+        """`g(v)` of each sample without the weight, `(batch,)`; +∞ if forbidden."""
+
+    @abc.abstractmethod
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        """`argmin_w ½‖w − v‖² + step · g(w)`.
+
+        Args:
+            v: `(batch, …)`, the shape of `operator(u)`.
+            step: positive tensor that broadcasts against `v`, one for each sample.
+        """
+
+    def operator(self, u: Tensor) -> Tensor:
+        """`A u`; `u` itself by default."""
+        return u
+
+    def operator_bound(self, shape: tuple[int, ...]) -> float:
+        """An upper bound of `‖A‖²` for samples of this shape."""
+        return 1.0
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """`R(u)` of each sample, `(batch,)`."""
+        return sum(t.weight * t.value(t.operator(as_real(u))) for t in self.terms)
+
+    @property
+    def terms(self) -> tuple[Regularizer, ...]:
+        """The regularizers whose sum this is."""
+        return (self,)
+
+    @property
+    def direct(self) -> bool:
+        """Is `A` the identity, so that `prox` is that of R itself?"""
+        return type(self).operator is Regularizer.operator
+
+    def __add__(self, other: Regularizer) -> Regularizer:
+        if not isinstance(other, Regularizer):
+            return NotImplemented
+        return Sum([*self.terms, *other.terms])
+
+    def __mul__(self, factor: float) -> Regularizer:
+        weight = checks.positive(type(self).__name__, "weight", self.weight * factor)
+        if self.constraint:  # a multiple of 0 or +∞ is the same
+            return self
+        scaled = self.from_config(self.get_config())
+        scaled.weight = weight
+        return scaled
+
+    __rmul__ = __mul__
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make this regularizer again: attributes of their names."""
+        return arguments_of(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Regularizer:
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Sum(Regularizer):
+    """`R(u) = Σ_i R_i(u)`, what `+` makes of regularizers.
+
+    Args:
+        terms: the regularizers.
+
+    Raises:
+        ValueError: if there is none, or one of them is no regularizer.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> total = kl.regularizers.L1(2.0) + kl.regularizers.Tikhonov(1.0)
+    >>> float(total([[3.0]])[0])
+    10.5
+    """
+
+    def __init__(self, terms: Sequence[Regularizer]) -> None:
+        super().__init__(1.0)
+        wrong = [term for term in terms if not isinstance(term, Regularizer)]
+        if wrong or not terms:
+            raise ValueError(
+                "A sum takes a list of one or more keras_lifted.regularizers. "
+                f"Received: {wrong or terms!r}"
+            )
+        self._terms = tuple(part for term in terms for part in term.terms)
+
+    @property
+    def terms(self) -> tuple[Regularizer, ...]:
+        return self._terms
+
+    def __mul__(self, factor: float) -> Regularizer:
+        return Sum([term * factor for term in self._terms])
+
+    __rmul__ = __mul__
+
+    def value(self, v: Tensor) -> Tensor:
+        return self(v)
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        raise ValueError(
+            "A sum of regularizers has no proximal map in closed form; use those of "
+            "its `terms`."
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {"terms": [serialize(term) for term in self._terms]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sum:
+        deserialize = keras.saving.deserialize_keras_object
+        return cls([deserialize(term) for term in config["terms"]])
+
+
+def total(terms: Tensor) -> Tensor:
+    """Sum `(batch, …)` over everything but the batch."""
+    return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))

@@ -1,0 +1,82 @@
+"""Constraints: indicator functions of convex sets."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers import checks
+from keras_lifted.layers.domain import restrict
+from keras_lifted.layers.formulas import clip
+from keras_lifted.regularizers.base import Regularizer
+from keras_lifted.regularizers.base import total
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class NonNegative(Regularizer):
+    """`R(u) = 0` for `u ≥ 0`, +∞ elsewhere.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.regularizers.NonNegative()([[1.0], [-1.0]]).numpy().tolist()
+    [0.0, inf]
+    """
+
+    constraint = True
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def value(self, v: Tensor) -> Tensor:
+        return total(restrict(v >= 0, ops.zeros_like(v)))
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return ops.relu(v)
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Box(Regularizer):
+    """`R(u) = 0` for `low ≤ u ≤ high`, +∞ elsewhere.
+
+    Args:
+        low: the least value of a pixel.
+        high: the greatest, more than `low`.
+
+    Raises:
+        ValueError: if an end is not finite, or `high <= low`.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.regularizers.Box(0.0, 1.0)([[1.0], [2.0]]).numpy().tolist()
+    [0.0, inf]
+    """
+
+    constraint = True
+
+    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__(1.0)
+        self.low = checks.number("Box", "low", low, lambda _: True, "", "pass 0.0")
+        self.high = checks.number(
+            "Box",
+            "high",
+            high,
+            lambda value: value > self.low,
+            f"> low={self.low}",
+            "exchange the two if they are the wrong way round",
+        )
+
+    def value(self, v: Tensor) -> Tensor:
+        inside = (v >= self.low) & (v <= self.high)
+        return total(restrict(inside, ops.zeros_like(v)))
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return clip(v, self.low, self.high)

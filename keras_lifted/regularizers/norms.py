@@ -1,0 +1,106 @@
+"""Norms of the image itself: squared, absolute, in groups."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.layers import checks
+from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.norms import norm
+from keras_lifted.layers.norms import shrink
+from keras_lifted.regularizers.base import Regularizer
+from keras_lifted.regularizers.base import total
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Tikhonov(Regularizer):
+    """`R(u) = weight · ½‖u‖²`.
+
+    Args:
+        weight: positive.
+
+    Raises:
+        ValueError: if `weight` is not positive and finite.
+
+    Source: Tikhonov, 1963.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> float(kl.regularizers.Tikhonov(2.0)([[1.0, 3.0]])[0])
+    10.0
+    """
+
+    def value(self, v: Tensor) -> Tensor:
+        return 0.5 * total(ops.square(v))
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v / (1.0 + step)
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class L1(Regularizer):
+    """`R(u) = weight · ‖u‖₁`: few entries that are not 0.
+
+    Args:
+        weight: positive.
+
+    Raises:
+        ValueError: if `weight` is not positive and finite.
+
+    Source: Daubechies, Defrise, De Mol, 2004.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> float(kl.regularizers.L1(2.0)([[1.0, -3.0]])[0])
+    8.0
+    """
+
+    def value(self, v: Tensor) -> Tensor:
+        return total(ops.abs(v))
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return v - clip(v, -step, step)
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class GroupSparsity(Regularizer):
+    """`R(u) = weight · Σ_groups ‖u_group‖₂`: few groups that are not 0.
+
+    Args:
+        weight: positive.
+        axis: axis or axes that make a group; the channels by default.
+
+    Raises:
+        ValueError: if `weight` is not positive, or `axis` is no axis of a sample.
+
+    Source: Yuan & Lin, 2006.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> float(kl.regularizers.GroupSparsity(2.0)([[3.0, 4.0]])[0])
+    10.0
+    """
+
+    def __init__(
+        self, weight: float = 1.0, axis: int | tuple[int, ...] | None = -1
+    ) -> None:
+        super().__init__(weight)
+        self.axis = checks.axes("GroupSparsity", axis)
+
+    def value(self, v: Tensor) -> Tensor:
+        return total(norm(v, self.axis))
+
+    def prox(self, v: Tensor, step: Tensor) -> Tensor:
+        return shrink(v, step, self.axis)

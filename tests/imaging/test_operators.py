@@ -1,0 +1,223 @@
+"""Degradations: against SciPy and scikit-image, and against their adjoints."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from keras import ops
+from scipy import ndimage
+
+import keras_lifted as kl
+
+I = kl.imaging  # noqa: E741
+RNG = np.random.default_rng(0)
+KERNEL = RNG.random((3, 5)) / 15
+
+
+def linear():
+    return {
+        "gaussian": I.GaussianBlur(1.2),
+        "gaussian_zero": I.GaussianBlur(0.8, boundary="zero"),
+        "gaussian_reflect": I.GaussianBlur(0.8, boundary="reflect"),
+        "motion": I.MotionBlur(4.0, angle=30.0),
+        "blur": I.Blur(KERNEL),
+        "mask": I.Mask(0.4, seed=1),
+        "box": I.Mask(box=(1, 2, 3, 4)),
+        "downsample": I.Downsample(2),
+        "composed": I.Compose(
+            [I.GaussianBlur(0.7), I.Downsample(2), I.Mask(0.3, seed=2)]
+        ),
+    }
+
+
+def every():
+    return {
+        **linear(),
+        "gaussian_noise": I.GaussianNoise(0.1, seed=3),
+        "poisson_noise": I.PoissonNoise(50.0, seed=4),
+        "resampled": I.Mask(0.4, resample=True, seed=5),
+        "camera": I.Compose([I.Blur(KERNEL), I.GaussianNoise(0.1, seed=6)]),
+    }
+
+
+def number(tensor):
+    return ops.convert_to_numpy(tensor).astype("float64")
+
+
+def images(batch=2, height=8, width=10, channels=2):
+    shape = (batch, height, width, channels)
+    return np.random.default_rng(1).random(shape).astype("float32")
+
+
+@pytest.mark.parametrize("key", linear())
+@settings(max_examples=8)
+@given(seed=st.integers(0, 10**6), half=st.integers(3, 5), channels=st.integers(1, 3))
+def test_adjoint(key, seed, half, channels):
+    """`⟨A x, y⟩ = ⟨x, Aᵀ y⟩` for random images of random sizes."""
+    operator = linear()[key]
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 2 * half, 10, channels)).astype("float32")
+    ax = number(operator(x))
+    y = rng.normal(size=ax.shape).astype("float32")
+    left, right = np.sum(ax * y), np.sum(x * number(operator.adjoint(y)))
+    scale = np.linalg.norm(ax) * np.linalg.norm(y) + 1e-6
+    assert abs(left - right) <= 1e-5 * scale
+
+
+@pytest.mark.parametrize("key", linear())
+def test_linear(key):
+    operator, x, y = linear()[key], images(), images()[::-1]
+    both = number(operator(2.0 * x - y))
+    apart = 2.0 * number(operator(x)) - number(operator(y))
+    np.testing.assert_allclose(both, apart, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "mirror", "constant"])
+def test_blurs_agree_with_scipy(mode):
+    boundary = {"reflect": "symmetric", "mirror": "reflect", "constant": "zero"}[mode]
+    x = images(1, 12, 14, 1)
+    got = number(I.GaussianBlur(1.2, boundary)(x))[0, ..., 0]
+    expected = ndimage.gaussian_filter(x[0, ..., 0], 1.2, mode=mode)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    got = number(I.Blur(KERNEL, boundary)(x))[0, ..., 0]
+    expected = ndimage.convolve(x[0, ..., 0].astype("float64"), KERNEL, mode=mode)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_motion_blur():
+    point = np.zeros((1, 9, 9, 1), "float32")
+    point[0, 4, 4] = 1.0
+    along = number(I.MotionBlur(5.0)(point))[0, ..., 0]
+    np.testing.assert_allclose(along[4, 3:6], 0.2, atol=1e-3)
+    assert along[4].sum() == pytest.approx(1.0, abs=1e-5)
+    up = number(I.MotionBlur(5.0, angle=90.0)(point))[0, ..., 0]
+    np.testing.assert_allclose(up, along.T, atol=1e-5)
+    diagonal = number(I.MotionBlur(5.0, angle=45.0)(point))[0, ..., 0]
+    assert diagonal[3, 5] > 0.1 > diagonal[3, 3]  # towards the top right
+
+
+def test_downsample_agrees_with_skimage():
+    transform = pytest.importorskip("skimage.transform")
+    x = images(1, 8, 12, 2)
+    expected = transform.downscale_local_mean(x[0], (4, 4, 1))
+    np.testing.assert_allclose(number(I.Downsample(4)(x))[0], expected, atol=1e-6)
+
+
+def test_masks():
+    x = np.ones((3, 40, 40, 2), "float32")
+    fixed = I.Mask(0.3, seed=0)
+    y = number(fixed(x))
+    assert 0.65 < y.mean() < 0.75 and set(np.unique(y)) == {0.0, 1.0}
+    assert (y == y[:1]).all() and (y[..., 0] == y[..., 1]).all()
+    np.testing.assert_array_equal(number(fixed(x)), y)
+    again = I.Mask.from_config(I.Mask(0.3).get_config())
+    np.testing.assert_array_equal(number(again(x)), number(again(x)))
+    new = I.Mask(0.3, resample=True, seed=0)
+    first, second = number(new(x)), number(new(x))
+    assert (first != second).any() and (first[0] != first[1]).any()
+
+
+def test_noise():
+    x = np.full((1, 200, 200, 1), 0.5, "float32")
+    gaussian = number(I.GaussianNoise(0.1, seed=0)(x))
+    assert gaussian.std() == pytest.approx(0.1, rel=0.03)
+    assert gaussian.mean() == pytest.approx(0.5, abs=0.003)
+    poisson = number(I.PoissonNoise(20.0, seed=0)(x))
+    assert poisson.var() == pytest.approx(0.5 / 20, rel=0.05)
+    assert poisson.mean() == pytest.approx(0.5, abs=0.005)
+    np.testing.assert_allclose(20 * poisson, np.round(20 * poisson), atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [I.GaussianNoise, I.PoissonNoise])
+def test_seeds(make):
+    x = images()
+    a, b = make(3.0, seed=7), make(3.0, seed=7)
+    first = number(a(x))
+    np.testing.assert_array_equal(first, number(b(x)))
+    assert (first != number(a(x))).any()
+
+
+@pytest.mark.parametrize("key", every())
+def test_saved_and_in_a_model(key, tmp_path):
+    operator, x = every()[key], images()
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Model(inputs, operator(inputs))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6
+    )
+    assert model.output_shape[1:] == number(operator(x)).shape[1:]
+    config = keras.saving.serialize_keras_object(operator)
+    assert keras.saving.deserialize_keras_object(config).get_config() == (
+        operator.get_config()
+    )
+
+
+@pytest.mark.parametrize("batched", [True, False])
+@pytest.mark.parametrize("form", ["image", "pair", "dict"])
+def test_degrade(form, batched):
+    import tensorflow as tf
+
+    x, labels = images(4), np.arange(4)
+    element = {"image": x, "pair": (x, labels), "dict": {"image": x, "label": labels}}
+    dataset = tf.data.Dataset.from_tensor_slices(element[form])
+    dataset = dataset.batch(2) if batched else dataset
+    operator = I.Compose([I.Downsample(2), I.GaussianNoise(0.0)])
+    pairs = list(I.degrade(dataset, operator).as_numpy_iterator())
+    join = np.concatenate if batched else np.stack
+    degraded, clean = (join([pair[i] for pair in pairs]) for i in (0, 1))
+    np.testing.assert_array_equal(clean, x)
+    np.testing.assert_allclose(degraded, number(I.Downsample(2)(x)), atol=1e-6)
+    shape = I.degrade(dataset, operator).element_spec[0].shape
+    assert shape[-3:] == (4, 5, 2)
+
+
+def test_degrade_draws_new_noise_and_fit_takes_it():
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(images(4)).batch(2)
+    pairs = I.degrade(dataset, I.GaussianNoise(0.1, seed=0))
+    one, two = (np.concatenate([a for a, _ in pairs]) for _ in range(2))
+    assert (one != two).all()
+    inputs = keras.Input((8, 10, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3, padding="same")(inputs))
+    model.compile("sgd", "mse", metrics=[I.PSNR(), I.SSIM()])
+    logs = model.fit(pairs, verbose=0, shuffle=False).history
+    assert np.isfinite(logs["psnr"][0]) and np.isfinite(logs["ssim"][0])
+
+
+WRONG = {
+    "sigma": (lambda: I.GaussianBlur(0.0), "`sigma` of GaussianBlur"),
+    "boundary": (lambda: I.Blur(KERNEL, "wrap"), "'symmetric'.*'wrap'"),
+    "even kernel": (lambda: I.Blur(np.ones((2, 3))), r"odd sides.*\(2, 3\)"),
+    "kernel": (lambda: I.Blur([[np.nan]]), "finite matrix"),
+    "length": (lambda: I.MotionBlur(-1.0), "`length` of MotionBlur"),
+    "std": (lambda: I.GaussianNoise(-0.1), "`std` of GaussianNoise"),
+    "peak": (lambda: I.PoissonNoise(0), "`peak` of PoissonNoise"),
+    "fraction": (lambda: I.Mask(1.5), "`fraction` of Mask"),
+    "nothing masked": (lambda: I.Mask(), "neither"),
+    "box": (lambda: I.Mask(box=(0, 0, 0, 3)), "positive sides"),
+    "box outside": (lambda: I.Mask(box=(0, 0, 9, 3))(images()), "within the images"),
+    "factor": (lambda: I.Downsample(0), "`factor` of Downsample"),
+    "divide": (lambda: I.Downsample(3)(images()), "must divide"),
+    "compose": (lambda: I.Compose([np.abs]), "Compose takes a list"),
+    "rank": (lambda: I.GaussianBlur(1.0)(images()[0]), r"image\[None"),
+    "small": (lambda: I.GaussianBlur(3.0)(images()), "reaches 12 pixels"),
+    "noise adjoint": (lambda: I.GaussianNoise(0.1).adjoint(images()), "not linear"),
+    "mask adjoint": (
+        lambda: I.Mask(0.5, resample=True).adjoint(images()),
+        "not linear",
+    ),
+    "degrade": (lambda: I.degrade(images(), I.Downsample(2)), "tf.data.Dataset"),
+    "operator": (lambda: I.degrade([], np.abs), "must be a keras_lifted.imaging"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG.values(), ids=WRONG)
+def test_errors_say_what_to_do(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

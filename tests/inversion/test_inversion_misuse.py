@@ -1,0 +1,137 @@
+"""What users of `invert` get wrong, and what the error says about it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_lifted as kl
+
+TV = kl.regularizers.TotalVariation(0.1)
+Y = np.array([[0.5, 0.0, 1.0], [0.2, 0.1, 0.0]], "float32")
+
+
+def dense(activation="relu", kernel="glorot_uniform", inputs=4):
+    layer = layers.Dense(3, activation, kernel_initializer=kernel, name="dense")
+    layer.build((None, inputs))
+    return layer
+
+
+def invert(network=None, y=Y, regularizer=TV, **arguments):
+    kl.invert(network or dense(), y, regularizer, **arguments)
+
+
+def two_inputs():
+    a, b = keras.Input((4,)), keras.Input((4,))
+    return keras.Model([a, b], layers.Dense(3)(a + b))
+
+
+def two_outputs():
+    a = keras.Input((4,))
+    return keras.Model(a, [layers.Dense(3)(a), layers.Dense(3)(a)])
+
+
+def reshaped():
+    inputs = keras.Input((4,))
+    rows = layers.Reshape((3, 2))(layers.Dense(6)(inputs))
+    return keras.Model(inputs, layers.Flatten()(layers.Softmax()(rows)))
+
+
+def dead():
+    layer = dense()
+    layer.bias.assign(-np.full(3, 1e9, "float32"))
+    return layer
+
+
+def changed(value):
+    y = Y.copy()
+    y[0, 0] = value
+    return y
+
+
+CASES = {
+    "nan": ({"y": changed(np.nan)}, "finite.*1 NaN or infinite"),
+    "inf": ({"y": changed(np.inf)}, "finite.*1 NaN or infinite"),
+    "text": ({"y": np.array([["a"]])}, "array of numbers"),
+    "no batch": ({"y": Y[0]}, r"y\[None\]"),
+    "empty": ({"y": Y[:0]}, "batch of outputs"),
+    "wrong shape": ({"y": Y[:, :2]}, r"shape of the network's outputs, \(batch, 3\)"),
+    "negative": ({"y": changed(-0.5)}, "1 of 6 values.*ReLU.*out_of_range='project'"),
+    "above": (
+        {"network": dense("sigmoid"), "y": changed(1.5)},
+        "Sigmoid.*up to 0.5 away",
+    ),
+    "simplex": ({"network": dense("softmax")}, "Softmax, never takes"),
+    "coupled": (
+        {"network": reshaped(), "y": np.full((2, 6), 0.5)},
+        r"couples units.*\(3, 2\) at the activation, \(6,\) at the output",
+    ),
+    "no information": ({"network": dense(kernel="zeros")}, "no information.*weights"),
+    "dead units": ({"network": dead()}, "no information"),
+    "alpha": ({"alpha": 0.0}, "`alpha` must be positive.*alpha=0.0"),
+    "alpha sign": ({"alpha": [1.0, -1.0]}, "`alpha` must be positive"),
+    "alphas": ({"alpha": [1.0] * 3}, "one number or 2"),
+    "noise": ({"noise": 0.0}, "`noise` must be positive.*small `alpha`"),
+    "both": ({"noise": 0.1, "alpha": 1.0}, "not both"),
+    "no noise": ({"parameter": "discrepancy"}, "from `noise`"),
+    "parameter": ({"noise": 0.1, "parameter": "gcv"}, "`parameter` must be one of"),
+    "source": ({"noise": 0.1, "source": -1.0}, "`source` must be positive"),
+    "steps": ({"steps": 0}, "`steps` must be an integer of at least 1.*steps=0"),
+    "half a step": ({"steps": 1.5}, "`steps` must be an integer"),
+    "check": ({"check_every": 0}, "`check_every`"),
+    "tolerance": ({"tolerance": -1.0}, "`tolerance` must be a number"),
+    "range": ({"out_of_range": "clip"}, "`out_of_range` must be one of"),
+    "acceleration": ({"acceleration": "adam"}, "`acceleration` must be one of"),
+    "verbose": ({"verbose": 2}, "`verbose` must be one of"),
+    "regularizer": ({"regularizer": "tv"}, "keras_lifted.regularizers"),
+    "penalty": ({"penalty": "none"}, "`penalty` must be"),
+    "names": (
+        {"penalty": kl.penalties.Bregman({"hidden": 1.0})},
+        r"unknown names: \['hidden'\]",
+    ),
+    "no layer": ({"network": np.tanh}, "must be a Keras layer or model"),
+    "not built": ({"network": layers.Dense(3)}, "`input_shape=.*or build"),
+    "input shape": ({"input_shape": (5,)}, "does not take inputs of shape"),
+    "start": ({"start": np.zeros((2, 5))}, r"`start` must be finite inputs.*\(2, 4\)"),
+    "start nan": ({"start": np.full((2, 4), np.nan)}, "8 values not finite"),
+    "inputs": ({"network": two_inputs()}, "one input"),
+    "outputs": ({"network": two_outputs()}, "one output"),
+    "image shape": (
+        {"regularizer": kl.regularizers.TotalVariation(shape=(3, 3))},
+        r"as many entries as a sample.*\(3, 3\).*\(4,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES.values(), ids=CASES)
+def test_errors_say_what_to_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        invert(**arguments)
+
+
+REGULARIZERS = {
+    "weight": (lambda: kl.regularizers.L1(-1.0), "`weight` of L1.*> 0"),
+    "zero": (lambda: kl.regularizers.Tikhonov(0), "`weight` of Tikhonov"),
+    "infinite": (lambda: kl.regularizers.TotalVariation(np.inf), "finite"),
+    "factor": (lambda: 0.0 * kl.regularizers.L1(), "`weight` of L1"),
+    "isotropic": (lambda: kl.regularizers.TotalVariation(1.0, 1), "must be a bool"),
+    "shape": (lambda: kl.regularizers.TotalVariation(shape=(0, 3)), "`shape` of"),
+    "box": (lambda: kl.regularizers.Box(1.0, 0.0), "exchange the two"),
+    "axis": (lambda: kl.regularizers.GroupSparsity(axis=0), "`axis` of"),
+    "sum": (lambda: kl.regularizers.Sum([]), "one or more"),
+    "prox": (
+        lambda: (kl.regularizers.L1() + kl.regularizers.L1()).prox(Y, 1.0),
+        "no proximal map",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), REGULARIZERS.values(), ids=REGULARIZERS)
+def test_regularizers_check_their_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_adding_something_else():
+    with pytest.raises(TypeError):
+        kl.regularizers.L1() + 1.0
