@@ -17,7 +17,7 @@ from keras import ops
 
 from keras_lifted.backend import vector_jacobian
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any

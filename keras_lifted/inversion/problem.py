@@ -25,11 +25,11 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
-from keras_lifted.lifting.problem import Lifted
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import LiftingScope
 from keras_lifted.lifting.structure import find_structure
+from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any

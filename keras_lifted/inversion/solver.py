@@ -17,7 +17,7 @@ from keras_lifted.inversion.primal_dual import rows
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.problem import Values
 from keras_lifted.layers.precision import lifted_real
-from keras_lifted.lifting.problem import Lifted
+from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any

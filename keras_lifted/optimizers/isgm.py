@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -17,6 +15,8 @@ from keras_lifted.backend import replicas
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_names
+from keras_lifted.geometries.choice import as_choice
+from keras_lifted.geometries.choice import geometry_of
 from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.inputs import find_affine
 from keras_lifted.lifting.problem import LiftedProblem
@@ -24,7 +24,8 @@ from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
 from keras_lifted.optimizers.decay import check_decay
-from keras_lifted.optimizers.weight_block import Due
+from keras_lifted.optimizers.refresh import Due
+from keras_lifted.optimizers.refresh import due_at
 from keras_lifted.optimizers.weight_block import WeightBlock
 from keras_lifted.updates.base import Solution
 
@@ -32,10 +33,6 @@ Tensor = Any
 
 # Penalty weight where the geometry is Frobenius: it divides the step there.
 FROBENIUS_WEIGHT = 10.0
-# While steps are few, factors are computed whenever they have grown by this.
-GROWTH = 1.5
-# Steps of which each computes its own direction.
-EARLY = 20
 
 
 @final
@@ -119,7 +116,7 @@ class ISGM(LiftedOptimizer):
         name: str = "isgm",
         **kwargs: Any,
     ) -> None:
-        chosen = _checked(geometry)
+        chosen = as_choice(geometry)
         if penalty is None and isinstance(chosen, geometries.Frobenius):
             penalty = penalties.Bregman(FROBENIUS_WEIGHT)
         super().__init__(
@@ -162,7 +159,9 @@ class ISGM(LiftedOptimizer):
         affine = find_affine(model) if model is not None else []
         self._check_names(affine)
         self.weight_blocks = [
-            WeightBlock.build(self, each, self._geometry_of(each), self.input_decay)
+            WeightBlock.build(
+                self, each, geometry_of(each.name, self.geometry), self.input_decay
+            )
             for each in affine
         ]
         place = {id(v): i for i, v in enumerate(variables)}
@@ -175,12 +174,6 @@ class ISGM(LiftedOptimizer):
         }
         if self._inner_at:
             self.inner_optimizer.build(list(self._inner_at.values()))
-
-    def _geometry_of(self, affine: Affine) -> geometries.Geometry:
-        chosen = self.geometry
-        if isinstance(chosen, dict):
-            chosen = chosen.get(affine.name, chosen.get("default", "auto"))
-        return geometries.Kronecker() if chosen == "auto" else geometries.get(chosen)
 
     def _check_names(self, affine: Sequence[Affine]) -> None:
         if self._model is not None:
@@ -226,7 +219,7 @@ class ISGM(LiftedOptimizer):
     def solve(self, problem: LiftedProblem) -> Solution:
         """Lifted variables and weight gradients; takes in the layers' inputs."""
         solution = super().solve(problem)
-        last, due = solution.last, self._due()
+        last, due = solution.last, self._due
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
@@ -270,6 +263,10 @@ class ISGM(LiftedOptimizer):
         block = self._block_at.get(self._get_variable_index(variable))
         return block is not None and block[1]
 
+    @property
+    def _due(self) -> Due:
+        return due_at(self.iterations, self.direction_refresh, self.factor_refresh)
+
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
@@ -290,26 +287,8 @@ class ISGM(LiftedOptimizer):
             factor * learning_rate,
             self.momentum,
             self.largest_change,
-            self._due(),
+            self._due,
         )
-
-    def _due(self) -> Due:
-        """What the next step computes anew.
-
-        Factors also when the number of steps has grown by half, and directions
-        in each of the first steps, when both change fast.
-        """
-        taken = ops.cast(self.iterations, "int32")
-        growth = [
-            ops.floor(ops.log(ops.cast(t, "float32") + 1.0) / math.log(GROWTH))
-            for t in (taken, ops.maximum(taken - 1, 0))
-        ]
-        grown = ops.logical_or(ops.equal(taken, 0), ops.not_equal(*growth))
-        early = ops.logical_and(grown, taken < self.factor_refresh)
-        factors = ops.logical_or(early, ops.equal(taken % self.factor_refresh, 0))
-        soon = ops.logical_or(factors, taken < EARLY)
-        direction = ops.logical_or(soon, ops.equal(taken % self.direction_refresh, 0))
-        return Due(direction, factors, taken)
 
     def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Spread the decay over the epochs of a `fit` that begins `epoch`."""
@@ -349,11 +328,3 @@ class ISGM(LiftedOptimizer):
             "factor_refresh": self.factor_refresh,
             "input_decay": self.input_decay,
         }
-
-
-def _checked(geometry: Any) -> Any:
-    if isinstance(geometry, Mapping) and "class_name" not in geometry:
-        return {str(k): _checked(v) for k, v in geometry.items()}
-    if isinstance(geometry, str) and geometry.lower() == "auto":
-        return "auto"
-    return geometries.get(geometry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
-from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -21,6 +20,7 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
+from keras_lifted.optimizers.refresh import Due
 from keras_lifted.optimizers.signal import KEEP
 from keras_lifted.optimizers.signal import UNMEASURED
 from keras_lifted.optimizers.signal import batch_share
@@ -33,20 +33,6 @@ Tensor = Any
 LEAST = 0.1
 # Rows of the last batch by which the change of pre-activations is measured.
 SHOWN = 32
-
-
-class Due(NamedTuple):
-    """What a step computes anew.
-
-    Attributes:
-        direction: whether the direction, which follows the batches otherwise.
-        factors: whether the factors behind it.
-        taken: steps that came before.
-    """
-
-    direction: Tensor
-    factors: Tensor
-    taken: Tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -80,7 +80,7 @@ def test_factors_are_refreshed_while_steps_grow():
     due = []
     for step in range(18):
         optimizer.iterations.assign(step)
-        due.append(bool(optimizer._due()[1]))
+        due.append(bool(optimizer._due.factors))
     assert {i for i, each in enumerate(due) if each} == {0, 1, 2, 3, 5, 6, 12}
 
 
