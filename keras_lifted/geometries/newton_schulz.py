@@ -65,11 +65,17 @@ def inverse_root(matrix: Tensor, damping: Any) -> Tensor:
         damping: relative to the mean eigenvalue; at least about 1e-4 in float32.
     """
     y, bound = _scaled(matrix, damping)
-    z = ops.eye(matrix.shape[-1], dtype=matrix.dtype) + 0.0 * y
-    for a, b, c in (*_EXPRESS, _POLISH):
-        product = ops.matmul(z, y)
+    identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
+    z = None  # the identity
+    for a, b, c in _EXPRESS:
+        product = y if z is None else ops.matmul(z, y)
         factor = b * product + c * ops.matmul(product, product)
-        y, z = a * y + ops.matmul(y, factor), a * z + ops.matmul(factor, z)
+        y = a * y + ops.matmul(y, factor)
+        z = a * identity + factor if z is None else a * z + ops.matmul(factor, z)
+    a, b, c = _POLISH
+    product = ops.matmul(z, y)
+    factor = b * product + c * ops.matmul(product, product)
+    z = a * z + ops.matmul(factor, z)
     return 0.5 * (z + ops.swapaxes(z, -1, -2)) / ops.sqrt(bound)
 
 

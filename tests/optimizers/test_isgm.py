@@ -1,5 +1,7 @@
 """The implicit stochastic gradient optimizer."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -121,7 +123,8 @@ def test_misuse(make, message):
         make()
 
 
-@settings(max_examples=3, derandomize=True)
+# SETTINGS=200 tries that many.
+@settings(max_examples=int(os.environ.get("SETTINGS", "3")), derandomize=True)
 @given(
     rate=st.sampled_from([1e-4, 0.02, 1.0, 100.0]),
     geometry=st.sampled_from(["auto", "covariance", "spectral", "frobenius"]),
