@@ -66,7 +66,7 @@ def inverse_root(matrix: Tensor, damping: Any) -> Tensor:
     """
     y, bound = _scaled(matrix, damping)
     identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
-    z = None  # the identity
+    z: Any = None  # the identity
     for a, b, c in _EXPRESS:
         product = y if z is None else ops.matmul(z, y)
         factor = b * product + c * ops.matmul(product, product)
