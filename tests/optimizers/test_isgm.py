@@ -90,8 +90,13 @@ def test_what_tensorboard_shows():
     optimizer = ISGM()
     fitted(optimizer, epochs=1)
     shown = optimizer.scalars()
-    assert set(shown) == {"decay", *(f"change/{n}" for n in ("first", "second", "out"))}
+    names = ("first", "second", "out")
+    assert set(shown) == {
+        "decay",
+        *(f"{what}/{name}" for what in ("change", "signal") for name in names),
+    }
     assert 0.0 < shown["change/out"] <= 0.1
+    assert all(0.0 <= shown[f"signal/{name}"] <= 1.0 for name in names)
 
 
 def test_geometry_by_layer():
