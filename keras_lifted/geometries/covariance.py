@@ -30,7 +30,7 @@ class Covariance(Geometry):
     `tr(ΔWᵀ A ΔW)`, which is the mean square of the change of the
     pre-activations: their root mean square changes by the part `τ`.
 
-    Cost: one product with the gradient a step; 26 products of the side of a
+    Cost: one product with the gradient a step; 23 products of the side of a
     tile at each refresh; memory `2 n·min(n, widest)`.
 
     Args:

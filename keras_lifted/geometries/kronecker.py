@@ -46,14 +46,15 @@ class Kronecker(Geometry):
     place of n² m + n m².
 
     Cost: these products a step, those in every tenth one (see
-    `direction_refresh` of `ISGM`); 25 products of the side of a tile at each
+    `direction_refresh` of `ISGM`); 22 products of the side of a tile at each
     refresh; memory `2 n·min(n, widest) + 2 m·min(m, widest) + nm`.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
             "auto" takes 0.1 for `D`, and for `A` between 0.001 and 1 the more,
             the more of the gradient is noise of its batch.
-        decay: of the running covariance of the gradient, per step.
+        decay: of the running covariance of the gradient, each time that the
+            step is computed from the momentum.
         widest: above this side the covariances become block-diagonal.
 
     Raises:

@@ -71,20 +71,6 @@ def check_start(start: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def check_whole(name: str, value: Any) -> int:
-    """An integer of at least 1.
-
-    Raises:
-        ValueError: otherwise.
-    """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if whole and value >= 1:
-        return int(value)
-    raise ValueError(
-        f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
-    )
-
-
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """One of the choices.
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted import penalties
+from keras_lifted.checks import check_count
 from keras_lifted.inversion import alpha as rules
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.fidelity import in_range
@@ -112,8 +113,8 @@ def invert(
     ([[2.0, 1.0, 0.0]], True)
     """
     regularizer = checks.check_regularizer(regularizer)
-    steps = checks.check_whole("steps", steps)
-    check_every = checks.check_whole("check_every", check_every)
+    steps = check_count("steps", steps)
+    check_every = check_count("check_every", check_every)
     tolerance = checks.check_tolerance(tolerance)
     checks.check_choice("acceleration", acceleration, ("nesterov", None))
     checks.check_choice("out_of_range", out_of_range, ("raise", "project"))

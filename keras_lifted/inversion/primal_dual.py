@@ -16,6 +16,8 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
+from keras_lifted.layers.gradients import per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
@@ -77,7 +79,8 @@ class PrimalDual:
         """The state before the first step: a structure of tensors, by sample.
 
         `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
-        `age` is k, and `hidden` are the hidden variables before the last step.
+        `age` is k, and `hidden` are the hidden variables before the last step;
+        the plain scheme moves `u`, `mean` and `duals` alone.
         """
         zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
         age = ops.zeros((u.shape[0],), real_dtype())
@@ -115,15 +118,7 @@ class PrimalDual:
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         ahead = 2.0 * new - u
         duals = self._dual(ahead, duals, alpha, lipschitz)
-        state = {
-            **state,
-            "u": new,
-            "before": u,
-            "mean": new,
-            "duals": duals,
-            "hidden": carriers,
-        }
-        return state, carriers
+        return {**state, "u": new, "mean": new, "duals": duals}, carriers
 
     def _accelerated(
         self,
@@ -134,13 +129,13 @@ class PrimalDual:
         lipschitz: Tensor,
     ) -> tuple[State, Lifted]:
         u, mean, age = state["u"], state["mean"], state["age"] + 1.0
-        beta = rows(2.0 / (age + 1.0), u)
+        beta = per_sample(2.0 / (age + 1.0), u)
         middle = mean + beta * (u - mean)
-        ahead = u + rows((age - 1.0) / age, u) * (u - state["before"])
+        ahead = u + per_sample((age - 1.0) / age, u) * (u - state["before"])
         duals = self._dual(ahead, state["duals"], alpha, lipschitz)
         along = (age - 1.0) / (age + 2.0)
         thrown = {
-            key: s + rows(along, s) * (s - state["hidden"][key])
+            key: s + per_sample(along, s) * (s - state["hidden"][key])
             for key, s in carriers.items()
         }
         gradient, swept = sweep(middle, thrown)
@@ -151,7 +146,7 @@ class PrimalDual:
         for key, s in swept.items():
             turn = turn + _dot(thrown[key] - s, s - carriers[key])
         again = ops.logical_and(turn > 0, age > _YOUNG)
-        restart = rows(again, u)
+        restart = per_sample(again, u)
         state = {
             "u": ops.where(restart, moved, new),
             "before": ops.where(restart, moved, u),
@@ -159,7 +154,7 @@ class PrimalDual:
             "duals": duals,
             "age": ops.where(again, 0.0, age),
             "hidden": {
-                key: ops.where(rows(again, s), s, carriers[key])
+                key: ops.where(per_sample(again, s), s, carriers[key])
                 for key, s in swept.items()
             },
         }
@@ -169,10 +164,10 @@ class PrimalDual:
         self, u: Tensor, gradient: Tensor, duals: Any, alpha: Tensor, step: Tensor
     ) -> Tensor:
         """`prox_{step g}(u − step(∇f + Σ A_iᵀ p_i))`."""
-        moved = u - rows(step, u) * (gradient + self.pull(u, duals))
+        moved = u - per_sample(step, u) * (gradient + self.pull(u, duals))
         if self.direct is None:
             return moved
-        return self.direct.prox(moved, rows(step * alpha * self.direct.weight, u))
+        return self.direct.prox(moved, per_sample(step * alpha * self.direct.weight, u))
 
     def _dual(
         self, u: Tensor, duals: Any, alpha: Tensor, lipschitz: Tensor
@@ -182,8 +177,8 @@ class PrimalDual:
         for term, p in zip(self.duals, duals, strict=True):
             bound = term.operator_bound(tuple(u.shape[1:]))
             s = BALANCE / (len(self.duals) * bound) * lipschitz
-            weight = rows(alpha * term.weight / s, p)
-            s = rows(s, p)
+            weight = per_sample(alpha * term.weight / s, p)
+            s = per_sample(s, p)
             q = p / s + term.operator(u)
             new.append(s * (q - term.prox(q, weight)))
         return new
@@ -209,21 +204,16 @@ class PrimalDual:
         against p; 0 exactly at a saddle point.
         """
         moved = self._primal(u, gradient, duals, alpha, 1.0 / lipschitz)
-        size = _norm(gradient) + _norm(self.pull(u, duals))
-        worst = lipschitz * _norm(moved - u) / ops.maximum(size, _TINY)
+        size = norm(gradient) + norm(self.pull(u, duals))
+        worst = lipschitz * norm(moved - u) / ops.maximum(size, _TINY)
         stepped = self._dual(u, duals, alpha, lipschitz)
         for p, q in zip(duals, stepped, strict=True):
-            size = _norm(p) + _norm(q)
-            worst = ops.maximum(worst, _norm(q - p) / ops.maximum(size, _TINY))
+            size = norm(p) + norm(q)
+            worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, _TINY))
         return worst
 
 
 _TINY = 1e-30
-
-
-def rows(vector: Tensor, like: Tensor) -> Tensor:
-    """`(batch,)` as `(batch, 1, …)`, to broadcast against `like`."""
-    return ops.reshape(vector, (-1,) + (1,) * (len(like.shape) - 1))
 
 
 def _is_soft(term: Regularizer) -> bool:
@@ -231,8 +221,9 @@ def _is_soft(term: Regularizer) -> bool:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return ops.sum(a * b, axis=tuple(range(1, len(a.shape))))
+    return sum_per_sample(a * b)
 
 
-def _norm(a: Tensor) -> Tensor:
+def norm(a: Tensor) -> Tensor:
+    """`‖a‖₂` of each sample, `(batch,)`."""
     return ops.sqrt(_dot(a, a))

@@ -18,6 +18,7 @@ from keras import ops
 from keras_lifted.backend import gradient
 from keras_lifted.inversion.fidelity import fidelity
 from keras_lifted.inversion.network import Sourced
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
@@ -223,7 +224,7 @@ class InverseProblem:
     ) -> Tensor:
         """`x`, with a backward rule that moves it and passes on its pull."""
         penalty, weight = self.penalty, self.weight(call)
-        rate = ops.reshape(rate, (-1,) + (1,) * (len(z.shape) - 1))
+        rate = per_sample(rate, z)
 
         def lifted(z: Tensor, s: Tensor, *parameters: Tensor) -> Any:
             sigma = ProximalMap(call.activation, parameters)

@@ -13,9 +13,10 @@ from keras_lifted.backend import compiled
 from keras_lifted.backend import while_loop
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import State
-from keras_lifted.inversion.primal_dual import rows
+from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.problem import Values
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
@@ -212,29 +213,26 @@ class Solver:
             new = problem.penalty.point(sigma, moved[key])
             residual = ops.maximum(residual, _change(old, new, rates[key]))
         error = problem.outputs(values, u) - y
-        axes = tuple(range(1, len(error.shape)))
         return {
             "objective": objective,
             "fidelity": fidelity,
             "residual": residual,
-            "data_residual": ops.sqrt(ops.sum(ops.square(error), axis=axes)),
+            "data_residual": norm(error),
             "gap": gap,
         }
 
 
 def _change(old: Tensor, new: Tensor, rate: Tensor) -> Tensor:
     """Relative change per unit of step, `(batch,)`."""
-    axes = tuple(range(1, len(old.shape)))
-    moved = ops.sqrt(ops.sum(ops.square(new - old), axis=axes))
-    size = ops.sqrt(ops.sum(ops.square(new), axis=axes))
-    change = moved / ops.maximum(size, 1e-30) * (1.0 + rate) / rate
+    moved = norm(new - old)
+    change = moved / ops.maximum(norm(new), 1e-30) * (1.0 + rate) / rate
     return ops.where(moved == 0, 0.0, change)
 
 
 def _choose(flags: Tensor, yes: Any, no: Any) -> Any:
     """Sample by sample, `yes` or `no`: structures of tensors."""
     return keras.tree.map_structure(
-        lambda a, b: ops.where(rows(flags, a), a, b), yes, no
+        lambda a, b: ops.where(per_sample(flags, a), a, b), yes, no
     )
 
 

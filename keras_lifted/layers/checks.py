@@ -25,6 +25,22 @@ def number(
     return check_number(name, value, allowed, f"{expected}; {fix}", owner)
 
 
+def interval(
+    owner: str, low: tuple[str, Any], high: tuple[str, Any], fix: str
+) -> tuple[float, float]:
+    """Two finite numbers, the second greater; both as `(name, value)`."""
+    name, value = low
+    least = number(owner, name, value, lambda _: True, "", fix)
+    greatest = number(
+        owner,
+        *high,
+        lambda value: value > least,
+        f"> {name}={least}",
+        "exchange the two if they are the wrong way round",
+    )
+    return least, greatest
+
+
 def non_negative(owner: str, name: str, value: Any) -> float:
     """A finite number `>= 0`."""
     return number(

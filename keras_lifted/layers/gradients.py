@@ -16,6 +16,11 @@ def sum_per_sample(terms: Tensor) -> Tensor:
     return ops.sum(terms, axis=axes) if axes else terms
 
 
+def per_sample(vector: Tensor, like: Tensor) -> Tensor:
+    """`(batch,)` as `(batch, 1, …)`, to broadcast against `like`; scalars too."""
+    return ops.reshape(vector, (-1,) + (1,) * (len(like.shape) - 1))
+
+
 def per_sample_antiderivative(
     terms: Callable[[Tensor], Tensor],
     gradient: Callable[[Tensor], Tensor],
@@ -40,8 +45,7 @@ def per_sample_antiderivative(
         def pull_back(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
             if upstream is None:
                 (upstream,) = arguments
-            shape = (-1,) + (1,) * (len(z.shape) - 1)
-            return ops.reshape(upstream, shape) * gradient(z)
+            return per_sample(upstream, z) * gradient(z)
 
         return sum_per_sample(terms(z)), pull_back
 

@@ -46,16 +46,11 @@ class HardTanh(ProximalActivation):
         self, min_value: float = -1.0, max_value: float = 1.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.min_value = checks.number(
-            "HardTanh", "min_value", min_value, lambda _: True, "", "pass -1.0"
-        )
-        self.max_value = checks.number(
+        self.min_value, self.max_value = checks.interval(
             "HardTanh",
-            "max_value",
-            max_value,
-            lambda value: value > self.min_value,
-            f"> min_value={self.min_value}",
-            "exchange the two if they are the wrong way round",
+            ("min_value", min_value),
+            ("max_value", max_value),
+            "pass -1.0",
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from keras import ops
 
 from keras_lifted.backend import gradient
 from keras_lifted.backend import while_loop
+from keras_lifted.layers.gradients import per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
@@ -48,7 +50,7 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
         x = point[call.key]
         noise = keras.random.normal(ops.shape(x), dtype=x.dtype, seed=i + 1)
         turn = ops.arange(ops.shape(x)[0], dtype="int32") % len(calls)
-        start[call.key] = noise * _rows(lifted_real(turn == i), x)
+        start[call.key] = noise * per_sample(lifted_real(turn == i), x)
 
     def slope(x: Lifted) -> Lifted:
         def function(*arguments: Tensor) -> tuple[Tensor, None]:
@@ -104,11 +106,6 @@ def _normalise(direction: Lifted) -> tuple[Lifted, Tensor]:
     """Each row to length 1, over all lifted variables together."""
     total: Any = 0.0
     for value in direction.values():
-        axes = tuple(range(1, len(value.shape)))
-        total = total + ops.sum(ops.square(value), axis=axes)
+        total = total + sum_per_sample(ops.square(value))
     norm = ops.sqrt(ops.maximum(total, 1e-30))
-    return {k: v / _rows(norm, v) for k, v in direction.items()}, norm
-
-
-def _rows(vector: Tensor, like: Tensor) -> Tensor:
-    return ops.reshape(vector, (-1,) + (1,) * (len(like.shape) - 1))
+    return {k: v / per_sample(norm, v) for k, v in direction.items()}, norm

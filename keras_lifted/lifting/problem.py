@@ -19,6 +19,7 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import gradient
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
@@ -140,7 +141,7 @@ class LiftedProblem:
         """`c_i w_l`, broadcast against the pre-activation `z`."""
         c = self.batch.scale * self.loss_scale
         if len(c.shape):
-            c = ops.reshape(c, (-1,) + (1,) * (len(z.shape) - 1))
+            c = per_sample(c, z)
         return c * self.weights[call.index]
 
     # -- passes ---------------------------------------------------------------

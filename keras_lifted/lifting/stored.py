@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
@@ -28,7 +29,7 @@ class Stored:
         """Stored carriers of samples that were seen, `origin` of the others."""
         return {
             key: ops.where(
-                ops.reshape(self.seen, (-1,) + (1,) * (len(fresh.shape) - 1)),
+                per_sample(self.seen, fresh),
                 self.carriers[key],
                 fresh,
             )

@@ -8,7 +8,6 @@ from typing import Any
 from typing import final
 
 import keras
-from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.layers import checks
@@ -172,8 +171,3 @@ class Sum(Regularizer):
     def from_config(cls, config: dict[str, Any]) -> Sum:
         deserialize = keras.saving.deserialize_keras_object
         return cls([deserialize(term) for term in config["terms"]])
-
-
-def total(terms: Tensor) -> Tensor:
-    """Sum `(batch, …)` over everything but the batch."""
-    return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))

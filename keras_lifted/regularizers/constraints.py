@@ -11,8 +11,8 @@ from keras import ops
 from keras_lifted.layers import checks
 from keras_lifted.layers.domain import restrict
 from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.regularizers.base import Regularizer
-from keras_lifted.regularizers.base import total
 
 Tensor = Any
 
@@ -35,7 +35,7 @@ class NonNegative(Regularizer):
         super().__init__(1.0)
 
     def value(self, v: Tensor) -> Tensor:
-        return total(restrict(v >= 0, ops.zeros_like(v)))
+        return sum_per_sample(restrict(v >= 0, ops.zeros_like(v)))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return ops.relu(v)
@@ -64,19 +64,13 @@ class Box(Regularizer):
 
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(1.0)
-        self.low = checks.number("Box", "low", low, lambda _: True, "", "pass 0.0")
-        self.high = checks.number(
-            "Box",
-            "high",
-            high,
-            lambda value: value > self.low,
-            f"> low={self.low}",
-            "exchange the two if they are the wrong way round",
+        self.low, self.high = checks.interval(
+            "Box", ("low", low), ("high", high), "pass 0.0"
         )
 
     def value(self, v: Tensor) -> Tensor:
         inside = (v >= self.low) & (v <= self.high)
-        return total(restrict(inside, ops.zeros_like(v)))
+        return sum_per_sample(restrict(inside, ops.zeros_like(v)))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return clip(v, self.low, self.high)

@@ -10,10 +10,10 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.norms import norm
 from keras_lifted.layers.norms import shrink
 from keras_lifted.regularizers.base import Regularizer
-from keras_lifted.regularizers.base import total
 
 Tensor = Any
 
@@ -39,7 +39,7 @@ class Tikhonov(Regularizer):
     """
 
     def value(self, v: Tensor) -> Tensor:
-        return 0.5 * total(ops.square(v))
+        return 0.5 * sum_per_sample(ops.square(v))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v / (1.0 + step)
@@ -66,7 +66,7 @@ class L1(Regularizer):
     """
 
     def value(self, v: Tensor) -> Tensor:
-        return total(ops.abs(v))
+        return sum_per_sample(ops.abs(v))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - clip(v, -step, step)
@@ -100,7 +100,7 @@ class GroupSparsity(Regularizer):
         self.axis = checks.axes("GroupSparsity", axis)
 
     def value(self, v: Tensor) -> Tensor:
-        return total(norm(v, self.axis))
+        return sum_per_sample(norm(v, self.axis))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return shrink(v, step, self.axis)

@@ -12,10 +12,10 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.norms import norm
 from keras_lifted.layers.norms import shrink
 from keras_lifted.regularizers.base import Regularizer
-from keras_lifted.regularizers.base import total
 
 Tensor = Any
 
@@ -71,7 +71,7 @@ class TotalVariation(Regularizer):
         return ops.stack([_forward_difference(u, axis) for axis in axes], axis=-1)
 
     def value(self, v: Tensor) -> Tensor:
-        return total(norm(v, -1) if self.isotropic else ops.abs(v))
+        return sum_per_sample(norm(v, -1) if self.isotropic else ops.abs(v))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return shrink(v, step, -1) if self.isotropic else v - clip(v, -step, step)
