@@ -45,9 +45,9 @@ class Kronecker(Geometry):
     factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`: B(n² + nm + m²) products in
     place of n² m + n m².
 
-    Cost: these products a step, those in every tenth one (see
-    `direction_refresh` of `ISGM`); 22 products of the side of a tile at each
-    refresh; memory `2 n·min(n, widest) + 2 m·min(m, widest) + nm`.
+    Cost: these products a step, those and 22 products of the side of a tile at
+    each refresh (see `factor_refresh` of `ISGM`); memory
+    `2 n·min(n, widest) + 2 m·min(m, widest) + nm`.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.

@@ -68,16 +68,18 @@ class ISGM(LiftedOptimizer):
         decay_steps: "fit", a number of training steps, or None for none.
         largest_change: largest root mean square change of a block's
             pre-activations in one step, relative to their own.
-        direction_refresh: training steps between two directions of Kronecker
-            that are computed anew from the momentum; at first every step does.
-            In between they follow the batches' inputs and displacements, at
-            half the cost, for Dense layers that are called once a batch on
-            `(batch, n)`; not where gradients are clipped, accumulated or scaled.
-            A kernel that other layers read too takes that part of its gradient
-            in when the direction is computed anew.
+        moment_refresh: training steps between two batches that the running
+            moments of the layers' inputs and the noise estimate take in; each
+            of the first ones is.
         factor_refresh: training steps between two computations of the
-            factors of a geometry; the first ones come sooner.
-        input_decay: of the running moments of the layers' inputs, per step.
+            factors of a geometry; the first ones come sooner. Kronecker then
+            takes its direction from the momentum. In between the direction
+            follows the batches' inputs and displacements, at half the cost, for
+            Dense layers that are called once a batch on `(batch, n)`; not where
+            gradients are clipped, accumulated or scaled. A kernel that other
+            layers read too takes that part of its gradient in with the factors.
+        input_decay: of the running moments of the layers' inputs, each time
+            that they take in a batch.
         curvature_refresh, persistent: as for `BlockCoordinateDescent`.
         name: name of the optimizer.
         **kwargs: `weight_decay`, `clipnorm`, `global_clipnorm`, `clipvalue`,
@@ -108,7 +110,7 @@ class ISGM(LiftedOptimizer):
         lifted_update: Any = None,
         decay_steps: Any = FIT,
         largest_change: float = 0.1,
-        direction_refresh: int = 10,
+        moment_refresh: int = 10,
         factor_refresh: int = 100,
         input_decay: float = 0.95,
         curvature_refresh: int = 50,
@@ -140,7 +142,7 @@ class ISGM(LiftedOptimizer):
             )
         self.decay_steps = check_decay(decay_steps)
         self.largest_change = check_between("largest_change", largest_change, 1e-9, 1e9)
-        self.direction_refresh = check_count("direction_refresh", direction_refresh)
+        self.moment_refresh = check_count("moment_refresh", moment_refresh)
         self.factor_refresh = check_count("factor_refresh", factor_refresh)
         self.input_decay = check_between("input_decay", input_decay, 0.0, 1.0)
         self._scheduled = callable(learning_rate)  # schedules are, too
@@ -223,7 +225,7 @@ class ISGM(LiftedOptimizer):
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
-            block.observe(rows, due.factors)
+            block.observe(rows, due.moments)
             block.weigh(problem, last.owners.get(index))
             if index in last.displacements:
                 block.measure(rows, last.displacements[index], due)
@@ -265,7 +267,7 @@ class ISGM(LiftedOptimizer):
 
     @property
     def _due(self) -> Due:
-        return due_at(self.iterations, self.direction_refresh, self.factor_refresh)
+        return due_at(self.iterations, self.moment_refresh, self.factor_refresh)
 
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
@@ -324,7 +326,7 @@ class ISGM(LiftedOptimizer):
             "inner_optimizer": serialize(self.inner_optimizer),
             "decay_steps": self.decay_steps,
             "largest_change": self.largest_change,
-            "direction_refresh": self.direction_refresh,
+            "moment_refresh": self.moment_refresh,
             "factor_refresh": self.factor_refresh,
             "input_decay": self.input_decay,
         }

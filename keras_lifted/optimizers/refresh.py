@@ -10,9 +10,9 @@ from keras import ops
 
 Tensor = Any
 
-# While steps are few, factors are computed whenever they have grown by this.
-GROWTH = 1.5
-# Steps of which each computes its own direction.
+# While steps are few, factors are computed whenever their number has grown by this.
+GROWTH = 2.0
+# First steps, each of which is observed.
 EARLY = 20
 
 
@@ -20,21 +20,22 @@ class Due(NamedTuple):
     """What a step computes anew.
 
     Attributes:
-        direction: whether the direction, which follows the batches otherwise.
-        factors: whether the factors behind it.
+        moments: whether the running moments of inputs and signal.
+        factors: whether the factors, from the moments, and the direction, which
+            follows the batches otherwise; the moments then, too.
         taken: steps that came before.
     """
 
-    direction: Tensor
+    moments: Tensor
     factors: Tensor
     taken: Tensor
 
 
-def due_at(taken: Tensor, direction_refresh: int, factor_refresh: int) -> Due:
+def due_at(taken: Tensor, moment_refresh: int, factor_refresh: int) -> Due:
     """What the step after `taken` others computes anew.
 
-    Factors also when the number of steps has grown by half, and directions in
-    each of the first steps, when both change fast.
+    Factors also when the number of steps has doubled, and moments in each of
+    the first steps, when both change fast.
     """
     taken = ops.cast(taken, "int32")
     growth = [
@@ -45,5 +46,5 @@ def due_at(taken: Tensor, direction_refresh: int, factor_refresh: int) -> Due:
     early = ops.logical_and(grown, taken < factor_refresh)
     factors = ops.logical_or(early, ops.equal(taken % factor_refresh, 0))
     soon = ops.logical_or(factors, taken < EARLY)
-    direction = ops.logical_or(soon, ops.equal(taken % direction_refresh, 0))
-    return Due(direction, factors, taken)
+    moments = ops.logical_or(soon, ops.equal(taken % moment_refresh, 0))
+    return Due(moments, factors, taken)

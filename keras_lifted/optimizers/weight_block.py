@@ -109,7 +109,7 @@ class WeightBlock:
         self.moments.observe(self.affine, tiles, rows, due)
 
     def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
-        """Take the signal's share of a batch in, where a direction is due."""
+        """Take the signal's share of a batch in, where moments are due."""
         known = ops.convert_to_tensor(self.signal)
         rows = rows - self.moments.mean
 
@@ -119,13 +119,11 @@ class WeightBlock:
             new = keep * known + (1.0 - keep) * new
             return ops.where(ops.isfinite(new), new, known)
 
-        self.signal.assign(cond(due.direction, measured, lambda: known))
-        self.count.assign(ops.cast(ops.shape(rows)[0], self.count.dtype))
+        self.signal.assign(cond(due.moments, measured, lambda: known))
 
     def assume(self, others: Sequence[WeightBlock]) -> None:
         """Take the signal to be as strong as in `others`, on average."""
         self.signal.assign(sum(each.signal for each in others) / len(others))
-        self.count.assign(others[0].count)
 
     @property
     def share(self) -> Tensor:
@@ -148,7 +146,7 @@ class WeightBlock:
         cheap = count * (n * n + n * m + m * m) < 1.0 * n * m * (n + m)
         finite = ops.isfinite(ops.sum(rows) + ops.sum(displacements))
         taken = ops.logical_and(
-            ops.logical_and(cheap, finite), ops.logical_not(due.direction)
+            ops.logical_and(cheap, finite), ops.logical_not(due.factors)
         )
         state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
         biased = self.affine.bias is not None
@@ -158,7 +156,8 @@ class WeightBlock:
         self.followed.assign(ops.cast(taken, self.followed.dtype))
 
     def weigh(self, problem: LiftedProblem, owner: int | None) -> None:
-        """Note the penalty weight of the block whose activation follows."""
+        """Note the batch's size, and the weight of the block that it feeds."""
+        self.count.assign(ops.cast(problem.batch.size, self.count.dtype))
         one = ops.ones((), real_dtype())
         self.weight.assign(one if owner is None else problem.weights[owner])
 
@@ -220,7 +219,7 @@ class WeightBlock:
         gram = self.moments.gram
         gram = None if gram is None else ops.convert_to_tensor(gram)
         weight = ops.convert_to_tensor(self.weight)
-        exact = ops.logical_or(due.direction, ops.equal(self.followed, 0.0))
+        exact = ops.logical_or(due.factors, ops.equal(self.followed, 0.0))
         step = Step(
             slope, bias, mean, rows, size, rate, weight, self.share, exact, due.factors
         )

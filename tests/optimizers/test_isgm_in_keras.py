@@ -21,7 +21,7 @@ import keras_lifted as kl
         {"persistent": True, "lifted_update": kl.updates.ProximalGradient(2)},
         {"lifted_update": "mirror", "penalty": "fenchel"},
         {"learning_rate": keras.optimizers.schedules.CosineDecay(0.03, 60)},
-        {"direction_refresh": 3, "factor_refresh": 5},
+        {"moment_refresh": 3, "factor_refresh": 5},
     ],
     ids=lambda kwargs: next(iter(kwargs)),
 )
