@@ -117,6 +117,12 @@ class LiftedMixin:
 
         return with_indices(self, watched, *args, **kwargs)
 
+    def make_train_function(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's; variables first, as what creates some is traced twice."""
+        check_optimizer(self)
+        build_optimizer(self)
+        return super().make_train_function(*args, **kwargs)  # type: ignore[misc]
+
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.train_on_batch`."""
         train = super().train_on_batch  # type: ignore[misc]

@@ -24,6 +24,7 @@ from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
 from keras_lifted.optimizers.decay import check_decay
+from keras_lifted.optimizers.promise import Promise
 from keras_lifted.optimizers.refresh import Due
 from keras_lifted.optimizers.refresh import due_at
 from keras_lifted.optimizers.weight_block import WeightBlock
@@ -44,18 +45,21 @@ class ISGM(LiftedOptimizer):
     Each takes `argmin_W ⟨M, W⟩ + (1/2τ)‖W − W_k‖²`, `M` the momentum of its
     gradient, in the norm of its geometry, for Dense, Conv1D and Conv2D kernels
     with their biases; all other variables (normalisation, PReLU slopes, …) go
-    to `inner_optimizer`. No step moves a block's pre-activations by more than
-    the part `largest_change` of them, which keeps every geometry stable.
+    to `inner_optimizer`. The length of the steps suits depth, activations and
+    loss by itself: all together they promise to lower the loss by at most the
+    part `largest_decrease` of it, and none moves a block's pre-activations by
+    more than the part `largest_change` of them.
 
     With `decay_steps="fit"` a rate that is a number falls to zero along a
     cosine over the epochs of `fit`, from the second epoch on where `fit` does
     not know their steps; batches trained on otherwise keep it constant.
 
     Args:
-        learning_rate: `τ`. Except for Frobenius it is a relative size: root
-            mean square of the singular values of a kernel's change (of the
-            change of the pre-activations, over theirs, for Covariance). A
-            number, a schedule, or a callable as for any Keras optimizer.
+        learning_rate: `τ`, of the longest step. Except for Frobenius it is a
+            relative size: root mean square of the singular values of a kernel's
+            change (of the change of the pre-activations, over theirs, for
+            Covariance). A number, a schedule, or a callable as for any Keras
+            optimizer.
         geometry: "auto", a geometry of `keras_lifted.geometries` or its name,
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
@@ -68,6 +72,9 @@ class ISGM(LiftedOptimizer):
         decay_steps: "fit", a number of training steps, or None for none.
         largest_change: largest root mean square change of a block's
             pre-activations in one step, relative to their own.
+        largest_decrease: largest part of the loss by which one step of all
+            kernels promises to lower it, to first order; where `τ` promises
+            more, all steps are shortened alike.
         moment_refresh: training steps between two batches that the running
             moments of the layers' inputs and the noise estimate take in; each
             of the first ones is.
@@ -102,7 +109,7 @@ class ISGM(LiftedOptimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.02,
+        learning_rate: Any = 0.1,
         geometry: Any = "auto",
         momentum: float = 0.95,
         inner_optimizer: Any = "adam",
@@ -110,6 +117,7 @@ class ISGM(LiftedOptimizer):
         lifted_update: Any = None,
         decay_steps: Any = FIT,
         largest_change: float = 0.1,
+        largest_decrease: float = 0.05,
         moment_refresh: int = 10,
         factor_refresh: int = 100,
         input_decay: float = 0.95,
@@ -142,11 +150,15 @@ class ISGM(LiftedOptimizer):
             )
         self.decay_steps = check_decay(decay_steps)
         self.largest_change = check_between("largest_change", largest_change, 1e-9, 1e9)
+        self.largest_decrease = check_between(
+            "largest_decrease", largest_decrease, 1e-9, 1e9
+        )
         self.moment_refresh = check_count("moment_refresh", moment_refresh)
         self.factor_refresh = check_count("factor_refresh", factor_refresh)
         self.input_decay = check_between("input_decay", input_decay, 0.0, 1.0)
         self._scheduled = callable(learning_rate)  # schedules are, too
         self.decay: Decay | None = None
+        self.promise: Promise | None = None
         self.weight_blocks: list[WeightBlock] = []
         self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
         self._inner_at: dict[int, keras.Variable] = {}
@@ -158,6 +170,7 @@ class ISGM(LiftedOptimizer):
         model = self._model() if self._model is not None else None
         super().build(variables)
         self.decay = Decay(self, self.decay_steps)
+        self.promise = Promise.build(self)
         affine = find_affine(model) if model is not None else []
         self._check_names(affine)
         self.weight_blocks = [
@@ -220,8 +233,12 @@ class ISGM(LiftedOptimizer):
 
     def solve(self, problem: LiftedProblem) -> Solution:
         """Lifted variables and weight gradients; takes in the layers' inputs."""
+        assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
+        promised = sum((block.decrease for block in self.weight_blocks), 0.0)
+        self.promise.limit(promised, self.largest_decrease)
+        self.promise.observe(replicas() * solution.forward.loss, due.taken)
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
@@ -273,7 +290,7 @@ class ISGM(LiftedOptimizer):
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
         """One step of one variable; a bias waits for its kernel."""
-        assert self.decay is not None
+        assert self.decay is not None and self.promise is not None
         index = self._get_variable_index(variable)
         factor = self.decay.factor(self.iterations)
         if index in self._inner_at:
@@ -286,7 +303,8 @@ class ISGM(LiftedOptimizer):
             return
         block.step(
             gradient,
-            factor * learning_rate,
+            learning_rate,
+            factor * self.promise.part,
             self.momentum,
             self.largest_change,
             self._due,
@@ -303,15 +321,20 @@ class ISGM(LiftedOptimizer):
         """What TensorBoard shows.
 
         By layer the relative change of pre-activations and the signal's part of
-        the squared gradient; and the decay of the rate.
+        the squared gradient; the decay of the rate, and the part of the step of
+        that rate which `largest_decrease` allows.
         """
-        assert self.decay is not None
+        assert self.decay is not None and self.promise is not None
         changes = {f"change/{b.affine.name}": b.change for b in self.weight_blocks}
         changes |= {f"signal/{b.affine.name}": b.share for b in self.weight_blocks}
         decay = self.decay.factor(self.iterations)
         return {
             name: float(ops.convert_to_numpy(value))
-            for name, value in {**changes, "decay": decay}.items()
+            for name, value in {
+                **changes,
+                "decay": decay,
+                "allowed": self.promise.part,
+            }.items()
         }
 
     def get_config(self) -> dict[str, Any]:
@@ -326,6 +349,7 @@ class ISGM(LiftedOptimizer):
             "inner_optimizer": serialize(self.inner_optimizer),
             "decay_steps": self.decay_steps,
             "largest_change": self.largest_change,
+            "largest_decrease": self.largest_decrease,
             "moment_refresh": self.moment_refresh,
             "factor_refresh": self.factor_refresh,
             "input_decay": self.input_decay,

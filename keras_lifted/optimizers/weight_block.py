@@ -52,6 +52,8 @@ class WeightBlock:
         count: samples of the last batch, `()`.
         weight: penalty weight of the block it feeds, `()`.
         change: relative change of the pre-activations in the last step, `()`.
+        decrease: of the loss, that a whole step along its momentum promised
+            when the last one was taken, `()`.
     """
 
     affine: Affine
@@ -65,6 +67,7 @@ class WeightBlock:
     count: keras.Variable
     weight: keras.Variable
     change: keras.Variable
+    decrease: keras.Variable
 
     @classmethod
     def build(
@@ -101,6 +104,7 @@ class WeightBlock:
             add("count", ()),
             add("weight", ()),
             add("change", ()),
+            add("decrease", ()),
         )
 
     def observe(self, rows: Tensor, due: Tensor) -> None:
@@ -170,6 +174,7 @@ class WeightBlock:
         self,
         gradient: Tensor,
         rate: Tensor,
+        part: Tensor,
         momentum: float,
         largest_change: float,
         due: Due,
@@ -179,6 +184,7 @@ class WeightBlock:
         Args:
             gradient: of the kernel, in its shape.
             rate: learning rate.
+            part: of the step at that rate that is taken at most.
             momentum: of the gradients.
             largest_change: bound on the relative change of pre-activations.
             due: what is computed anew.
@@ -194,13 +200,24 @@ class WeightBlock:
         moved = ops.matmul(shown, kernel)
         moved = moved + shifts[0] if shifts else moved
         change = _rms(moved) / (size + TINY)
-        short = ops.minimum(1.0, largest_change / (change + TINY))
+        short = ops.minimum(part, largest_change / (change + TINY))
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
+        shifts = [shift - ops.matmul(mean, kernel) for shift in shifts]
+        self.decrease.assign(self._promise(kernel, shifts, momentum, due))
         self._subtract(affine.kernel, ops.reshape(short * kernel, affine.kernel.shape))
-        if shifts:
-            shift = shifts[0] - ops.matmul(mean, kernel)
+        for shift in shifts:
             self._subtract(affine.bias, short * shift)
+
+    def _promise(
+        self, kernel: Tensor, shifts: Sequence[Tensor], momentum: float, due: Due
+    ) -> Tensor:
+        """`⟨M, ΔW⟩`, bias included, `M` the mean of the gradients so far."""
+        promise = ops.sum(self.kernel_momentum * kernel)
+        for shift in shifts:
+            promise = promise + ops.sum(self.bias_momentum * shift)
+        taken = ops.cast(due.taken, promise.dtype) + 1.0
+        return promise / (1.0 - momentum**taken) if momentum else promise
 
     def _direction(
         self,

@@ -8,6 +8,7 @@ import pytest
 from fitted import IMAGES
 from fitted import ISGM
 from fitted import X
+from fitted import Y
 from fitted import fitted
 from fitted import mlp
 from hypothesis import given
@@ -39,7 +40,7 @@ def test_convolutions_normalisation_and_slopes():
     model = kl.LiftedModel(inputs, layers.Dense(2)(layers.Flatten()(h)))
     target = IMAGES.mean(axis=(1, 2))
     optimizer = ISGM()
-    _, losses = fitted(optimizer, model, x=IMAGES, y=target)
+    _, losses = fitted(optimizer, model, epochs=24, x=IMAGES, y=target)
     assert losses[-1] < 0.5 * losses[0]
     chosen = optimizer.chosen_geometries()
     assert set(chosen) == {v.path for v in model.trainable_variables}
@@ -69,6 +70,41 @@ def test_no_step_moves_preactivations_further_than_allowed():
         assert 0.0 < float(block.change) <= 0.05 * 1.0001
 
 
+def test_steps_promise_no_more_than_allowed():
+    optimizer = ISGM(50.0, largest_change=1e8, largest_decrease=0.02, decay_steps=None)
+    _, losses = fitted(optimizer, epochs=3)
+    assert losses[-1] < losses[0]
+    promised = sum(float(block.decrease) for block in optimizer.weight_blocks)
+    assert promised > losses[-1]  # of whole steps; the last was taken in part,
+    assert float(optimizer.promise.part) * promised < 0.04 * losses[-1]
+
+
+def test_the_scale_of_the_loss_changes_nothing():
+    start = mlp().get_weights()
+    ends = []
+    exact = kl.penalties.Bregman(float("inf"))  # finite ones weigh against the loss
+    for scale in (1.0, 2.0**-10, 2.0**10):
+        model = mlp()
+        model.set_weights(start)
+        squared = keras.losses.MeanSquaredError()
+        model.compile(ISGM(penalty=exact), squared, loss_weights=[scale])
+        model.fit(X, Y, epochs=2, verbose=0, shuffle=False)
+        ends.append(model.predict(X, verbose=0))
+    for end in ends[1:]:
+        np.testing.assert_allclose(end, ends[0], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("depth", [2, 12])
+def test_every_depth_trains_at_the_default_rate(depth):
+    inputs = h = keras.Input((6,))
+    for _ in range(depth):
+        h = layers.Dense(6, activation="tanh")(h)
+    model = kl.LiftedModel(inputs, layers.Dense(3)(h))
+    _, losses = fitted(ISGM(), model)
+    assert losses[-1] < 0.6 * losses[0]
+    assert max(losses) == losses[0]
+
+
 def test_a_kernel_that_starts_at_zero_moves():
     model = mlp()
     model.layers[-1].kernel.assign(np.zeros((16, 3)))
@@ -92,6 +128,7 @@ def test_what_tensorboard_shows():
     shown = optimizer.scalars()
     names = ("first", "second", "out")
     assert set(shown) == {
+        "allowed",
         "decay",
         *(f"{what}/{name}" for what in ("change", "signal") for name in names),
     }
@@ -114,6 +151,7 @@ def test_geometry_by_layer():
         (lambda: ISGM(momentum=1.0), "momentum.*Received: momentum=1.0"),
         (lambda: ISGM(decay_steps=0), "decay_steps.*Received: decay_steps=0"),
         (lambda: ISGM(largest_change=0), "largest_change.*Received"),
+        (lambda: ISGM(largest_decrease="a"), "largest_decrease.*Received"),
         (lambda: ISGM(factor_refresh=0.5), "factor_refresh.*Received"),
         (lambda: ISGM(inner_optimizer=ISGM()), "inner_optimizer.*Received"),
         (lambda: ISGM().chosen_geometries(), "when the optimizer is built"),
