@@ -17,11 +17,15 @@ from keras_lifted.models import LiftedSequential
 from keras_lifted.models import indexed
 from keras_lifted.models import with_index
 
+# isort: split
+from keras_lifted import architectures  # after models, whose classes it builds
+
 __version__ = "0.1.0"
 __all__ = [
     "LiftedMixin",
     "LiftedModel",
     "LiftedSequential",
+    "architectures",
     "callbacks",
     "geometries",
     "imaging",

@@ -4,6 +4,7 @@ from keras_lifted.layers.arctan import Arctan
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.bent_identity import BentIdentity
 from keras_lifted.layers.box_projection import BoxProjection
+from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
 from keras_lifted.layers.elu import ELU
 from keras_lifted.layers.group_soft_threshold import GroupSoftThreshold
 from keras_lifted.layers.hard_tanh import HardTanh
@@ -29,6 +30,7 @@ __all__ = [
     "Arctan",
     "BentIdentity",
     "BoxProjection",
+    "DualSoftThreshold",
     "ELU",
     "GroupSoftThreshold",
     "HardTanh",

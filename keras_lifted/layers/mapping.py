@@ -13,6 +13,7 @@ from keras_lifted.layers.arctan import Arctan
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.bent_identity import BentIdentity
 from keras_lifted.layers.box_projection import BoxProjection
+from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
 from keras_lifted.layers.elu import ELU
 from keras_lifted.layers.group_soft_threshold import GroupSoftThreshold
 from keras_lifted.layers.hard_tanh import HardTanh
@@ -35,6 +36,7 @@ CLASSES: dict[str, type[ProximalActivation]] = {
     "arctan": Arctan,
     "bent_identity": BentIdentity,
     "box_projection": BoxProjection,
+    "dual_soft_threshold": DualSoftThreshold,
     "elu": ELU,
     "group_soft_threshold": GroupSoftThreshold,
     "hard_tanh": HardTanh,

@@ -67,7 +67,7 @@ class SoftThreshold(ProximalActivation):
     def parameters(self) -> tuple[Tensor, ...]:
         if self.threshold_weight is None:
             return ()
-        return (ops.convert_to_tensor(self.threshold_weight),)
+        return (ops.copy(self.threshold_weight),)  # a tensor, in eager TensorFlow too
 
     def _threshold(self, like: Tensor, parameters: tuple[Tensor, ...]) -> Any:
         return ops.cast(parameters[0], like.dtype) if parameters else self.threshold

@@ -130,6 +130,20 @@ SCALARS = {
         lambda z: np.sign(z) * _relu(np.abs(z) - 0.25),
         lambda x: 0.25 * np.abs(x),
     ),
+    "dual_soft_threshold": Scalar(
+        lambda: L.DualSoftThreshold(0.4),
+        lambda z: np.clip(z, -0.4, 0.4),
+        lambda x: 0 * x,
+        (-0.4, 0.4),
+        (-0.4, 0.4),
+    ),
+    "learnable_dual_threshold": Scalar(
+        lambda: L.DualSoftThreshold(0.25, learnable=True),
+        lambda z: np.clip(z, -0.25, 0.25),
+        lambda x: 0 * x,
+        (-0.25, 0.25),
+        (-0.25, 0.25),
+    ),
     "tanh": Scalar(
         L.Tanh,
         np.tanh,

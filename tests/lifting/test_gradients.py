@@ -207,6 +207,7 @@ ACTIVATIONS = {
     "box_projection": lambda: L.BoxProjection(-np.inf, 1.0),
     "soft_threshold": lambda: L.SoftThreshold(0.4),
     "learnable_threshold": lambda: L.SoftThreshold(0.25, learnable=True),
+    "dual_threshold": lambda: L.DualSoftThreshold(0.25, learnable=True),
     "group_soft_threshold": lambda: L.GroupSoftThreshold(0.7),
     "tanh": L.Tanh,
     "sigmoid": L.Sigmoid,

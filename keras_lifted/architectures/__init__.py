@@ -1,0 +1,25 @@
+"""Networks to start from, as `kl.models.mlp(...)` and the like.
+
+Every builder takes `cls`, `kl.LiftedModel` or `keras.Model`, and gives both the same
+network. All activations are proximal maps, so they are lifted.
+"""
+
+from keras_lifted.architectures.conv_net import conv_net
+from keras_lifted.architectures.mlp import mlp
+from keras_lifted.architectures.proximal_network import proximal_network
+from keras_lifted.architectures.resnet import resnet
+from keras_lifted.architectures.sparse_autoencoder import sparse_autoencoder
+from keras_lifted.architectures.tied_convolution import TiedConvolution
+from keras_lifted.architectures.transformer_encoder import transformer_encoder
+from keras_lifted.architectures.unet import unet
+
+__all__ = [
+    "TiedConvolution",
+    "conv_net",
+    "mlp",
+    "proximal_network",
+    "resnet",
+    "sparse_autoencoder",
+    "transformer_encoder",
+    "unet",
+]

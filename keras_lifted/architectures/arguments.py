@@ -1,0 +1,139 @@
+"""Arguments that the builders share: checks, and activations made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_lifted.checks import check_count
+from keras_lifted.layers import ProximalActivation
+from keras_lifted.layers import get
+
+# By rank: what the sizes of a sample are, and an example.
+SHAPES: dict[int | None, tuple[str, str]] = {
+    2: ("(tokens, features)", "(28, 28)"),
+    3: ("(height, width, channels)", "(28, 28, 1)"),
+}
+
+
+def check_shape(
+    input_shape: Any, rank: int | None = None, free: bool = False
+) -> tuple[Any, ...]:
+    """`input_shape` as a tuple of sizes, without the batch.
+
+    Args:
+        input_shape: what came.
+        rank: how many sizes it must have; None for any number above zero.
+        free: whether None may stand for a height or width that varies.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    listed = isinstance(input_shape, (tuple, list))
+    shape = tuple(input_shape) if listed else ()
+    sizes = shape[-1:] if free else shape
+    sizes = sizes + tuple(size for size in shape[:-1] if free and size is not None)
+    if shape and len(shape) == (rank or len(shape)) and all(map(_is_size, sizes)):
+        return shape
+    what, example = SHAPES.get(rank, ("(features,)", "(784,)"))
+    raise ValueError(
+        f"`input_shape` must be the shape {what} of one sample, without the batch, "
+        f"in positive integers, e.g. {example}. Received: input_shape={input_shape!r}"
+    )
+
+
+def check_widths(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
+    """`value` as a tuple of at least `least` positive integers.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) < least:
+        raise ValueError(
+            f"`{name}` must be a sequence of at least {least} widths, e.g. "
+            f"{tuple(16 * 2**i for i in range(max(least, 2)))}. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(check_count(name, each, "each is a width") for each in value)
+
+
+def check_kernel_size(value: Any) -> int:
+    """`value` as an odd positive integer.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    if _is_size(value) and value % 2:
+        return int(value)
+    raise ValueError(
+        "`kernel_size` must be an odd positive integer, so that a kernel has a "
+        f"middle; pass 3 if unsure. Received: kernel_size={value!r}"
+    )
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """`value`, if it is one of the names.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    listed = ", ".join(repr(choice) for choice in choices)
+    raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}")
+
+
+def check_class(cls: Any) -> Any:
+    """`cls`, if it builds a functional model from inputs and outputs.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    model = isinstance(cls, type) and issubclass(cls, keras.Model)
+    if model and not issubclass(cls, keras.Sequential):
+        return cls
+    raise ValueError(
+        "`cls` must be a class of functional models, such as kl.LiftedModel or "
+        f"keras.Model. Received: cls={cls!r}"
+    )
+
+
+def activations(
+    activation: Any, names: Sequence[str], argument: str = "activation"
+) -> list[ProximalActivation]:
+    """A new proximal activation for every one of the `names`.
+
+    Args:
+        activation: what `kl.layers.get` takes, for all of them, or a sequence of
+            these, one for each. An instance is a pattern: no two places share its
+            learnable parameters.
+        names: of the layers.
+        argument: what the caller calls `activation`, for the error.
+
+    Raises:
+        ValueError: if it means no proximal activation, or there are too many or
+            too few.
+    """
+    each = activation
+    if not isinstance(activation, (tuple, list)):
+        each = [activation] * len(names)
+    if len(each) != len(names):
+        raise ValueError(
+            f"`{argument}` must be one activation for all, or one for each of "
+            f"{list(names)}. Received: {len(each)} of them in {activation!r}"
+        )
+    return [_copy(get(a), name) for a, name in zip(each, names, strict=True)]
+
+
+def _copy(pattern: ProximalActivation, name: str) -> ProximalActivation:
+    copy: ProximalActivation = type(pattern).from_config(
+        {**pattern.get_config(), "name": name}
+    )
+    return copy
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,97 @@
+"""The autoencoder whose code is sparse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_lifted.architectures import arguments
+from keras_lifted.architectures.convolution import flatten
+from keras_lifted.checks import check_count
+from keras_lifted.layers import SoftThreshold
+from keras_lifted.models.lifted_model import LiftedModel
+
+# Affine maps, and which of them ends in the code.
+MAPS, CODE = 5, 3
+
+
+def sparse_autoencoder(
+    input_shape: Sequence[int],
+    code: int = 64,
+    units: Sequence[int] = (256, 128, 256),
+    threshold: float = 0.1,
+    learnable: bool = False,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    cls: Any = LiftedModel,
+    name: str | None = None,
+) -> Any:
+    """Five affine maps `z_l = W_l x_{l−1} + b_l`; a soft threshold at the third.
+
+    `x_1 = σ_1(z_1)`, `x_2 = σ_2(z_2)`, the code `x_3 = S_λ(z_3)` with
+    `S_λ(z) = sign(z) · max(|z| − λ, 0)`, `x_4 = σ_4(z_4)`, and `z_5` or `σ_5(z_5)`.
+    The code is sparse as `S_λ` is the proximal map of `λ‖·‖₁`.
+
+    Args:
+        input_shape: of one sample, without the batch, and of the output.
+        code: width of the code, `(batch, code)`; its layer is named "code".
+        units: widths of the first, second and fourth layer.
+        threshold: `λ ≥ 0` of the code, in the unit of `z_3`.
+        learnable: train `λ`.
+        activation: of the first, second and fourth layer, as for `mlp`.
+        output_activation: of the output, likewise; None for a linear output.
+        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
+        name: of the model.
+
+    Returns:
+        A model of class `cls`, its activations named "activation_1",
+        "activation_2", "code", "activation_4" and, where there is one,
+        "activation_5".
+
+    Raises:
+        ValueError: if an argument is malformed, or an activation no proximal map.
+
+    Source: Wang & Benning, JMLR 24(232), 2023.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> model = kl.models.sparse_autoencoder((28, 28, 1), code=32)
+    >>> model.output_shape
+    (None, 28, 28, 1)
+    >>> encoder = keras.Model(model.inputs, model.get_layer("code").output)
+    >>> encoder.output_shape
+    (None, 32)
+    """
+    shape = arguments.check_shape(input_shape)
+    code = check_count("code", code, "the width of the code")
+    units = arguments.check_widths("units", units, least=MAPS - 2)
+    if len(units) != MAPS - 2:
+        raise ValueError(
+            "`units` must be the widths of the first, second and fourth layer: three "
+            f"of them, e.g. (256, 128, 256). Received: units={units!r}"
+        )
+    cls = arguments.check_class(cls)
+    names = [f"activation_{i}" for i in range(1, MAPS) if i != CODE]
+    sigmas: list[Any] = list(arguments.activations(activation, names))
+    sigmas.insert(CODE - 1, SoftThreshold(threshold, learnable, name="code"))
+    widths = [*units[: CODE - 1], code, *units[CODE - 1 :]]
+    last = []
+    if output_activation is not None:
+        last = arguments.activations(
+            output_activation, [f"activation_{MAPS}"], "output_activation"
+        )
+    inputs = keras.Input(shape)
+    x = flatten()(inputs) if len(shape) > 1 else inputs
+    for i, (width, sigma) in enumerate(zip(widths, sigmas, strict=True)):
+        x = sigma(layers.Dense(width, name=f"dense_{i + 1}")(x))
+    x = layers.Dense(math.prod(shape), name=f"dense_{MAPS}")(x)
+    for sigma in last:
+        x = sigma(x)
+    if len(shape) > 1:
+        x = layers.Reshape(shape)(x)
+    return cls(inputs, x, name=name)

@@ -1,0 +1,152 @@
+"""A convolution and its adjoint, with one kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.architectures.arguments import check_kernel_size
+from keras_lifted.checks import check_count
+from keras_lifted.checks import check_number
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
+
+Tensor = Any
+
+# Side of the image on which the norm is measured, and the power iterations before
+# training.
+SIDE, WARM = 32, 30
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class TiedConvolution(keras.layers.Layer):
+    """The linear map `L` (`channels` to `filters`), and its adjoint `Lᵀ`.
+
+    `L x` is a convolution that keeps height and width, zeros around the image, no
+    bias; `⟨L x, u⟩ = ⟨x, Lᵀ u⟩`. With `scale=s` a call is multiplied by
+    `s/‖L‖²`, as the steps of proximal algorithms are. `‖L‖` is the spectral norm by
+    power iteration on images of 32 × 32 pixels: 30 iterations when the layer is
+    built, and one more each time that it is called in training. On larger images it
+    is a little larger: for random kernels of 3 × 3 and 5 × 5 the estimate of `‖L‖²`
+    was 2 to 4 % below its supremum, of 7 × 7 up to 10 %. No gradient passes through.
+
+    Args:
+        channels: of `x`.
+        filters: channels of `L x`.
+        kernel_size: side of the kernel in pixels, odd.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `x`, `(batch, height, width, channels)`, or `u`, `(batch, height,
+            width, filters)`.
+        adjoint: apply `Lᵀ`.
+        scale: `s`, or None for the map alone.
+
+    Raises:
+        ValueError: if an argument is malformed, or the channels do not fit.
+
+    Source: Wang, Benning & Repetti, arXiv 2408.08742.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> layer = kl.architectures.TiedConvolution(3, 8)
+    >>> u = layer(keras.ops.ones((1, 16, 16, 3)))
+    >>> tuple(layer(u, adjoint=True).shape)
+    (1, 16, 16, 3)
+    """
+
+    def __init__(
+        self, channels: int, filters: int, kernel_size: int = 3, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.channels = check_count("channels", channels)
+        self.filters = check_count("filters", filters)
+        self.kernel_size = check_kernel_size(kernel_size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+        }
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel, and the image that it amplifies most."""
+        side = self.kernel_size
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(side, side, self.channels, self.filters),
+            initializer="glorot_uniform",
+        )
+        self.direction = self.add_weight(
+            name="direction",
+            shape=(1, SIDE, SIDE, self.channels),
+            initializer=self._amplified,
+            trainable=False,
+            dtype=real_dtype(),
+            autocast=False,
+        )
+        self.built = True
+
+    def call(
+        self,
+        inputs: Tensor,
+        adjoint: bool = False,
+        scale: float | None = None,
+        training: bool = False,
+    ) -> Tensor:
+        """`L inputs` or `Lᵀ inputs`, times `scale/‖L‖²` if there is a scale."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        x = _apply(kernel, inputs, adjoint)
+        if scale is None:
+            return x
+        scale = check_number("scale", scale, lambda s: s > 0, "> 0")
+        return x * ops.cast(scale / self._square(kernel, training), x.dtype)
+
+    def norm(self) -> Tensor:
+        """`‖L‖` as far as it is known, `()`."""
+        return ops.sqrt(self._square(ops.convert_to_tensor(self.kernel), False))
+
+    def _square(self, kernel: Tensor, training: bool) -> Tensor:
+        """`‖L v‖²` at the direction `v` of length 1, `()`."""
+        kernel = ops.stop_gradient(lifted_real(kernel))
+        v = ops.stop_gradient(ops.convert_to_tensor(self.direction))
+        if training:
+            v = _iterate(kernel, v)
+            self.direction.assign(v)
+        return ops.maximum(ops.sum(ops.square(_apply(kernel, v, False))), 1e-12)
+
+    def _amplified(self, shape: Any, dtype: Any = None) -> Tensor:
+        """`direction` for the kernel as it starts."""
+        kernel = ops.stop_gradient(lifted_real(self.kernel))
+        v = keras.random.normal(shape, dtype=real_dtype(), seed=1)
+        for _ in range(WARM):
+            v = _iterate(kernel, v)
+        return ops.cast(v, dtype or real_dtype())
+
+
+def _iterate(kernel: Tensor, v: Tensor) -> Tensor:
+    """One power iteration, `LᵀL v` at length 1; `v` where `L` is zero."""
+    w = _apply(kernel, _apply(kernel, v, False), True)
+    size = ops.sqrt(ops.sum(ops.square(w)))
+    return ops.where(size > 1e-12, w / ops.maximum(size, 1e-12), v)
+
+
+def _apply(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
+    """The adjoint of an odd kernel is the kernel turned round, channels exchanged."""
+    if adjoint:
+        kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
+    channels = kernel.shape[2]
+    if x.shape[-1] != channels:
+        raise ValueError(
+            f"{'Lᵀ' if adjoint else 'L'} of a TiedConvolution takes {channels} "
+            f"channels, the last axis; did you mean adjoint={not adjoint}? Received: "
+            f"inputs of shape {tuple(x.shape)}"
+        )
+    return ops.conv(x, kernel, 1, "same", data_format="channels_last")

@@ -1,0 +1,111 @@
+"""The transformer's encoder, its perceptrons lifted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_lifted.architectures import arguments
+from keras_lifted.checks import check_count
+from keras_lifted.models.lifted_model import LiftedModel
+
+# Deviation of the positions as they start, and a perceptron's width over a token's.
+POSITION, WIDER = 0.02, 4
+
+
+def transformer_encoder(
+    input_shape: Sequence[int],
+    outputs: int,
+    blocks: int = 2,
+    width: int = 64,
+    heads: int = 4,
+    units: int | None = None,
+    activation: Any = "relu",
+    cls: Any = LiftedModel,
+    name: str | None = None,
+) -> Any:
+    """Sequences to vectors, through blocks of attention and a perceptron.
+
+    With `N` a layer normalisation, `u_0 = E x + p` the tokens embedded and `p` their
+    positions, block l is
+
+        `v_l = u_{l−1} + Attention_l(N(u_{l−1}))`,
+        `u_l = v_l + V_l σ_l(W_l N(v_l) + b_l) + c_l`.
+
+    The mean over tokens of `N(u_L)`, and one affine map of it, are the output. The
+    lifted variables are the `σ_l(·)`, `(batch, tokens, units)`; attention and
+    normalisation are an ordinary, differentiated part of the block between them.
+
+    Args:
+        input_shape: of one sample, `(tokens, features)`.
+        outputs: width of the output, `(batch, outputs)`.
+        blocks: attention and perceptron, each as often.
+        width: of the embedded tokens, a multiple of `heads`.
+        heads: of each attention.
+        units: width of the perceptrons; four times `width` by default.
+        activation: as for `mlp`; a sequence has one for each block.
+        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
+        name: of the model.
+
+    Returns:
+        A model of class `cls`, its activations named "activation_1", ….
+
+    Raises:
+        ValueError: if an argument is malformed, or an activation no proximal map.
+
+    Source: Vaswani et al., arXiv 1706.03762, with the normalisation before each part,
+    Xiong et al., arXiv 2002.04745.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> model = kl.models.transformer_encoder((28, 28), 10, width=32)
+    >>> [block.name for block in model.lifted_blocks]
+    ['activation_1', 'activation_2']
+    """
+    shape = arguments.check_shape(input_shape, 2)
+    outputs = check_count("outputs", outputs)
+    blocks = check_count("blocks", blocks, "of attention and perceptron")
+    width = check_count("width", width, "of the embedded tokens")
+    heads = check_count("heads", heads, "of each attention")
+    units = check_count("units", WIDER * width if units is None else units)
+    cls = arguments.check_class(cls)
+    if width % heads:
+        raise ValueError(
+            "`width` must be a multiple of `heads`, which share it equally, e.g. "
+            f"width={heads * -(-width // heads)}. Received: width={width}, "
+            f"heads={heads}"
+        )
+    names = [f"activation_{i + 1}" for i in range(blocks)]
+    sigmas = arguments.activations(activation, names)
+    inputs = keras.Input(shape)
+    u = _embedding(shape[0], width)(inputs)
+    for i, sigma in enumerate(sigmas, start=1):
+        u = _attend(u, heads, width // heads, f"attention_{i}")
+        hidden = layers.LayerNormalization(name=f"normalization_{i}")(u)
+        hidden = sigma(layers.Dense(units, name=f"dense_{i}")(hidden))
+        u = layers.Add()([u, layers.Dense(width, name=f"dense_{i}_out")(hidden)])
+    u = layers.LayerNormalization(name="normalization")(u)
+    u = layers.GlobalAveragePooling1D(data_format="channels_last")(u)
+    return cls(inputs, layers.Dense(outputs, name="output")(u), name=name)
+
+
+def _embedding(tokens: int, width: int) -> layers.Layer:
+    """An affine map of every token, the bias of each its position."""
+    return layers.EinsumDense(
+        "btf,fw->btw",
+        output_shape=(tokens, width),
+        bias_axes="tw",
+        bias_initializer=keras.initializers.RandomNormal(stddev=POSITION),
+        name="embedding",
+    )
+
+
+def _attend(u: Any, heads: int, size: int, name: str) -> Any:
+    """`u + Attention(N(u))`, `(batch, tokens, width)`."""
+    normal = layers.LayerNormalization(name=f"{name}_normalization")(u)
+    attention = layers.MultiHeadAttention(heads, size, name=name)
+    return layers.Add()([u, attention(normal, normal)])

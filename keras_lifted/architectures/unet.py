@@ -1,0 +1,92 @@
+"""The U-Net: from fine to coarse and back, with long skips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_lifted.architectures import arguments
+from keras_lifted.architectures.convolution import convolution
+from keras_lifted.checks import check_count
+from keras_lifted.models.lifted_model import LiftedModel
+
+
+def unet(
+    input_shape: Sequence[int | None],
+    filters: Sequence[int] = (16, 32, 64),
+    outputs: int | None = None,
+    activation: Any = "relu",
+    kernel_size: int = 3,
+    cls: Any = LiftedModel,
+    name: str | None = None,
+) -> Any:
+    """Images to images, through levels of which each has half the size.
+
+    Down, `x_l = σ(K_l ∗ x_{l−1} + b_l)`, with strides of 2 from the second level on;
+    up, `y_l = σ(V_l ∗ [↑y_{l+1}, x_l] + c_l)`, where `↑` repeats pixels and `x_l` is
+    the long skip. The output is one affine map of `y_1`. The lifted variable `x_l`
+    has two children, its neighbour and the other end of the skip.
+
+    Args:
+        input_shape: of one sample, `(height, width, channels)`, height and width
+            multiples of `2^(levels − 1)`; None where they vary.
+        filters: channels of the levels, from fine to coarse.
+        outputs: channels of the output; those of the input by default.
+        activation: as for `mlp`; a sequence has one for each level on the way down,
+            then one for each but the coarsest on the way up.
+        kernel_size: side of the kernels in pixels, odd.
+        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
+        name: of the model.
+
+    Returns:
+        A model of class `cls`, its activations named "down_1", …, "up_1".
+
+    Raises:
+        ValueError: if an argument is malformed, or an activation no proximal map.
+
+    Source: Ronneberger, Fischer & Brox, arXiv 1505.04597, with strides for pooling.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> model = kl.models.unet((32, 32, 3), (8, 16))
+    >>> [block.name for block in model.lifted_blocks]
+    ['down_1', 'down_2', 'up_1']
+    >>> model.output_shape
+    (None, 32, 32, 3)
+    """
+    shape = arguments.check_shape(input_shape, 3, free=True)
+    filters = arguments.check_widths("filters", filters, least=2)
+    outputs = check_count("outputs", shape[-1] if outputs is None else outputs)
+    kernel_size = arguments.check_kernel_size(kernel_size)
+    cls = arguments.check_class(cls)
+    _check_sizes(shape, len(filters))
+    levels = range(1, len(filters) + 1)
+    names = [f"down_{i}" for i in levels] + [f"up_{i}" for i in levels[-2::-1]]
+    sigmas = iter(arguments.activations(activation, names))
+    x = inputs = keras.Input(shape)
+    fine = []
+    for i, width in enumerate(filters):
+        if i:
+            fine.append(x)
+        x = convolution(width, kernel_size, f"conv_down_{i + 1}", 2 if i else 1)(x)
+        x = next(sigmas)(x)
+    for i in reversed(range(len(fine))):
+        x = layers.UpSampling2D(data_format="channels_last")(x)
+        x = layers.Concatenate(name=f"skip_{i + 1}")([x, fine[i]])
+        x = next(sigmas)(convolution(filters[i], kernel_size, f"conv_up_{i + 1}")(x))
+    return cls(inputs, convolution(outputs, 1, "output")(x), name=name)
+
+
+def _check_sizes(shape: tuple[Any, ...], levels: int) -> None:
+    factor = 2 ** (levels - 1)
+    for side, size in zip(("height", "width"), shape, strict=False):
+        if size is not None and size % factor:
+            raise ValueError(
+                f"{levels} levels halve an image {levels - 1} times, so its {side} "
+                f"must be a multiple of {factor}; pad the images, or pass fewer "
+                f"`filters`. Received: input_shape={shape!r}"
+            )
