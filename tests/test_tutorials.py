@@ -34,7 +34,8 @@ def run(script, folder, *arguments):
 
 def marked(script):
     """Tutorials that train for longer are slow tests."""
-    marks = [pytest.mark.slow] if script.stem == "03_geometries" else []
+    long = script.stem in ("03_geometries", "05_architectures")
+    marks = [pytest.mark.slow] if long else []
     return pytest.param(script, marks=marks, id=script.stem)
 
 

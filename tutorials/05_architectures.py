@@ -38,7 +38,7 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 rows, rows_test = x[..., 0], x_test[..., 0]
 for cls in (keras.Model, kl.LiftedModel):
     keras.utils.set_random_seed(0)
-    model = kl.models.transformer_encoder((8, 8), 10, blocks=2, width=32, cls=cls)
+    model = kl.models.transformer_encoder((8, 8), 10, blocks=1, width=32, cls=cls)
     adam = keras.optimizers.Adam(3e-3)
     optimizer = adam if cls is keras.Model else sweep(3e-3)
     model.compile(optimizer, loss, metrics=["accuracy"])
@@ -56,10 +56,10 @@ print([block.name for block in model.lifted_blocks])
 # %%
 keras.utils.set_random_seed(0)
 autoencoder = kl.models.sparse_autoencoder(
-    x.shape[1:], code=32, units=(128, 64, 128), threshold=1.0
+    x.shape[1:], code=32, units=(128, 64, 128), threshold=0.6
 )
 autoencoder.compile(sweep(3e-3), "mse")
-autoencoder.fit(x, x, batch_size=100, epochs=10, verbose=0)
+autoencoder.fit(x, x, batch_size=100, epochs=12, verbose=0)
 encoder = keras.Model(autoencoder.inputs, autoencoder.get_layer("code").output)
 code = encoder.predict(x_test, verbose=0)
 error = autoencoder.evaluate(x_test, x_test, verbose=0, return_dict=True)["loss"]
@@ -92,7 +92,7 @@ def after(steps, scheme):
     return keras.ops.convert_to_numpy(network(z_test[:10]))
 
 
-solution = after(80, "accelerated")
+solution = after(60, "accelerated")
 for scheme in ("forward_backward", "accelerated", "chambolle_pock"):
     distances = [np.abs(after(steps, scheme) - solution).max() for steps in (5, 20)]
     print(
@@ -107,9 +107,9 @@ for scheme in ("forward_backward", "accelerated", "chambolle_pock"):
 
 # %%
 keras.utils.set_random_seed(0)
-denoiser = kl.models.proximal_network((8, 8, 1), filters=16, steps=5)
+denoiser = kl.models.proximal_network((8, 8, 1), filters=8, steps=4)
 denoiser.compile(sweep(5e-3), "mse")
-denoiser.fit(z, x, batch_size=100, epochs=15, verbose=0)
+denoiser.fit(z, x, batch_size=100, epochs=10, verbose=0)
 before, result = (
     float(np.mean(kl.imaging.psnr(images, x_test)))
     for images in (z_test, denoiser.predict(z_test, verbose=0))
