@@ -131,11 +131,11 @@ SCALARS = {
         lambda x: 0.25 * np.abs(x),
     ),
     "dual_soft_threshold": Scalar(
-        lambda: L.DualSoftThreshold(0.4),
-        lambda z: np.clip(z, -0.4, 0.4),
+        lambda: L.DualSoftThreshold(0.5),
+        lambda z: np.clip(z, -0.5, 0.5),
         lambda x: 0 * x,
-        (-0.4, 0.4),
-        (-0.4, 0.4),
+        (-0.5, 0.5),
+        (-0.5, 0.5),
     ),
     "learnable_dual_threshold": Scalar(
         lambda: L.DualSoftThreshold(0.25, learnable=True),

@@ -94,7 +94,7 @@ def test_the_scale_of_the_loss_changes_nothing():
         np.testing.assert_allclose(end, ends[0], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("depth", [2, 12])
+@pytest.mark.parametrize("depth", [2, pytest.param(24, marks=pytest.mark.slow)])
 def test_every_depth_trains_at_the_default_rate(depth):
     inputs = h = keras.Input((6,))
     for _ in range(depth):
