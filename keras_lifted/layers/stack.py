@@ -12,7 +12,9 @@ from keras import ops
 
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
+from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
+from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.mapping import get
 from keras_lifted.layers.precision import Tensor
@@ -47,8 +49,8 @@ class ProximalStack(keras.layers.Layer):
 
     Raises:
         ValueError: if `units` or `depth` is no positive integer, `activation` is
-            no proximal map, `residual` or `use_bias` is no bool, or the last axis
-            of the inputs is not `units`.
+            no proximal map or couples other axes than the last, `residual` or
+            `use_bias` is no bool, or the last axis of the inputs is not `units`.
 
     Source: Wang & Benning, JMLR 24(232), 2023, eq. (1), with equal widths.
 
@@ -77,7 +79,7 @@ class ProximalStack(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = check_count("units", units, "the width of every block")
         self.depth = check_count("depth", depth, "blocks in a row")
-        self.activation = get(activation)
+        self.activation = _of_units(get(activation))
         self.residual = checks.flag("ProximalStack", "residual", residual)
         self.use_bias = checks.flag("ProximalStack", "use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -109,8 +111,11 @@ class ProximalStack(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The last block's output."""
-        return self._chain().run(inputs, ProximalMap.of(self.activation))
+        """The last block's output, or what the open lifting scope answers."""
+        scope = current_scope()
+        if scope is None:
+            return self._chain().run(inputs, ProximalMap.of(self.activation))
+        return scope.activate_stack(self, self._chain(), inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Equal widths: the shape of the inputs."""
@@ -137,6 +142,19 @@ class ProximalStack(keras.layers.Layer):
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
         }
+
+
+def _of_units(activation: ProximalActivation) -> ProximalActivation:
+    """The activation, if it couples no more than the units of one block."""
+    axis = getattr(activation, "axis", -1)
+    if axis == -1 or axis == (-1,):
+        return activation
+    raise ValueError(
+        "The activation of a ProximalStack acts on the units of each block by itself: "
+        "expected axis=-1. Received: "
+        f"{type(activation).__name__}(axis={axis}). Use Dense layers, each followed "
+        "by this activation."
+    )
 
 
 class _Each:

@@ -49,6 +49,7 @@ class FoldableBlock:
 
     Attributes:
         start, end: identities of the tensors `x` and its result.
+        calls: places of the first and the last call among the applications.
         layers: the Dense layer, then the activation and the sum where these are
             layers of their own.
         activation: `σ`.
@@ -57,6 +58,7 @@ class FoldableBlock:
 
     start: int
     end: int
+    calls: tuple[int, int]
     layers: tuple[keras.layers.Layer, ...]
     activation: ProximalActivation
     residual: bool
@@ -65,11 +67,6 @@ class FoldableBlock:
     def dense(self) -> Any:
         """The Dense layer."""
         return self.layers[0]
-
-    @property
-    def last(self) -> keras.layers.Layer:
-        """The layer that returns the result."""
-        return self.layers[-1]
 
     def like(self, other: FoldableBlock) -> bool:
         """Whether both fit in one stack."""
@@ -117,38 +114,42 @@ def _blocks(
 ) -> dict[int, FoldableBlock]:
     """Blocks by where they start; a skip around one makes it residual."""
     readers = _readers(applications)
+    place = {id(each): i for i, each in enumerate(applications)}
     times: dict[int, int] = {}
     for each in applications:
         times[id(each.layer)] = times.get(id(each.layer), 0) + 1
 
     def only_reader(tensor: int) -> Application | None:
         found = readers.get(tensor, [])
-        alone = len(found) == 1 and tensor not in shown
-        return found[0] if alone and times[id(found[0].layer)] == 1 else None
+        return found[0] if len(found) == 1 and tensor not in shown else None
 
     blocks: dict[int, FoldableBlock] = {}
     for each in applications:
         dense: Any = each.layer
         if not _is_square(dense) or times[id(dense)] > 1:
             continue
-        layers, end = [dense], each.returns[0]
+        layers, last = [dense], each
         activation = from_keras(dense.activation)
-        after = only_reader(end)
+        after = only_reader(last.returns[0])
         if activation is None and _is_linear(dense) and after is not None:
             activation = from_keras(after.layer)
-            layers, end = [dense, after.layer], after.returns[0]
-            after = only_reader(end)
+            layers, last = [dense, after.layer], after
+            after = only_reader(last.returns[0])
         if activation is None:
             continue
         start = each.reads[0]
-        pair = sorted((start, end))
+        pair = sorted((start, last.returns[0]))
         skip = after is not None and type(after.layer) is keras.layers.Add
         residual = skip and after is not None and sorted(after.reads) == pair
         if residual and after is not None:
-            layers, end = [*layers, after.layer], after.returns[0]
+            layers, last = [*layers, after.layer], after
         if start in blocks:  # two that start there are no chain
             continue
-        blocks[start] = FoldableBlock(start, end, tuple(layers), activation, residual)
+        calls = place[id(each)], place[id(last)]
+        end = last.returns[0]
+        blocks[start] = FoldableBlock(
+            start, end, calls, tuple(layers), activation, residual
+        )
     return blocks
 
 

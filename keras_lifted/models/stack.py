@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,17 +126,18 @@ def _functional(
     stacks: Sequence[ProximalStack],
 ) -> tuple[Any, Any]:
     """Inputs and outputs of the graph with the stacks in it."""
-    begins = {id(run[0].dense): layer for run, layer in zip(runs, stacks, strict=True)}
-    ends = {id(run[-1].last): layer for run, layer in zip(runs, stacks, strict=True)}
+    begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
+    ends = {run[-1].calls[1]: i for i, run in enumerate(runs)}
     start: dict[int, Tensor] = {}
+    place = itertools.count()
 
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         # What is between the ends of a run is called too, and nothing reads it.
-        if id(layer) in begins:
-            start[id(begins[id(layer)])] = keras.tree.flatten(arguments)[0]
-        if id(layer) in ends:
-            folded = ends[id(layer)]
-            return folded(start[id(folded)])
+        at = next(place)
+        if at in begins:
+            start[begins[at]] = keras.tree.flatten(arguments)[0]
+        if at in ends:
+            return stacks[ends[at]](start[ends[at]])
         return layer(*arguments, **keywords)
 
     graph = _rebuilt(model, call)
