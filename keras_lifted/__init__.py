@@ -15,6 +15,7 @@ from keras_lifted.models import LiftedMixin
 from keras_lifted.models import LiftedModel
 from keras_lifted.models import LiftedSequential
 from keras_lifted.models import indexed
+from keras_lifted.models import stack
 from keras_lifted.models import with_index
 
 # isort: split
@@ -37,6 +38,7 @@ __all__ = [
     "optimizers",
     "penalties",
     "regularizers",
+    "stack",
     "updates",
     "with_index",
 ]

@@ -6,6 +6,8 @@ Everything else is written in `keras.ops`. A backend module offers
   returns `(scalar, auxiliary)`, and the gradients in the arguments,
 * `vector_jacobian(function, point, cotangent)`,
 * `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
+* `scan(body, start, inputs, dtypes, reverse)`: a loop along the first axis of
+  `inputs`, compiled once whatever its length; `dtypes` are those of the outputs,
 * `compiled(function, xla)`: `function`, compiled at its first call,
 * `poisson(rate, seed)`: Poisson samples,
 * `trace(function, argument)`: the dataflow graph of a function, not run,
@@ -27,6 +29,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
+    from keras_lifted.backend.tensorflow import scan
     from keras_lifted.backend.tensorflow import trace
     from keras_lifted.backend.tensorflow import vector_jacobian
     from keras_lifted.backend.tensorflow import while_loop
@@ -40,6 +43,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import read_rows
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
+    from keras_lifted.backend.jax import scan
     from keras_lifted.backend.jax import trace
     from keras_lifted.backend.jax import vector_jacobian
     from keras_lifted.backend.jax import while_loop
@@ -60,6 +64,7 @@ __all__ = [
     "read_rows",
     "replicas",
     "run_step",
+    "scan",
     "trace",
     "vector_jacobian",
     "while_loop",

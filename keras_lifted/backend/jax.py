@@ -67,6 +67,18 @@ def while_loop(
     return loop
 
 
+def scan(
+    body: Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, tuple[Tensor, ...]]],
+    start: Tensor,
+    inputs: tuple[Tensor, ...],
+    dtypes: tuple[Any, ...] = (),
+    reverse: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`carry, outputs = body(carry, slices)` along the first axis of `inputs`."""
+    carry, outputs = jax.lax.scan(body, start, inputs, reverse=reverse)
+    return carry, tuple(outputs)
+
+
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """`lax.cond`, and a Python choice where nothing is being traced."""
     if not isinstance(predicate, jax.core.Tracer):

@@ -72,6 +72,39 @@ def while_loop(
     return tuple(tf.while_loop(more, lambda *s: tuple(body(*s)), state))
 
 
+def scan(
+    body: Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, tuple[Tensor, ...]]],
+    start: Tensor,
+    inputs: tuple[Tensor, ...],
+    dtypes: tuple[Any, ...] = (),
+    reverse: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`carry, outputs = body(carry, slices)` along the first axis of `inputs`.
+
+    A `tf.while_loop` whose length is known, so that XLA can differentiate it.
+    """
+    length = int(inputs[0].shape[0])
+    read = [tf.TensorArray(each.dtype, length).unstack(each) for each in inputs]
+    written = tuple(tf.TensorArray(dtype, length) for dtype in dtypes)
+
+    def step(i: Tensor, carry: Tensor, written: Any) -> tuple[Any, ...]:
+        at = length - 1 - i if reverse else i
+        carry, outputs = body(carry, tuple(each.read(at) for each in read))
+        written = tuple(
+            array.write(at, output)
+            for array, output in zip(written, outputs, strict=True)
+        )
+        return i + 1, carry, written
+
+    _, carry, written = tf.while_loop(
+        lambda i, *_: i < length,
+        step,
+        (0, start, written),
+        maximum_iterations=length,
+    )
+    return carry, tuple(array.stack() for array in written)
+
+
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """`tf.cond`."""
     return tf.cond(predicate, yes, no)

@@ -60,7 +60,8 @@ class InverseProblem:
         self.network = network
         self._output_shape: tuple[int, ...] = ()
         self.penalty = penalty
-        self.blocks = find_blocks(cast(keras.Model, network))
+        found = find_blocks(cast(keras.Model, network))
+        self.blocks = [block for block in found if not block.stacked]
         penalty.check_names([block.name for block in self.blocks[1:]])
         self.variables = list(network.variables)
         self._source = self.blocks[0].name

@@ -24,6 +24,7 @@ from keras_lifted.layers.soft_threshold import SoftThreshold
 from keras_lifted.layers.softmax import Softmax
 from keras_lifted.layers.softplus import Softplus
 from keras_lifted.layers.softsign import Softsign
+from keras_lifted.layers.stack import ProximalStack
 from keras_lifted.layers.tanh import Tanh
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "LeakyReLU",
     "NOT_PROXIMAL",
     "ProximalActivation",
+    "ProximalStack",
     "ReLU",
     "Sigmoid",
     "SignedLog",

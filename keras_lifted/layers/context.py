@@ -14,6 +14,8 @@ from typing import Protocol
 
 if TYPE_CHECKING:
     from keras_lifted.layers.base import ProximalActivation
+    from keras_lifted.layers.chain import Chain
+    from keras_lifted.layers.stack import ProximalStack
 
 
 class Scope(Protocol):
@@ -21,6 +23,9 @@ class Scope(Protocol):
 
     def activate(self, activation: ProximalActivation, z: Any, name: str) -> Any:
         """Answer `σ(z)`, or whatever the scope puts in its place."""
+
+    def activate_stack(self, stack: ProximalStack, chain: Chain, u: Any) -> Any:
+        """Answer the output of a stack on `u`, or whatever is put in its place."""
 
 
 class _Stack(threading.local):

@@ -12,6 +12,7 @@ import keras
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import is_not_proximal
+from keras_lifted.layers.stack import ProximalStack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +25,19 @@ class Block:
         layer: the layer that applies it.
         hook: the public attribute of `layer` that a lifting scope replaces
             while it is open: "activation" (fused), "call" (a Keras activation
-            layer) or "" (a `ProximalActivation`, which asks by itself).
+            layer) or "" (a `ProximalActivation` or a `ProximalStack`, which ask
+            by themselves).
     """
 
     name: str
     activation: ProximalActivation
     layer: keras.layers.Layer
     hook: str
+
+    @property
+    def stacked(self) -> bool:
+        """Whether it is a stack: equal blocks in a row, lifted together."""
+        return isinstance(self.layer, ProximalStack)
 
 
 _LOOPS = (
@@ -42,6 +49,7 @@ _LOOPS = (
 _WHOLE = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
+    ProximalStack,
 )
 _KERAS_ACTIVATION_LAYERS = (
     keras.layers.ReLU,
@@ -94,6 +102,8 @@ def _block_of(layer: keras.layers.Layer) -> Block | None:
         return None  # its activation is applied inside the loop
     if isinstance(layer, ProximalActivation):
         return Block(layer.name, layer, layer, "")
+    if isinstance(layer, ProximalStack):
+        return Block(layer.name, layer.activation, layer, "")
     if isinstance(layer, _KERAS_ACTIVATION_LAYERS):
         activation, hook = from_keras(layer), "call"
     else:

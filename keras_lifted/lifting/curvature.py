@@ -1,7 +1,8 @@
 """Curvature of the energy in each lifted variable, by power iteration.
 
 `L_l = λ_max(Σ_c w_c J_clᵀ J_cl + ∇²ℓ)`, `J_cl` the derivative of child c's
-pre-activation in the lifted variable l. A proximal gradient step of length
+pre-activation in the lifted variable l. The blocks of a stack count as one, with one
+lifted variable. A proximal gradient step of length
 `w_l / L_l` cannot increase the energy, as activations are 1-Lipschitz.
 """
 
@@ -16,11 +17,14 @@ from keras_lifted.backend import gradient
 from keras_lifted.backend import while_loop
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.stacked import forward_stack
+from keras_lifted.lifting.stacked import point_of_stack
 from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
@@ -60,9 +64,13 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in free:
                     return call.plain(z)
+                if call.chain is None:
+                    x = ops.cast(free[call.key], z.dtype)
+                else:
+                    z, x = point_of_stack(call, z, free[call.key])
                 weight = problem.weights[call.index]
                 squares.append(0.5 * weight * ops.sum(ops.square(lifted_real(z))))
-                return ops.cast(free[call.key], z.dtype)
+                return x
 
             loss, _, _ = problem.run(answer, problem.values, batch)
             return loss / ops.max(row_scale) + sum(squares), None
@@ -94,6 +102,12 @@ def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
     x_of: Lifted = {}
 
     def answer(call: Call, z: Tensor) -> Tensor:
+        if call.chain is not None:
+            z_of: Lifted = {}
+            x = forward_stack(call, z, z_of)
+            sigma = ProximalMap.of(call.activation)
+            x_of[call.key] = ops.stop_gradient(sigma(z_of[call.key]))
+            return x
         x = call.plain(z)
         x_of[call.key] = ops.stop_gradient(lifted_real(x))
         return x

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import gradient
+from keras_lifted.layers.chain import batch_first
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
@@ -27,9 +27,14 @@ from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.inputs import InputScope
+from keras_lifted.lifting.rule import Move
+from keras_lifted.lifting.rule import parameter_gradient
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import call_in_scope
+from keras_lifted.lifting.stacked import Rounds
+from keras_lifted.lifting.stacked import StackPass
+from keras_lifted.lifting.stacked import forward_stack
 from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.structure import find_structure
@@ -38,8 +43,6 @@ from keras_lifted.lifting.swept import Swept
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
-# move(call, sigma, s, z, q) -> (the new carrier, the displacement that pulls)
-Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class LiftedProblem:
@@ -153,6 +156,7 @@ class LiftedProblem:
         fixed: Lifted | None = None,
         with_weights: bool = False,
         with_energy: bool = False,
+        rounds: Rounds | None = None,
     ) -> Swept:
         """One call of the model, and one sweep back from output to input.
 
@@ -167,6 +171,8 @@ class LiftedProblem:
             fixed: pre-activations known beforehand, not computed again.
             with_weights: also take the weight gradients, in the same sweep.
             with_energy: also take the energy at `carriers`.
+            rounds: of the blocks of a stack all at once; None for one of them
+                after the other.
         """
         keys = self.structure.keys
         known = {} if fixed is None else fixed
@@ -188,6 +194,8 @@ class LiftedProblem:
                 if call.key not in slots:
                     return call.plain(z)
                 met.activated(call.index)
+                if call.chain is not None:
+                    return stacked(call, z, slots[call.key])
                 if call.key in known:
                     z = ops.cast(ops.stop_gradient(known[call.key]), z.dtype)
                 slot = slots[call.key]
@@ -196,6 +204,17 @@ class LiftedProblem:
                     s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
                     penalty.append(self._penalty(call, s, lifted_real(real)))
                 return self._rule(call, z, slot, move, first=carriers is None)
+
+            def stacked(call: Call, u: Tensor, slot: Tensor) -> Tensor:
+                scale = self.scale(call, u)
+                each = StackPass(call, self.penalty, move, scale, rounds)
+                start = None if carriers is None else ops.stop_gradient(slot)
+                began = each.begin(u, start)
+                z_of[call.key] = batch_first(began.z)
+                if with_energy:
+                    s = batch_first(began.s)
+                    penalty.append(self._penalty(call, s, z_of[call.key]))
+                return each.output(u, slot, began)
 
             with met:
                 loss, outputs, state = self.run(answer, trainable, self.batch)
@@ -233,8 +252,10 @@ class LiftedProblem:
         z_of: Lifted = {}
 
         def answer(call: Call, z: Tensor) -> Tensor:
-            z_of[call.key] = lifted_real(z)
-            return call.plain(z)
+            if call.chain is None:
+                z_of[call.key] = lifted_real(z)
+                return call.plain(z)
+            return forward_stack(call, z, z_of)
 
         loss, outputs, state = self.run(answer, self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v, _ in self._state]
@@ -276,10 +297,8 @@ class LiftedProblem:
                 q = lifted_real(upstream[0]) / scale
                 new, displacement = move(call, sigma, s, real, q)
                 pull = scale * penalty.pull(sigma, real, displacement)
-                # Where the rule pulls from, which need not be where it moved to.
-                at = penalty.origin(sigma, real) - displacement
-                rest = self._parameter_gradient(
-                    call, parameters, at, real, displacement, scale
+                rest = parameter_gradient(
+                    call, penalty, parameters, real, displacement, scale
                 )
                 return ops.cast(pull, z.dtype), new, *rest
 
@@ -287,22 +306,3 @@ class LiftedProblem:
 
         rule = ops.custom_gradient(lifted)
         return rule(z, slot, *call.activation.parameters())
-
-    def _parameter_gradient(
-        self,
-        call: Call,
-        parameters: tuple[Tensor, ...],
-        s: Tensor,
-        z: Tensor,
-        d: Tensor,
-        scale: Tensor,
-    ) -> list[Tensor]:
-        if not parameters:
-            return []
-
-        def function(*parameters: Tensor) -> tuple[Tensor, None]:
-            sigma = ProximalMap(call.activation, parameters)
-            value = self.penalty.drive(sigma, s, z, d)
-            return ops.sum(ops.reshape(scale, (-1,)) * value), None
-
-        return gradient(function, parameters)[1]

@@ -12,9 +12,12 @@ from typing import Any
 import keras
 
 from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.chain import Chain
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.context import pop_scope
 from keras_lifted.layers.context import push_scope
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.stack import ProximalStack
 from keras_lifted.lifting.blocks import Block
 
 Tensor = Any
@@ -29,12 +32,15 @@ class Call:
         index: the block's place in the list of blocks.
         activation: the proximal activation.
         plain: the function that the layer applies outside a scope.
+        chain: of a stack, whose blocks are lifted together: its weights. An
+            answer is then given its input `u_0` in the place of `z`.
     """
 
     key: str
     index: int
     activation: ProximalActivation
     plain: Callable[[Tensor], Tensor]
+    chain: Chain | None = None
 
 
 Answer = Callable[[Call, Tensor], Tensor]
@@ -69,13 +75,28 @@ class LiftingScope:
 
         return self._ask(index, block, z, plain)
 
+    def activate_stack(self, stack: ProximalStack, chain: Chain, u: Tensor) -> Tensor:
+        """Answer for a stack; one that is not among the blocks is not lifted."""
+
+        def plain(u: Tensor) -> Tensor:
+            return chain.run(u, ProximalMap.of(stack.activation))
+
+        if id(stack) not in self._own:
+            return plain(u)
+        return self._ask(*self._own[id(stack)], u, plain, chain)
+
     def _ask(
-        self, index: int, block: Block, z: Tensor, plain: Callable[..., Tensor]
+        self,
+        index: int,
+        block: Block,
+        z: Tensor,
+        plain: Callable[..., Tensor],
+        chain: Chain | None = None,
     ) -> Tensor:
         count = self._calls.get(block.name, 0)
         self._calls[block.name] = count + 1
         key = f"{block.name}:{count}" if count else block.name
-        return self.answer(Call(key, index, block.activation, plain), z)
+        return self.answer(Call(key, index, block.activation, plain, chain), z)
 
     def __enter__(self) -> LiftingScope:
         for index, block in enumerate(self.blocks):

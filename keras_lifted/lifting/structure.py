@@ -29,9 +29,10 @@ class Structure:
         calls: the lifted calls, in order of execution.
         parents: key -> the keys whose lifted variables its pre-activation
             reads; an empty set where only the model's inputs feed it.
-        shapes: key -> shape of its pre-activation; 1 where it is not known.
+        shapes: key -> shape of its pre-activation, of a stack `(batch, depth, ...,
+            units)`; 1 where it is not known.
         final: keys whose output is the model's output. The data term is the
-            penalty of the output block, so these are not lifted.
+            penalty of the output block, so these are not lifted. A stack is.
         read: keys whose lifted variables the model's outputs read.
         plain: index of an affine layer -> shape of its `z`, where its kernel's
             gradient is `aᵀ δ` of one call; 1 where it is not known.
@@ -64,7 +65,12 @@ class Structure:
 
     def fed_by_inputs(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Those of the `values`, by key, that no lifted variable can change."""
-        return {key: z for key, z in values.items() if not self.parents[key]}
+        within = {call.key for call in self.calls if call.chain is not None}
+        return {
+            key: z
+            for key, z in values.items()
+            if not self.parents[key] and key not in within
+        }
 
 
 def find_structure(
@@ -90,8 +96,10 @@ def find_structure(
             if call.key.split(":")[0] not in kept:
                 x = x * 1  # a node of its own, even where σ is the identity
                 calls.append(call)
-                shapes[call.key] = tuple(d or 1 for d in z.shape)
+                shapes[call.key] = _shape(call, z)
                 z_of[call.key], x_of[call.key] = z, x
+                if call.chain is not None:  # never an output; skips lead past it
+                    x = x + z if call.chain.residual else x + 0
             return x
 
         calls.clear()
@@ -123,3 +131,10 @@ def find_structure(
             if key_of[node] not in final
         ),
     )
+
+
+def _shape(call: Call, z: Tensor) -> tuple[int, ...]:
+    shape = tuple(size or 1 for size in z.shape)
+    if call.chain is None:
+        return shape
+    return shape[0], call.chain.bias.shape[0], *shape[1:]

@@ -11,6 +11,7 @@ from keras_lifted.models.indices import indexed
 from keras_lifted.models.indices import with_index
 from keras_lifted.models.lifted_model import LiftedModel
 from keras_lifted.models.lifted_model import LiftedSequential
+from keras_lifted.models.stack import stack
 from keras_lifted.models.training import LiftedMixin
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "sparse_autoencoder",
     "transformer_encoder",
     "unet",
+    "stack",
     "with_index",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_lifted.identifiers import resolve
+from keras_lifted.updates.all_at_once import AllAtOnce
 from keras_lifted.updates.base import LiftedUpdate
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.mirror import Mirror
@@ -13,6 +14,7 @@ from keras_lifted.updates.proximal_gradient import ProximalGradient
 from keras_lifted.updates.sweep import Sweep
 
 __all__ = [
+    "AllAtOnce",
     "LiftedUpdate",
     "Mirror",
     "ProximalGradient",
@@ -25,6 +27,7 @@ _NAMES: dict[str, Callable[[], LiftedUpdate]] = {
     "sweep": Sweep,
     "proximal_gradient": ProximalGradient,
     "mirror": Mirror,
+    "all_at_once": AllAtOnce,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting import measures
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.lifting.problem import Move
+from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.stacked import Rounds
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.lifting.swept import Swept
 from keras_lifted.updates.acceleration import Acceleration
@@ -99,10 +101,11 @@ class Iteration:
         iterations, carriers, residual, *_ = state
         carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
         if not merged:
-            tried = problem.sweep(_hold(problem), carriers, with_energy=True).energy
+            hold = functools.partial(problem.sweep, _hold(problem), rounds=Rounds())
+            tried = hold(carriers, with_energy=True).energy
             good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
             carriers = _choose(good, carriers, origin)
-            last = problem.sweep(_hold(problem), carriers, with_weights=True)
+            last = hold(carriers, with_weights=True)
             settled = Solution.of(
                 problem, forward, last, iterations, residual, start=first.energy
             )
@@ -184,12 +187,15 @@ class Iteration:
     ) -> Swept:
         """One step of every block; all but the carriers are of where it began."""
         turns = groups(self.order, problem.structure)
+        rounds = Rounds() if self.order == JACOBI else None
         first = None
         for keys in turns:
             turn = move
             if self.order != OUTPUT_TO_INPUT:
                 turn = _only(problem, move, keys, self.order == JACOBI)
-            swept = problem.sweep(turn, s, fixed, with_energy=with_energy)
+            swept = problem.sweep(
+                turn, s, fixed, with_energy=with_energy, rounds=rounds
+            )
             s, with_energy = swept.carriers, False
             first = first or swept
         assert first is not None and s is not None

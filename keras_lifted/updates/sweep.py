@@ -44,11 +44,12 @@ class Sweep(LiftedUpdate):
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
         """See `LiftedUpdate.solve`; `curvature` is not read."""
-
-        def move(
-            call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            return s - q, q
-
-        forward = problem.sweep(move, with_weights=True)
+        forward = problem.sweep(full_step, with_weights=True)
         return Solution.of(problem, forward, forward)
+
+
+def full_step(
+    call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+) -> tuple[Tensor, Tensor]:
+    """From the forward pass: the carrier `s − q`, pulled back by `q`."""
+    return s - q, q

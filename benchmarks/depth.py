@@ -1,0 +1,141 @@
+"""Step and compile time against depth: stacks lifted all at once, and backprop.
+
+    python benchmarks/depth.py                       # TensorFlow, XLA
+    KERAS_BACKEND=jax python benchmarks/depth.py     # JAX
+
+The same network of equal residual blocks three times: as Dense layers trained by
+backprop (unrolled), as a ProximalStack trained by backprop (scanned), and that
+lifted. Every round trains one epoch of each in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import keras
+import numpy as np
+from report import write_report
+from timing import alternate
+from timing import compile_seconds
+
+import keras_lifted as kl
+
+UNROLLED, SCANNED = "backprop, unrolled", "backprop, scanned"
+CLASSES = 10
+
+
+def network(kind: str, width: int, depth: int, skips: bool) -> tuple[Any, Any]:
+    """Inputs and outputs; branches shrink with the depth."""
+    initializer = keras.initializers.VarianceScaling(1.0 / depth, "fan_avg", "uniform")
+    arguments = {"kernel_initializer": initializer}
+    inputs = keras.Input((width,))
+    h = inputs
+    if kind == UNROLLED:
+        for _ in range(depth):
+            after = keras.layers.Dense(width, "relu", **arguments)(h)
+            h = keras.layers.Add()([h, after]) if skips else after
+    else:
+        layer = kl.layers.ProximalStack(width, depth, "relu", skips, **arguments)
+        h = layer(h)
+    return inputs, keras.layers.Dense(CLASSES)(h)
+
+
+def build(kind: str, depth: int, options: argparse.Namespace) -> keras.Model:
+    """A compiled model; `kind` is backprop's or `lifted FORWARD+BACKWARD`."""
+    keras.utils.set_random_seed(0)
+    ends = network(kind, options.width, depth, options.skips)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if kind in (UNROLLED, SCANNED):
+        model, optimizer = keras.Model(*ends), options.optimizer
+    else:
+        update = kl.updates.Sweep()
+        if kind != "lifted sweep":
+            rounds = kind.split()[1].split("+")
+            update = kl.updates.AllAtOnce(*(int(each) for each in rounds))
+        model = kl.LiftedModel(*ends)
+        optimizer = kl.optimizers.BlockCoordinateDescent(
+            options.optimizer, lifted_update=update
+        )
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=True)
+    return model
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: medians, and medians of the ratios in the same round."""
+    lines = [
+        "| depth | training | ms / step | / unrolled | / scanned | first step, s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for depth, rows in results.items():
+        for name, row in rows.items():
+            ratios = (
+                f"{row[key]:.2f}" if key in row else "" for key in (UNROLLED, SCANNED)
+            )
+            lines.append(
+                f"| {depth} | {name} | {row['ms_per_step']:.2f} | {' | '.join(ratios)} "
+                f"| {row['compile_seconds']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def measure(depth: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One row for each kind of training."""
+    rng = np.random.default_rng(0)
+    n = options.batch * options.steps
+    x = rng.normal(size=(n, options.width)).astype("float32")
+    y = rng.integers(0, CLASSES, n)
+    kinds = [each for each in options.kinds.split(";") if each]
+    if depth > options.unrolled_up_to:
+        kinds = [each for each in kinds if each != UNROLLED]
+    models = {kind: build(kind, depth, options) for kind in kinds}
+    compiled = {
+        kind: compile_seconds(model, x, y, options.batch)
+        for kind, model in models.items()
+    }
+    alternate(models, x, y, options.batch, 1)
+    times = alternate(models, x, y, options.batch, options.rounds)
+    rows: dict[str, Any] = {}
+    for kind, seconds in times.items():
+        rows[kind] = {
+            "ms_per_step": float(np.median(seconds) * 1e3),
+            "compile_seconds": compiled[kind],
+        }
+        for other in (UNROLLED, SCANNED):
+            if other in times:
+                rows[kind][other] = float(np.median(seconds / times[other]))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--depths", default="4,16,64,256")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--optimizer", default="adam")
+    parser.add_argument(
+        "--kinds",
+        default=f"{UNROLLED};{SCANNED};lifted sweep;lifted 4+2;lifted 2+1;lifted 1+1",
+    )
+    parser.add_argument("--unrolled-up-to", type=int, default=256)
+    parser.add_argument("--no-skips", dest="skips", action="store_false")
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--output", default="")
+    options = parser.parse_args()
+    results = {}
+    for text in options.depths.split(","):
+        results[text] = measure(int(text), options)
+        print(table({text: results[text]}), flush=True)
+        keras.backend.clear_session()
+    write_report(options, "depth.py", results)
+
+
+if __name__ == "__main__":
+    main()

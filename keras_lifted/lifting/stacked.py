@@ -1,0 +1,234 @@
+"""The blocks of a stack in a sweep: one after the other, or all at once.
+
+One after the other, from the forward pass, they do what the same blocks do as
+single layers. All at once, every round evaluates all blocks together, at the
+lifted variables of the round before:
+
+* forward rounds `x_l ← σ(z_l)`, whose fixed point is the forward pass;
+* backward rounds in which every block moves by its `q_l`, taken from the
+  displacements of the round before; their fixed point is the sweep.
+
+Both fixed points are reached after `depth` rounds. With skips around the blocks
+much fewer come close: `u_l = u_0 + Σ_{k≤l} x_k`, so the input reaches every block,
+and the output's error every lifted variable, in the first round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from keras_lifted.layers.chain import Chain
+from keras_lifted.layers.chain import batch_first
+from keras_lifted.layers.chain import depth_first
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.rule import Move
+from keras_lifted.lifting.rule import parameter_gradient
+from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.swept import Lifted
+from keras_lifted.penalties.base import Penalty
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounds:
+    """In how many rounds the blocks of a stack are evaluated all at once.
+
+    Attributes:
+        forward: rounds of the forward pass, from the given lifted variables, or else
+            from zero in a stack with skips; 0 for none from given ones, and for the
+            exact forward pass otherwise.
+        backward: rounds that move the lifted variables.
+    """
+
+    forward: int = 0
+    backward: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """All blocks where a sweep begins, depth first, `(depth, batch, ..., units)`.
+
+    Attributes:
+        before: what each block reads.
+        z: pre-activations.
+        s: carriers of the lifted variables.
+        forward: whether these are where a forward pass left them.
+    """
+
+    before: Tensor
+    z: Tensor
+    s: Tensor
+    forward: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """All blocks after a sweep, depth first.
+
+    Attributes:
+        q: derivative in the input of the stack.
+        s: new carriers.
+        displacement: from which each block pulls.
+        delta: derivative in `z`.
+    """
+
+    q: Tensor
+    s: Tensor
+    displacement: Tensor
+    delta: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class StackPass:
+    """One call of a stack in a sweep.
+
+    Attributes:
+        call: the call.
+        penalty: ties its lifted variables to its blocks.
+        move: chooses the new lifted variables.
+        scale: `c_i w`, broadcast against the input.
+        rounds: None for one block after the other.
+    """
+
+    call: Call
+    penalty: Penalty
+    move: Move
+    scale: Tensor
+    rounds: Rounds | None
+
+    def begin(self, u: Tensor, carriers: Tensor | None) -> Start:
+        """Where a sweep begins; nothing is differentiated.
+
+        Args:
+            u: the input of the stack.
+            carriers: of the current lifted variables, batch first; None for the
+                forward pass.
+        """
+        chain, u = _chain(self.call), ops.stop_gradient(u)
+        sigma = ProximalMap.of(self.call.activation)
+        count = 0 if self.rounds is None else self.rounds.forward
+        if carriers is not None:
+            s = depth_first(carriers)
+            before = chain.before(u, ops.cast(self.penalty.point(sigma, s), u.dtype))
+        elif count and chain.residual:
+            s = None
+            before = ops.repeat(ops.expand_dims(u, 0), chain.bias.shape[0], axis=0)
+        else:
+            before, z = chain.run_kept(u, sigma)
+            z = lifted_real(z)
+            return Start(before, z, self.penalty.origin(sigma, z), True)
+        z = chain.pre_activations(before)
+        for _ in range(count - 1 if s is None else count):
+            before = chain.before(u, sigma(z))
+            z = chain.pre_activations(before)
+        z = lifted_real(z)
+        if count:
+            s = self.penalty.origin(sigma, z)
+        return Start(before, z, s, count > 0)
+
+    def output(self, u: Tensor, slot: Tensor, start: Start) -> Tensor:
+        """The output of the stack, with a backward rule that moves all blocks.
+
+        The gradient in `slot` is the new carriers, batch first.
+        """
+        activation, penalty = self.call.activation, self.penalty
+        weights = self.call.chain
+        assert weights is not None
+
+        def lifted(*arguments: Tensor) -> Any:
+            u, kernel, bias, slot, before, z, s, *parameters = arguments
+            chain = Chain(kernel, bias, weights.residual)
+            sigma = ProximalMap(activation, tuple(parameters))
+
+            def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
+                q = lifted_real(upstream[0])
+                at = Start(before, z, s, start.forward)
+                order = self._in_turn if self.rounds is None else self._at_once
+                moved = order(chain, sigma, q, at)
+                slopes = chain.slopes(before, moved.delta)
+                rest = parameter_gradient(
+                    self.call,
+                    penalty,
+                    sigma.parameters,
+                    batch_first(z),
+                    batch_first(moved.displacement),
+                    self.scale,
+                )
+                return (
+                    ops.cast(moved.q, u.dtype),
+                    *(ops.cast(slope, kernel.dtype) for slope in slopes),
+                    batch_first(moved.s),
+                    *(ops.zeros_like(each) for each in (before, z, s)),
+                    *rest,
+                )
+
+            x = ops.cast(penalty.point(sigma, s), u.dtype)
+            return chain.output(u, x), backward
+
+        return ops.custom_gradient(lifted)(
+            u,
+            weights.kernel,
+            weights.bias,
+            slot,
+            *(ops.stop_gradient(each) for each in (start.before, start.z, start.s)),
+            *activation.parameters(),
+        )
+
+    def _in_turn(self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start) -> Moved:
+        def rule(z: Tensor, s: Tensor, q: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            new, displacement, delta = self._moved(sigma, s, z, q)
+            return delta, (new, displacement, delta)
+
+        q, kept = chain.sweep(q, at.z, at.s, rule, (real_dtype(),) * 3)
+        return Moved(q, *kept)
+
+    def _at_once(self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start) -> Moved:
+        assert self.rounds is not None
+        new, delta = at.s, None
+        displacement = self.penalty.origin(sigma, at.z) - at.s
+        if not at.forward:
+            delta = self.scale * self.penalty.pull(sigma, at.z, displacement)
+        for _ in range(self.rounds.backward):
+            behind = chain.behind(q, delta)[1]
+            new, displacement, delta = self._moved(sigma, at.s, at.z, behind)
+        return Moved(chain.behind(q, delta)[0], new, displacement, delta)
+
+    def _moved(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        new, displacement = self.move(self.call, sigma, s, z, q / self.scale)
+        delta = self.scale * self.penalty.pull(sigma, z, displacement)
+        return new, displacement, delta
+
+
+def forward_stack(call: Call, u: Tensor, z_of: Lifted) -> Tensor:
+    """The output of a stack in a forward pass; notes its `z`, batch first."""
+    sigma = ProximalMap.of(call.activation)
+    chain = _chain(call)
+    before, z = chain.run_kept(u, sigma)
+    z_of[call.key] = batch_first(lifted_real(z))
+    return chain.output(u, sigma(z))
+
+
+def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """All `z` and the output of a stack where its lifted variables are `x`.
+
+    `x` is batch first, `z` depth first; its weights are not differentiated.
+    """
+    chain = _chain(call)
+    x = ops.cast(depth_first(x), u.dtype)
+    return chain.pre_activations(chain.before(u, x)), chain.output(u, x)
+
+
+def _chain(call: Call) -> Chain:
+    """The weights of a stack, nothing in them differentiated."""
+    chain = call.chain
+    assert chain is not None
+    kernel, bias = ops.stop_gradient(chain.kernel), ops.stop_gradient(chain.bias)
+    return Chain(kernel, bias, chain.residual)

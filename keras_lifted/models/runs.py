@@ -1,0 +1,179 @@
+"""Runs of equal Dense blocks in the graph of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.mapping import from_keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """One call of a layer: identities of the tensors that it reads and returns.
+
+    Attributes:
+        layer: the layer.
+        reads: of the arguments.
+        returns: of the results.
+        tensors: keeps them alive, so that their identities stay theirs.
+    """
+
+    layer: keras.layers.Layer
+    reads: tuple[int, ...]
+    returns: tuple[int, ...]
+    tensors: tuple[Any, ...] = dataclasses.field(repr=False)
+
+    @classmethod
+    def of(
+        cls, layer: keras.layers.Layer, arguments: Any, keywords: Any, result: Any
+    ) -> Application:
+        """The call `result = layer(*arguments, **keywords)`."""
+        read = keras.tree.flatten((arguments, keywords))
+        returned = keras.tree.flatten(result)
+        return cls(
+            layer,
+            tuple(id(each) for each in read),
+            tuple(id(each) for each in returned),
+            (*read, *returned),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldableBlock:
+    """`σ(x W + b)`, or `x + σ(x W + b)`.
+
+    Attributes:
+        start, end: identities of the tensors `x` and its result.
+        calls: places of the first and the last call among the applications.
+        layers: the Dense layer, then the activation and the sum where these are
+            layers of their own.
+        activation: `σ`.
+        residual: whether `x` is added.
+    """
+
+    start: int
+    end: int
+    calls: tuple[int, int]
+    layers: tuple[keras.layers.Layer, ...]
+    activation: ProximalActivation
+    residual: bool
+
+    @property
+    def dense(self) -> Any:
+        """The Dense layer."""
+        return self.layers[0]
+
+    def like(self, other: FoldableBlock) -> bool:
+        """Whether both fit in one stack."""
+        return self._settings() == other._settings() and (
+            self.activation is other.activation or not self.activation.weights
+        )
+
+    def _settings(self) -> tuple[Any, ...]:
+        activation = self.activation.get_config()
+        activation.pop("name")
+        activation.pop("dtype")
+        dense = self.dense
+        kinds = (type(self.activation), repr(activation), self.residual)
+        sizes = (dense.units, dense.use_bias, dense.trainable)
+        return (*kinds, *sizes, dense.dtype_policy.name)
+
+
+def find_runs(
+    applications: Sequence[Application], shown: set[int], least: int
+) -> list[list[FoldableBlock]]:
+    """Maximal runs of at least `least` equal blocks, each after the one before.
+
+    Args:
+        applications: all calls of layers, in an order in which they can be made.
+        shown: identities of the model's outputs.
+        least: the fewest blocks of a run.
+    """
+    blocks = _blocks(applications, shown)
+    readers = _readers(applications)
+    runs: list[list[FoldableBlock]] = []
+    at_end: dict[int, list[FoldableBlock]] = {}
+    for start, block in blocks.items():
+        run = at_end.pop(start, None)
+        inside = len(readers[start]) == 1 + block.residual and start not in shown
+        if run is None or not inside or not run[-1].like(block):
+            run = []
+            runs.append(run)
+        run.append(block)
+        at_end[block.end] = run
+    return [run for run in runs if len(run) >= least]
+
+
+def _blocks(
+    applications: Sequence[Application], shown: set[int]
+) -> dict[int, FoldableBlock]:
+    """Blocks by where they start; a skip around one makes it residual."""
+    readers = _readers(applications)
+    place = {id(each): i for i, each in enumerate(applications)}
+    times: dict[int, int] = {}
+    for each in applications:
+        times[id(each.layer)] = times.get(id(each.layer), 0) + 1
+
+    def only_reader(tensor: int) -> Application | None:
+        found = readers.get(tensor, [])
+        return found[0] if len(found) == 1 and tensor not in shown else None
+
+    blocks: dict[int, FoldableBlock] = {}
+    for each in applications:
+        dense: Any = each.layer
+        if not _is_square(dense) or times[id(dense)] > 1:
+            continue
+        layers, last = [dense], each
+        activation = from_keras(dense.activation)
+        after = only_reader(last.returns[0])
+        if activation is None and _is_linear(dense) and after is not None:
+            activation = from_keras(after.layer)
+            layers, last = [dense, after.layer], after
+            after = only_reader(last.returns[0])
+        if activation is None:
+            continue
+        start = each.reads[0]
+        pair = sorted((start, last.returns[0]))
+        skip = after is not None and type(after.layer) is keras.layers.Add
+        residual = skip and after is not None and sorted(after.reads) == pair
+        if residual and after is not None:
+            layers, last = [*layers, after.layer], after
+        if start in blocks:  # two that start there are no chain
+            continue
+        calls = place[id(each)], place[id(last)]
+        end = last.returns[0]
+        blocks[start] = FoldableBlock(
+            start, end, calls, tuple(layers), activation, residual
+        )
+    return blocks
+
+
+def _readers(applications: Sequence[Application]) -> dict[int, list[Application]]:
+    readers: dict[int, list[Application]] = {}
+    for each in applications:
+        for tensor in each.reads:
+            readers.setdefault(tensor, []).append(each)
+    return readers
+
+
+def _is_square(layer: Any) -> bool:
+    """A Dense layer as wide as its inputs, and nothing more."""
+    if type(layer) is not keras.layers.Dense or not layer.built:
+        return False
+    more = ("kernel", "bias")
+    if any(getattr(layer, f"{name}_regularizer") for name in more):
+        return False
+    if any(getattr(layer, f"{name}_constraint") for name in more):
+        return False
+    if layer.activity_regularizer or layer.lora_enabled or layer.quantization_mode:
+        return False
+    return tuple(layer.kernel.shape) == (layer.units, layer.units)
+
+
+def _is_linear(layer: Any) -> bool:
+    return layer.activation in (None, keras.activations.linear)

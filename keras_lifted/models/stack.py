@@ -1,0 +1,165 @@
+"""Folds equal blocks of an existing model into `ProximalStack` layers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_lifted.checks import check_count
+from keras_lifted.layers.stack import ProximalStack
+from keras_lifted.models.runs import Application
+from keras_lifted.models.runs import FoldableBlock
+from keras_lifted.models.runs import find_runs
+
+Tensor = Any
+
+
+def stack(model: keras.Model, least: int = 2) -> keras.Model:
+    """`model`, each run of equal Dense blocks folded into one `ProximalStack`.
+
+    A block is a Dense layer as wide as its inputs with a proximal activation, fused
+    or as a layer of its own, `σ(x W + b)`, or such a block with a skip around it,
+    `x + σ(x W + b)`. The new model has the same outputs. Folded weights are copied,
+    all other layers are shared with `model`, as by `LiftedModel(m.inputs, m.outputs)`;
+    compile it before training.
+
+    Args:
+        model: a built functional or `Sequential` model.
+        least: the fewest blocks that are folded, at least 2.
+
+    Returns:
+        A model of the same class.
+
+    Raises:
+        ValueError: if it is no such model, or has no run of so many equal blocks.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> dense = [keras.layers.Dense(8, "relu") for _ in range(20)]
+    >>> model = keras.Sequential([keras.Input((8,)), *dense, keras.layers.Dense(1)])
+    >>> [type(layer).__name__ for layer in kl.stack(model).layers]
+    ['ProximalStack', 'Dense']
+    """
+    if check_count("least", least, "blocks that are folded") < 2:
+        raise ValueError(
+            "`least` must be at least 2: one block alone stays a Dense layer. "
+            f"Received: least={least}"
+        )
+    sequential = isinstance(model, keras.Sequential)
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise ValueError(
+            "`stack` folds the graph of a built functional or Sequential model. "
+            f"Received: {model!r}. Fold the functional part of a subclassed model, "
+            "or call a Sequential model on data first."
+        )
+    applications, shown = _applications(model)
+    runs = find_runs(applications, shown, least)
+    if not runs:
+        raise ValueError(
+            f"The model '{model.name}' has no run of at least {least} equal blocks. "
+            "Expected Dense layers in a row, each as wide as its inputs and called "
+            "once, without regularizers or constraints, with the same proximal "
+            "activation, nothing else reading what is between them. Received: "
+            f"{[type(layer).__name__ for layer in model.layers]}."
+        )
+    stacks = [_folded(run) for run in runs]
+    if sequential:
+        folded = _sequential(model, runs, stacks)
+    else:
+        inputs, outputs = _functional(model, runs, stacks)
+        folded = type(model)(inputs, outputs, name=model.name)
+    for layer, run in zip(stacks, runs, strict=True):
+        _copy(layer, run)
+    return folded
+
+
+def _applications(model: keras.Model) -> tuple[list[Application], set[int]]:
+    """Each call of a layer in the graph of `model`, and the tensors it shows."""
+    found: list[Application] = []
+
+    def record(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        result = layer(*arguments, **keywords)
+        found.append(Application.of(layer, arguments, keywords, result))
+        return result
+
+    graph = _rebuilt(model, record)
+    shown = {id(each) for each in keras.tree.flatten(graph.outputs)}
+    return found, shown
+
+
+def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
+    plain = keras.Model(model.inputs, model.outputs)
+    return keras.models.clone_model(
+        plain, clone_function=lambda layer: layer, call_function=call
+    )
+
+
+def _folded(run: Sequence[FoldableBlock]) -> ProximalStack:
+    first = run[0]
+    return ProximalStack(
+        first.dense.units,
+        len(run),
+        first.activation,
+        residual=first.residual,
+        use_bias=first.dense.use_bias,
+        dtype=first.dense.dtype_policy,
+        trainable=first.dense.trainable,
+    )
+
+
+def _copy(layer: ProximalStack, run: Sequence[FoldableBlock]) -> None:
+    weights = zip(*(block.dense.get_weights() for block in run), strict=True)
+    stacked = [np.stack(each) for each in weights]
+    layer.kernel.assign(stacked[0])
+    if layer.bias is not None:
+        layer.bias.assign(stacked[1])
+
+
+def _functional(
+    model: keras.Model,
+    runs: Sequence[Sequence[FoldableBlock]],
+    stacks: Sequence[ProximalStack],
+) -> tuple[Any, Any]:
+    """Inputs and outputs of the graph with the stacks in it."""
+    begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
+    ends = {run[-1].calls[1]: i for i, run in enumerate(runs)}
+    start: dict[int, Tensor] = {}
+    place = itertools.count()
+
+    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        # What is between the ends of a run is called too, and nothing reads it.
+        at = next(place)
+        if at in begins:
+            start[begins[at]] = keras.tree.flatten(arguments)[0]
+        if at in ends:
+            return stacks[ends[at]](start[ends[at]])
+        return layer(*arguments, **keywords)
+
+    graph = _rebuilt(model, call)
+    as_given = keras.tree.pack_sequence_as
+    return (
+        as_given(model.input, graph.inputs),
+        as_given(model.output, keras.tree.flatten(graph.outputs)),
+    )
+
+
+def _sequential(
+    model: keras.Sequential,
+    runs: Sequence[Sequence[FoldableBlock]],
+    stacks: Sequence[ProximalStack],
+) -> keras.Sequential:
+    begins = {id(run[0].dense): layer for run, layer in zip(runs, stacks, strict=True)}
+    inner = {id(layer) for run in runs for block in run for layer in block.layers}
+    shape, dtype = model.input_shape, model.inputs[0].dtype
+    layers: list[Any] = [keras.Input(batch_shape=shape, dtype=dtype)]
+    for layer in model.layers:
+        if id(layer) in begins:
+            layers.append(begins[id(layer)])
+        elif id(layer) not in inner:
+            layers.append(layer)
+    return type(model)(layers, name=model.name)

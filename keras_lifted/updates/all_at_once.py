@@ -1,0 +1,65 @@
+"""The sweep in which the blocks of a stack move all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+
+from keras_lifted.checks import check_count
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.lifting.stacked import Rounds
+from keras_lifted.updates.base import LiftedUpdate
+from keras_lifted.updates.base import Solution
+from keras_lifted.updates.sweep import full_step
+
+Tensor = Any
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class AllAtOnce(LiftedUpdate):
+    """A few rounds over all blocks of each `ProximalStack` at once.
+
+    Every round evaluates all blocks together, in batched products of matrices:
+    `forward` rounds `x_l ← σ(z_l)` from `x = 0`, then `backward` rounds
+    `x_l ← σ(z_l − q_l/w)`, each at what the round before left. With as many rounds
+    as blocks this is the `Sweep`; with fewer the forward pass, and so the loss that
+    training reports, and the weight gradients are approximate. How well depends on
+    the stack: with skips around its blocks (`residual=True`) and branches that are
+    small beside what they are added to, a few rounds are enough. A stack without
+    skips takes its forward pass block by block, and each backward round reaches one
+    block more. Other layers do what they do in the `Sweep`.
+
+    Args:
+        forward: rounds of the forward pass of stacks with skips, at least 1.
+        backward: rounds that move the lifted variables, at least 1.
+
+    Raises:
+        ValueError: if `forward` or `backward` is no positive integer.
+
+    Source: the Jacobi order of Carreira-Perpiñán & Wang, arXiv 1212.5921, with the
+    step of `Sweep`.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.updates.AllAtOnce(forward=6).get_config()
+    {'forward': 6, 'backward': 2}
+    """
+
+    needs_curvature = False
+    starts_anywhere = False
+    default_weight = 1000.0
+    largest_weight = float("inf")
+
+    def __init__(self, forward: int = 4, backward: int = 2) -> None:
+        self.forward = check_count("forward", forward, "rounds")
+        self.backward = check_count("backward", backward, "rounds")
+
+    def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
+        """See `LiftedUpdate.solve`; `curvature` is not read."""
+        rounds = Rounds(self.forward, self.backward)
+        swept = problem.sweep(full_step, with_weights=True, rounds=rounds)
+        return Solution.of(problem, swept, swept)
