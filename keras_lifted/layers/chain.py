@@ -124,7 +124,8 @@ class Chain:
         last = ops.expand_dims(q, 0)
         if not self.residual:
             return back[0], ops.concatenate([back[1:], last], axis=0)
-        sums = _sums(ops.concatenate([back[1:], last], axis=0), reverse=True)
+        later = ops.concatenate([back[1:], last], axis=0)
+        sums = ops.flip(_sums(ops.flip(later, axis=0)), axis=0)
         return sums[0] + back[0], sums
 
     def slopes(self, before: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,9 +149,16 @@ def _affine(u: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return ops.matmul(u, kernel) + bias
 
 
-def _sums(terms: Tensor, reverse: bool = False) -> Tensor:
-    """Sums of prefixes (suffixes) along the first axis, in log(depth) steps.
+def _sums(terms: Tensor) -> Tensor:
+    """Sums of prefixes along the first axis: those of pairs first, log(depth) deep.
 
     XLA's cumulative sum takes depth² steps on a CPU.
     """
-    return ops.associative_scan(ops.add, terms, reverse=reverse)
+    count = terms.shape[0]
+    if count == 1:
+        return terms
+    odd = _sums(terms[: count - 1 : 2] + terms[1::2])
+    even = ops.concatenate([terms[:1], odd[: (count - 1) // 2] + terms[2::2]], axis=0)
+    both = ops.stack([even[: count // 2], odd], axis=1)
+    sums = ops.reshape(both, (count - count % 2, *ops.shape(terms)[1:]))
+    return ops.concatenate([sums, even[-1:]], axis=0) if count % 2 else sums
