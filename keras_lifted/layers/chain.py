@@ -92,7 +92,7 @@ class Chain:
         first = ops.expand_dims(u, 0)
         if not self.residual:
             return ops.concatenate([first, x[:-1]], axis=0)
-        return _sums(ops.concatenate([first, x[:-1]], axis=0))
+        return prefix_sums(ops.concatenate([first, x[:-1]], axis=0))
 
     def output(self, u: Tensor, x: Tensor) -> Tensor:
         """`u_D` from `u_0` and all `x`."""
@@ -125,7 +125,7 @@ class Chain:
         if not self.residual:
             return back[0], ops.concatenate([back[1:], last], axis=0)
         later = ops.concatenate([back[1:], last], axis=0)
-        sums = ops.flip(_sums(ops.flip(later, axis=0)), axis=0)
+        sums = suffix_sums(later)
         return sums[0] + back[0], sums
 
     def slopes(self, before: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,6 +147,20 @@ depth_first = batch_first
 
 def _affine(u: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return ops.matmul(u, kernel) + bias
+
+
+def prefix_sums(terms: Tensor) -> Tensor:
+    """`Σ_{k≤l} terms_k` along the first axis, with suffix sums as derivatives."""
+
+    def function(terms: Tensor) -> Any:
+        return _sums(terms), lambda *upstream: suffix_sums(upstream[0])
+
+    return ops.custom_gradient(function)(terms)
+
+
+def suffix_sums(terms: Tensor) -> Tensor:
+    """`Σ_{k≥l} terms_k` along the first axis; it has no derivative of its own."""
+    return ops.flip(_sums(ops.flip(terms, axis=0)), axis=0)
 
 
 def _sums(terms: Tensor) -> Tensor:

@@ -81,3 +81,126 @@ def test_sweep_is_that_of_the_chain(case):
     activation, residual, penalty = case
     chain, stacked = pair(activation, residual)
     check(compiled(chain, penalty=penalty), compiled(stacked, penalty=penalty))
+
+
+# -- all at once ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_as_many_rounds_as_blocks_are_the_sweep(residual):
+    _, stacked = pair(kl.layers.Tanh(), residual)
+    expected = steps(compiled(stacked))
+    update = kl.updates.AllAtOnce(DEPTH, DEPTH)
+    got = steps(compiled(stacked, update, jit_compile=True))
+    for path, step in expected.items():
+        close(got[path], step)
+
+
+def test_few_rounds_come_close_where_branches_are_small():
+    _, stacked = pair(kl.layers.Tanh(), True)
+    kernel = next(w for w in stacked.weights if len(w.shape) == 3)
+    kernel.assign(0.3 * kernel)
+    exact = steps(compiled(stacked))[kernel.path]
+
+    def error(rounds):
+        got = steps(compiled(stacked, kl.updates.AllAtOnce(*rounds)))[kernel.path]
+        return np.linalg.norm(got - exact) / np.linalg.norm(exact)
+
+    errors = [error(rounds) for rounds in ((1, 1), (2, 1), (3, 2))]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+    assert errors[2] < 0.05
+
+
+class Scaled(kl.updates.LiftedUpdate):
+    """An update whose curvature is given: that of single blocks is another."""
+
+    def __init__(self, update):
+        self.update = update
+
+    def solve(self, problem, curvature):
+        ones = keras.ops.ones((len(problem.blocks),))
+        return self.update.solve(problem, 4.0 * ones)
+
+
+ORDERED = {
+    "jacobi": kl.updates.Mirror(2, order="jacobi"),
+    "in turn": kl.updates.ProximalGradient(3),
+    "nesterov": kl.updates.ProximalGradient(3, "nesterov"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("update", ORDERED.values(), ids=ORDERED)
+def test_repeated_updates_are_those_of_the_chain(update):
+    """Where a block reads one lifted variable: both divide steps alike."""
+    chain, stacked = pair(kl.layers.Tanh(), False)
+    penalty = kl.penalties.Bregman(2.0)
+    check(*(compiled(m, Scaled(update), penalty) for m in (chain, stacked)))
+
+
+# -- everything else of lifted training ------------------------------------------------
+
+
+def residual_model():
+    return pair(kl.layers.Tanh(), True)[1]
+
+
+def test_lifted_variables_and_gaps():
+    model = compiled(residual_model())
+    name = model.layers[2].name
+    assert model.lifted_variables(X, Y)[name].shape == (5, DEPTH, 4)
+    assert model.lifted_gaps(X, Y)[name] > 0
+
+
+def test_energy_falls_with_persistent_lifted_variables():
+    model = residual_model()
+    update = kl.updates.ProximalGradient(3, order="jacobi")
+    optimizer = kl.optimizers.BlockCoordinateDescent(
+        keras.optimizers.SGD(0.01), kl.penalties.Bregman(1.0), update, persistent=True
+    )
+    model.compile(optimizer, "mse", jit_compile=True)
+    history = model.fit(X, Y, batch_size=5, epochs=8, verbose=0).history
+    assert np.all(np.diff(history["lifted_energy"]) < 0)
+    kept = [v.shape for v in model.optimizer.memory.variables]
+    assert (5, DEPTH, 4) in kept
+
+
+@pytest.mark.slow
+def test_isgm_gives_the_stack_to_its_inner_optimizer(tmp_path):
+    model = residual_model()
+    model.compile(kl.optimizers.ISGM(), "mse", jit_compile=True)
+    history = model.fit(X, Y, batch_size=5, epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    path = next(w.path for w in model.weights if len(w.shape) == 3)
+    assert model.optimizer.chosen_geometries()[path] == "Adam"
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(
+        model.predict(X, verbose=0), again.predict(X, verbose=0)
+    )
+
+
+def test_mixed_precision():
+    inputs = keras.Input((3,))
+    stack = kl.layers.ProximalStack(3, 4, "tanh", True, dtype="mixed_float16")
+    model = kl.LiftedModel(inputs, layers.Dense(2)(stack(inputs)))
+    model.compile("adam", "mse", jit_compile=True)
+    history = model.fit(X, Y, batch_size=5, epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_a_stack_as_output_is_lifted():
+    inputs = keras.Input((3,))
+    outputs = kl.layers.ProximalStack(3, 4, "tanh", name="stack")(inputs)
+    model = compiled(kl.LiftedModel(inputs, outputs))
+    model.train_on_batch(X, X)
+    assert list(model.lifted_variables(X, X)) == ["stack"]
+
+
+def test_infinite_weight_is_backprop():
+    _, stacked = pair(kl.layers.Tanh(), True)
+    got = steps(compiled(stacked, penalty=kl.penalties.Bregman(float("inf"))))
+    plain = keras.Model(stacked.inputs, stacked.outputs)
+    plain.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=True)
+    for path, step in steps(plain).items():
+        close(got[path], step)
