@@ -21,6 +21,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import ablation
 import accuracy
+import depth
+import depth_quality
 import deterministic
 import matplotlib
 import numpy as np
@@ -33,6 +35,8 @@ from time_to_quality import elapsed
 TABLES = {
     "ablation.py": ablation.table,
     "accuracy.py": accuracy.table,
+    "depth.py": depth.table,
+    "depth_quality.py": depth_quality.table,
     "deterministic.py": deterministic.table,
     "step_cost.py": step_cost.table,
     "time_to_quality.py": time_to_quality.table,

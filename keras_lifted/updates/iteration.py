@@ -212,7 +212,8 @@ class Iteration:
             call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
         ) -> tuple[Tensor, Tensor]:
             rate = rates[call.key]
-            if metric is not None and call.activation.separable:
+            single = call.activation.separable and call.chain is None
+            if metric is not None and single:
                 rate = rate / metric[call.key]
             new = self.step(sigma, s, z, q, rate)
             return new, problem.penalty.origin(sigma, z) - new
