@@ -14,6 +14,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_lifted.backend import while_loop
+
 Tensor = Any
 Coefficients = tuple[float, float, float]
 
@@ -66,16 +68,19 @@ def inverse_root(matrix: Tensor, damping: Any) -> Tensor:
     """
     y, bound = _scaled(matrix, damping)
     identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
-    z: Any = None  # the identity
-    for a, b, c in _EXPRESS:
-        product = y if z is None else ops.matmul(z, y)
+    table = ops.convert_to_tensor([*_EXPRESS, _POLISH], dtype=matrix.dtype)
+
+    def more(i: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        return i < len(_EXPRESS) + 1
+
+    def closer(i: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a, b, c = ops.unstack(table[i], 3)
+        product = ops.matmul(z, y)
         factor = b * product + c * ops.matmul(product, product)
-        y = a * y + ops.matmul(y, factor)
-        z = a * identity + factor if z is None else a * z + ops.matmul(factor, z)
-    a, b, c = _POLISH
-    product = ops.matmul(z, y)
-    factor = b * product + c * ops.matmul(product, product)
-    z = a * z + ops.matmul(factor, z)
+        return i + 1, a * y + ops.matmul(y, factor), a * z + ops.matmul(factor, z)
+
+    start = ops.zeros((), "int32"), y, identity + ops.zeros_like(y)
+    z = while_loop(more, closer, start)[2]  # a loop compiles faster than its steps
     return 0.5 * (z + ops.swapaxes(z, -1, -2)) / ops.sqrt(bound)
 
 
