@@ -10,9 +10,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Tests that depend on the backend, run a second time on JAX: the quick ones by
 # `make test`, all of them by `make test-all`.
 JAX_TESTS ?= $(wildcard tests/models tests/lifting/test_gradients.py \
-	tests/lifting/test_structure.py tests/lifting/test_displacements.py \
-	tests/layers/test_theory.py \
-	tests/test_callbacks.py tests/imaging tests/inversion/test_regularizers.py)
+	tests/lifting/test_structure.py tests/layers/test_theory.py \
+	tests/test_callbacks.py tests/inversion/test_regularizers.py)
 JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
 	tests/updates tests/optimizers tests/layers tests/imaging tests/inversion \
 	tests/test_*.py)

@@ -134,9 +134,14 @@ def _refuse_loop(layer: keras.layers.Layer, loop: keras.layers.Layer) -> None:
 
 
 def walk_layers(
-    root: keras.layers.Layer,
+    root: keras.layers.Layer, whole: bool = True
 ) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer | None]]:
-    """All layers below `root`, each once, with the loop layer around it."""
+    """All layers below `root`, each once, with the loop layer around it.
+
+    Args:
+        root: a model or layer.
+        whole: whether layers such as attention count as one.
+    """
     seen: set[int] = {id(root)}
 
     def below(
@@ -147,7 +152,7 @@ def walk_layers(
             if id(child) not in seen:
                 seen.add(id(child))
                 yield child, inner
-                if not isinstance(child, _WHOLE):
+                if not (whole and isinstance(child, _WHOLE)):
                     yield from below(child, inner)
 
     yield from below(root, None)

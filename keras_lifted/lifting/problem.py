@@ -23,9 +23,9 @@ from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
-from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.inputs import InputScope
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import parameter_gradient

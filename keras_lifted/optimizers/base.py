@@ -17,9 +17,9 @@ from keras_lifted import penalties
 from keras_lifted import updates
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
+from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.curvature import curvature
-from keras_lifted.lifting.inputs import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers import persistent as persistence
 from keras_lifted.optimizers.memory import Memory

@@ -17,8 +17,8 @@ from keras_lifted.checks import check_count
 from keras_lifted.checks import check_names
 from keras_lifted.geometries.choice import as_choice
 from keras_lifted.geometries.choice import geometry_of
-from keras_lifted.lifting.inputs import Affine
-from keras_lifted.lifting.inputs import find_affine
+from keras_lifted.lifting.affine import Affine
+from keras_lifted.lifting.affine import find_affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
@@ -43,12 +43,13 @@ class ISGM(LiftedOptimizer):
 
     Given the lifted variables the weight blocks are independent and convex.
     Each takes `argmin_W ⟨M, W⟩ + (1/2τ)‖W − W_k‖²`, `M` the momentum of its
-    gradient, in the norm of its geometry, for Dense, Conv1D and Conv2D kernels
-    with their biases; all other variables (normalisation, PReLU slopes, …) go
-    to `inner_optimizer`. The length of the steps suits depth, activations and
-    loss by itself: all together they promise to lower the loss by at most the
-    part `largest_decrease` of it, and none moves a block's pre-activations by
-    more than the part `largest_change` of them.
+    gradient, in the norm of its geometry, for the kernels of Dense, EinsumDense
+    (so of attention) and convolution layers with their biases; all other
+    variables (normalisation, PReLU slopes, …) go to `inner_optimizer`. The
+    length of the steps suits depth, activations and loss by itself: all together
+    they promise to lower the loss by at most the part `largest_decrease` of it,
+    and none moves a block's pre-activations by more than the part
+    `largest_change` of them.
 
     With `decay_steps="fit"` a rate that is a number falls to zero along a
     cosine over the epochs of `fit`, from the second epoch on where `fit` does

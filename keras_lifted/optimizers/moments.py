@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_lifted.backend import cond
 from keras_lifted.geometries.tiles import Tiles
-from keras_lifted.lifting.inputs import Affine
+from keras_lifted.lifting.affine import Affine
 
 Tensor = Any
 # add(name, shape) -> a new optimizer variable of zeros

@@ -17,7 +17,7 @@ from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.tiles import Tiles
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.inputs import Affine
+from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
 from keras_lifted.optimizers.refresh import Due
@@ -168,7 +168,8 @@ class WeightBlock:
     def remember_bias(self, gradient: Tensor, momentum: float) -> None:
         """Take in the gradient of the bias."""
         assert self.bias_momentum is not None
-        _average(self.bias_momentum, lifted_real(gradient), momentum)
+        gradient = ops.reshape(lifted_real(gradient), (self.affine.outputs,))
+        _average(self.bias_momentum, gradient, momentum)
 
     def step(
         self,
@@ -207,7 +208,8 @@ class WeightBlock:
         self.decrease.assign(self._promise(kernel, shifts, momentum, due))
         self._subtract(affine.kernel, ops.reshape(short * kernel, affine.kernel.shape))
         for shift in shifts:
-            self._subtract(affine.bias, short * shift)
+            assert affine.bias is not None
+            self._subtract(affine.bias, ops.reshape(short * shift, affine.bias.shape))
 
     def _promise(
         self, kernel: Tensor, shifts: Sequence[Tensor], momentum: float, due: Due
@@ -251,7 +253,7 @@ class WeightBlock:
         weights = ops.reshape(lifted_real(self.affine.kernel), shape)
         z = ops.matmul(rows, weights) + ops.matmul(mean, weights)
         if self.affine.bias is not None:
-            z = z + lifted_real(self.affine.bias)
+            z = z + ops.reshape(lifted_real(self.affine.bias), (-1,))
         return ops.maximum(_rms(z), LEAST * _rms(rows + mean))
 
     @staticmethod

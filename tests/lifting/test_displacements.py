@@ -7,7 +7,7 @@ from keras import layers
 from keras import ops
 
 import keras_lifted as kl
-from keras_lifted.lifting.inputs import find_affine
+from keras_lifted.lifting.affine import find_affine
 from keras_lifted.models.step import solve_once
 
 B = 6

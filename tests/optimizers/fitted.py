@@ -20,8 +20,8 @@ def mlp(activation="relu", width=16, **kwargs):
     return kl.LiftedModel(inputs, layers.Dense(3, name="out")(h))
 
 
-def fitted(optimizer, model=None, epochs=8, x=X, y=Y, **kwargs):
+def fitted(optimizer, model=None, epochs=8, x=X, y=Y, xla=False, **kwargs):
     model = mlp() if model is None else model
-    model.compile(optimizer=optimizer, loss="mse", jit_compile=True)
+    model.compile(optimizer=optimizer, loss="mse", jit_compile=xla)
     history = model.fit(x, y, batch_size=32, epochs=epochs, verbose=0, **kwargs)
     return model, history.history["loss"]

@@ -22,7 +22,7 @@ import keras_lifted as kl
 @pytest.mark.parametrize("geometry", ["auto", "covariance", "spectral", "frobenius"])
 def test_every_geometry_trains(geometry):
     rate = 1.0 if geometry == "frobenius" else 0.03
-    _, losses = fitted(ISGM(rate, geometry))
+    _, losses = fitted(ISGM(rate, geometry), xla=True)
     assert losses[-1] < 0.5 * losses[0]
 
 

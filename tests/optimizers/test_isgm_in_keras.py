@@ -104,3 +104,24 @@ def test_config():
     assert again.get_config() == optimizer.get_config()
     assert again.geometry["default"].damping == 0.01
     assert again.weight_decay == 0.1
+
+
+def test_attention_takes_proximal_steps():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 4))
+    h = keras.layers.MultiHeadAttention(2, 3, name="attention")(inputs, inputs)
+    h = kl.layers.ReLU()(keras.layers.Dense(8)(h))
+    outputs = keras.layers.Dense(1)(keras.layers.Flatten()(h))
+    model = kl.LiftedModel(inputs, outputs)
+    optimizer = kl.optimizers.ISGM()
+    model.compile(optimizer, loss="mse", jit_compile=False)
+    x = np.random.default_rng(0).normal(size=(64, 6, 4)).astype("float32")
+    y = x[:, :1, 0] * x[:, 1:2, 0]
+    before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    losses = model.fit(x, y, batch_size=16, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert set(optimizer.chosen_geometries().values()) == {"Kronecker"}
+    moved = [
+        np.any(v != b) for v, b in zip(model.trainable_variables, before, strict=True)
+    ]
+    assert all(moved)
