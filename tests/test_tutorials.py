@@ -34,7 +34,11 @@ def run(script, folder, *arguments):
 
 def marked(script):
     """Tutorials that train for longer are slow tests."""
-    long = script.stem in ("03_geometries", "05_architectures")
+    long = script.stem in (
+        "03_geometries",
+        "04_inverting_a_perceptron",
+        "05_architectures",
+    )
     marks = [pytest.mark.slow] if long else []
     return pytest.param(script, marks=marks, id=script.stem)
 
