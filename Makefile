@@ -9,9 +9,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Tests that depend on the backend, run a second time on JAX: the quick ones by
 # `make test`, all of them by `make test-all`.
-JAX_TESTS ?= $(wildcard tests/models tests/lifting/test_gradients.py \
-	tests/lifting/test_structure.py tests/layers/test_theory.py \
-	tests/test_callbacks.py tests/inversion/test_regularizers.py)
+JAX_TESTS ?= $(wildcard tests/models tests/lifting/test_structure.py \
+	tests/layers/test_theory.py tests/test_callbacks.py \
+	tests/inversion/test_regularizers.py)
 JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
 	tests/updates tests/optimizers tests/layers tests/imaging tests/inversion \
 	tests/test_*.py)
@@ -27,8 +27,8 @@ test: lint
 	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(JAX_TESTS)
 
 test-all: lint
-	$(PYTEST)
-	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS_ALL)
+	XLA_FLAGS= $(PYTEST)
+	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS_ALL)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

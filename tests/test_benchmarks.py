@@ -56,7 +56,9 @@ def test_the_walk_extends_its_range_and_leaves_failures(benchmarks):
     assert climb(1.0, lambda rate: rate if rate <= 0.02 else -np.inf) == 0.02
 
 
-@pytest.mark.parametrize("name", ["adam", "lifted_adam"])
+@pytest.mark.parametrize(
+    "name", ["adam", pytest.param("lifted_adam", marks=pytest.mark.slow)]
+)
 def test_turns_leave_no_trace(benchmarks, name):
     """A run in turns with another gives what `fit` gives alone."""
     from methods import METHODS

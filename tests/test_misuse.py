@@ -203,7 +203,9 @@ print("loaded a", type(model).__name__, "with", type(model.optimizer).__name__)
 """
 
 
-@pytest.mark.parametrize("imported", ["", "import keras_lifted"])
+@pytest.mark.parametrize(
+    "imported", [pytest.param("", marks=pytest.mark.slow), "import keras_lifted"]
+)
 def test_loading_needs_the_package(imported, tmp_path):
     path = str(tmp_path / "model.keras")
     compiled().save(path)

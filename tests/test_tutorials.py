@@ -35,6 +35,7 @@ def run(script, folder, *arguments):
 def marked(script):
     """Tutorials that train for longer are slow tests."""
     long = script.stem in (
+        "02_custom_penalty_and_update",
         "03_geometries",
         "04_inverting_a_perceptron",
         "05_architectures",

@@ -31,7 +31,10 @@ def network(update):
     return model
 
 
-@pytest.mark.parametrize("update", [None, kl.updates.ProximalGradient(2)])
+@pytest.mark.parametrize(
+    "update",
+    [None, pytest.param(kl.updates.ProximalGradient(2), marks=pytest.mark.slow)],
+)
 def test_inputs_times_displacements_are_the_gradient(update):
     keras.utils.set_random_seed(0)
     model = network(update)
@@ -86,6 +89,7 @@ def test_steps_from_displacements_are_those_from_gradients():
     assert np.linalg.norm(followed - exact) < 0.05 * np.linalg.norm(exact)
 
 
+@pytest.mark.slow
 def test_where_covariances_do_not_matter_both_steps_are_equal():
     geometry = kl.geometries.Kronecker(damping=9e5)
     exact, is_followed = trained(clipnorm=1e9, geometry=geometry)

@@ -31,7 +31,9 @@ def one_step(x, y, loss, sample_weight=None, update=None):
     return [b - a for a, b in zip(before, values(model.weights))], lifted
 
 
-@pytest.mark.parametrize("update", ["sweep", "proximal_gradient"])
+@pytest.mark.parametrize(
+    "update", ["sweep", pytest.param("proximal_gradient", marks=pytest.mark.slow)]
+)
 def test_a_sample_of_weight_two_is_two_samples(update):
     x, y = data(4)[:3], target()[:3]
     weight = np.array([2.0, 1.0, 1.0], "float32")

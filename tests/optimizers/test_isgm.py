@@ -19,7 +19,16 @@ from keras import layers
 import keras_lifted as kl
 
 
-@pytest.mark.parametrize("geometry", ["auto", "covariance", "spectral", "frobenius"])
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        "auto",
+        *(
+            pytest.param(g, marks=pytest.mark.slow)
+            for g in ("covariance", "spectral", "frobenius")
+        ),
+    ],
+)
 def test_every_geometry_trains(geometry):
     rate = 1.0 if geometry == "frobenius" else 0.03
     _, losses = fitted(ISGM(rate, geometry), xla=True)

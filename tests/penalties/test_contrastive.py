@@ -103,7 +103,14 @@ def trained(model, x=X, y=Y):
     return moved, float(logs["lifted_energy"]), sample
 
 
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize(
+    "update",
+    [
+        "proximal_gradient",
+        pytest.param("nesterov", marks=pytest.mark.slow),
+        pytest.param("mirror", marks=pytest.mark.slow),
+    ],
+)
 def test_converged_phases(update):
     """∂/∂θ (min E_clamped − min E_free) at minimisers that scipy found."""
     w = 0.7
@@ -128,6 +135,7 @@ def test_converged_phases(update):
         assert np.linalg.norm(each - wanted) < 4e-3 * np.linalg.norm(wanted)
 
 
+@pytest.mark.slow
 def test_learnable_parameters():
     """Their gradient is that of clamped minus free energy, by finite differences."""
     inputs = keras.Input((4,))
@@ -163,7 +171,11 @@ def cosines(feedback, w, update=None):
 
 
 @pytest.mark.parametrize(
-    "update", [kl.updates.Sweep(), kl.updates.ProximalGradient(4)], ids=["sweep", "pg"]
+    "update",
+    [
+        pytest.param(kl.updates.Sweep(), id="sweep"),
+        pytest.param(kl.updates.ProximalGradient(4), id="pg", marks=pytest.mark.slow),
+    ],
 )
 def test_tends_to_backprop(update):
     """As the weight grows and the feedback vanishes."""
