@@ -1,0 +1,143 @@
+"""Layers over several devices: what is sent, and what each one holds.
+
+    KERAS_BACKEND=jax python benchmarks/devices.py
+
+The same residual stack, its layers sharded over virtual CPU devices by
+`keras.distribution.ModelParallel`, trained by backprop and lifted. Bytes and
+operations are those of the collectives in the compiled step, memory is XLA's own
+account of it; nothing is timed, as virtual devices share the same cores. A second
+table shards the batch instead, the layers being whole on every device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "jax")
+DEVICES = 8
+os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={DEVICES}")
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import keras
+import numpy as np
+from collectives import traffic
+from depth import CLASSES
+from depth import compiled
+from depth import network
+from report import write_report
+
+SHARDED = ("layers", "batch")
+
+
+def distribution(sharded: str) -> Any:
+    """Layers of the stack, or samples of the batch, over all devices."""
+    devices = keras.distribution.list_devices()
+    if sharded == "batch":
+        mesh = keras.distribution.DeviceMesh((len(devices),), ["batch"], devices)
+        return keras.distribution.DataParallel(mesh)
+    mesh = keras.distribution.DeviceMesh((1, len(devices)), ["batch", "depth"], devices)
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*stack.*kernel"] = ("depth", None, None)
+    layout[".*stack.*bias"] = ("depth", None)
+    return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+
+
+def program(kind: str, depth: int, sharded: str, options: Any) -> Any:
+    """The compiled step of a model, for one device or for all."""
+    import jax
+
+    where = distribution(sharded) if sharded else None
+    keras.distribution.set_distribution(where)
+    keras.utils.set_random_seed(0)
+    model = compiled(kind, *network(kind, options.width, depth, True), "adam")
+    x = np.zeros((options.batch, options.width), "float32")
+    y = np.arange(options.batch) % CLASSES
+    model.train_on_batch(x, y)
+    state = [
+        [v.value for v in variables]
+        for variables in (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+    ]
+    data = (x, y)
+    if where is not None:
+        data = tuple(
+            jax.device_put(each, where.get_data_layout(each.shape).backend_layout)
+            for each in data
+        )
+    step = jax.jit(model.train_step, donate_argnums=0)
+    result = step.lower(tuple(state), data).compile()
+    keras.distribution.set_distribution(None)
+    return result
+
+
+def measure(depth: int, options: Any) -> dict[str, Any]:
+    """One row for each kind of training and of sharding."""
+    rows: dict[str, Any] = {}
+    for kind in options.kinds.split(";"):
+        rows[kind] = {"one": _memory(program(kind, depth, "", options))}
+        for sharded in SHARDED:
+            shared = program(kind, depth, sharded, options)
+            sent = traffic(shared.as_text(), DEVICES)
+            rows[kind][sharded] = {**sent._asdict(), **_memory(shared)}
+    return rows
+
+
+def _memory(program: Any) -> dict[str, int]:
+    memory = program.memory_analysis()
+    return {
+        "state": int(memory.argument_size_in_bytes),
+        "temporary": int(memory.temp_size_in_bytes),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: per device and step, layers sharded and then the batch."""
+    blocks = []
+    for sharded in SHARDED:
+        lines = [
+            f"| {sharded} sharded: depth | training | sent, KiB | operations | "
+            "state / one device's | temporary / one device's |",
+            "|---" * 6 + "|",
+        ]
+        for depth, rows in results.items():
+            for kind, row in rows.items():
+                here, one = row[sharded], row["one"]
+                lines.append(
+                    f"| {depth} | {kind} | {here['bytes'] / 1024:.0f} | "
+                    f"{here['operations']:.0f} | {here['state'] / one['state']:.2f} | "
+                    f"{here['temporary'] / one['temporary']:.2f} |"
+                )
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--depths", default="16,64,256")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument(
+        "--kinds",
+        default="backprop, scanned;lifted sweep;lifted 1+1;lifted 2+1;lifted 4+2",
+    )
+    parser.add_argument("--output", default="")
+    options = parser.parse_args()
+    results = {}
+    for text in options.depths.split(","):
+        results[text] = measure(int(text), options)
+        print(table({text: results[text]}), flush=True)
+        write_report(options, "devices.py", results)
+
+
+if __name__ == "__main__":
+    main()
