@@ -24,6 +24,7 @@ import accuracy
 import depth
 import depth_quality
 import deterministic
+import devices
 import matplotlib
 import numpy as np
 import step_cost
@@ -38,6 +39,7 @@ TABLES = {
     "depth.py": depth.table,
     "depth_quality.py": depth_quality.table,
     "deterministic.py": deterministic.table,
+    "devices.py": devices.table,
     "step_cost.py": step_cost.table,
     "time_to_quality.py": time_to_quality.table,
     "tuning_sensitivity.py": tuning_sensitivity.table,
