@@ -11,7 +11,6 @@ import numpy as np
 
 import keras_lifted as kl
 
-keras.config.disable_interactive_logging()
 rng = np.random.default_rng(0)
 X = rng.normal(size=(128, 16)).astype("float32")
 Y = rng.normal(size=(128, 4)).astype("float32")
