@@ -7,13 +7,12 @@ import math
 import re
 from typing import NamedTuple
 
-KINDS = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f64": 8, "s64": 8}
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{\s*$")
 _COLLECTIVE = re.compile(
     r"= (.+?) (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)"
-    r"(?:-start)?\("
+    r"(-start)?\("
 )
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 _WHILE = re.compile(r" while\(.*body=%?([\w.\-]+)")
@@ -50,7 +49,8 @@ def traffic(hlo: str, devices: int) -> Traffic:
         devices: over which each collective runs.
 
     Raises:
-        ValueError: if a loop with collectives does not state how often it runs.
+        ValueError: if a loop with collectives does not state how often it runs, or
+            if collectives are asynchronous, which is not read.
     """
     entry, lines = _computations(hlo)
 
@@ -60,6 +60,10 @@ def traffic(hlo: str, devices: int) -> Traffic:
         for line in lines.get(name, ()):
             found = _COLLECTIVE.search(line)
             if found:
+                if found[3]:
+                    raise ValueError(
+                        f"Expected {found[2]}. Received: {found[2]}-start."
+                    )
                 sent = _sent(found[2], _size(found[1]), devices)
                 total = total.plus(Traffic(1, sent))
                 continue
@@ -84,7 +88,7 @@ def _computations(hlo: str) -> tuple[str, dict[str, list[str]]]:
     entry, current, lines = "", "", {}
     for line in hlo.splitlines():
         head = _COMPUTATION.match(line)
-        if head and not line.startswith(" "):
+        if head:
             current = head[2]
             lines[current] = []
             entry = current if head[1] else entry
@@ -104,13 +108,11 @@ def _size(shapes: str) -> int:
 def _sent(kind: str, size: int, devices: int) -> float:
     """Bytes that each device sends where the result on each has `size` bytes."""
     share = (devices - 1) / devices
-    return (
-        size
-        * {
-            "all-gather": share,
-            "all-to-all": share,
-            "all-reduce": 2 * share,
-            "reduce-scatter": devices - 1,
-            "collective-permute": 1,
-        }[kind]
-    )
+    times = {
+        "all-gather": share,
+        "all-to-all": share,
+        "all-reduce": 2 * share,
+        "reduce-scatter": devices - 1,
+        "collective-permute": 1,
+    }
+    return size * times[kind]

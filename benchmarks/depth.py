@@ -14,6 +14,7 @@ import argparse
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -118,6 +119,21 @@ def measure(depth: int, options: argparse.Namespace) -> dict[str, Any]:
     return rows
 
 
+def by_depth(
+    options: argparse.Namespace,
+    script: str,
+    measure: Callable[[int, argparse.Namespace], dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+) -> None:
+    """Measure each of `options.depths`; print its table and write the report."""
+    results = {}
+    for text in options.depths.split(","):
+        results[text] = measure(int(text), options)
+        print(table({text: results[text]}), flush=True)
+        write_report(options, script, results)
+        keras.backend.clear_session()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--depths", default="4,16,64,256")
@@ -133,13 +149,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", default="")
-    options = parser.parse_args()
-    results = {}
-    for text in options.depths.split(","):
-        results[text] = measure(int(text), options)
-        print(table({text: results[text]}), flush=True)
-        keras.backend.clear_session()
-    write_report(options, "depth.py", results)
+    by_depth(parser.parse_args(), "depth.py", measure, table)
 
 
 if __name__ == "__main__":

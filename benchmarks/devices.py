@@ -1,6 +1,6 @@
 """Layers over several devices: what is sent, and what each one holds.
 
-    KERAS_BACKEND=jax python benchmarks/devices.py
+    python benchmarks/devices.py     # on JAX, with eight virtual devices
 
 The same residual stack, its layers sharded over virtual CPU devices by
 `keras.distribution.ModelParallel`, trained by backprop and lifted. Bytes and
@@ -18,9 +18,10 @@ import sys
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "jax")
-DEVICES = 8
-os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={DEVICES}")
+if __name__ == "__main__":  # nothing of it for those who import the table
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    flag = "--xla_force_host_platform_device_count=8"
+    os.environ.setdefault("XLA_FLAGS", flag)
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
@@ -28,9 +29,9 @@ import keras
 import numpy as np
 from collectives import traffic
 from depth import CLASSES
+from depth import by_depth
 from depth import compiled
 from depth import network
-from report import write_report
 
 SHARDED = ("layers", "batch")
 
@@ -82,12 +83,18 @@ def program(kind: str, depth: int, sharded: str, options: Any) -> Any:
 
 def measure(depth: int, options: Any) -> dict[str, Any]:
     """One row for each kind of training and of sharding."""
+    devices = len(keras.distribution.list_devices())
+    if devices < 2:
+        raise ValueError(
+            "Expected several devices, for example XLA_FLAGS="
+            f"--xla_force_host_platform_device_count=8. Received: {devices}."
+        )
     rows: dict[str, Any] = {}
     for kind in options.kinds.split(";"):
         rows[kind] = {"one": _memory(program(kind, depth, "", options))}
         for sharded in SHARDED:
             shared = program(kind, depth, sharded, options)
-            sent = traffic(shared.as_text(), DEVICES)
+            sent = traffic(shared.as_text(), devices)
             rows[kind][sharded] = {**sent._asdict(), **_memory(shared)}
     return rows
 
@@ -131,12 +138,7 @@ def main() -> None:
         default="backprop, scanned;lifted sweep;lifted 1+1;lifted 2+1;lifted 4+2",
     )
     parser.add_argument("--output", default="")
-    options = parser.parse_args()
-    results = {}
-    for text in options.depths.split(","):
-        results[text] = measure(int(text), options)
-        print(table({text: results[text]}), flush=True)
-        write_report(options, "devices.py", results)
+    by_depth(parser.parse_args(), "devices.py", measure, table)
 
 
 if __name__ == "__main__":

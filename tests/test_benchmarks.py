@@ -177,3 +177,33 @@ def test_inversion(call):
     for method in ("invert", "adam"):
         assert np.isfinite(cell[method]["psnr"]).all()
         assert cell[method]["iterations"] >= 1
+
+
+HLO = """HloModule step
+
+%body (p: f32[4]) -> f32[4] {
+  %p = f32[4]{0} parameter(0)
+  ROOT %a = f32[4]{0} all-reduce(%p), to_apply=%add
+}
+
+ENTRY %main (x: f32[4]) -> f32[4] {
+  %x = f32[4]{0} parameter(0)
+  %g = f32[8,2]{1,0} all-gather(%x), dimensions={0}
+  %c = (f32[3]{0}, bf16[2]{0}) collective-permute(%x)
+  ROOT %w = f32[4]{0} while(%x), condition=%more, body=%body TRIPS
+}
+"""
+TRIPS = ', backend_config={"known_trip_count":{"n":"5"}}'
+
+
+def test_traffic_between_devices(benchmarks):
+    from collectives import traffic
+
+    found = traffic(HLO.replace(" TRIPS", TRIPS), devices=4)
+    assert found.operations == 2 + 5
+    # Bytes of the results, times what a ring of four sends of each.
+    assert found.bytes == 64 * 3 / 4 + (12 + 4) + 5 * (16 * 2 * 3 / 4)
+    with pytest.raises(ValueError, match="trip count"):
+        traffic(HLO.replace(" TRIPS", ""), devices=4)
+    with pytest.raises(ValueError, match="all-gather-start"):
+        traffic(HLO.replace(" all-gather(", " all-gather-start("), devices=4)

@@ -71,9 +71,7 @@ class Affine:
         x = lifted_real(ops.stop_gradient(x))
         if self.contraction is not None:
             x = self.contraction.rows_last(x)
-        sites = 1
-        for size in x.shape[1:-1]:
-            sites *= size or 1
+        sites = math.prod(size or 1 for size in x.shape[1:-1])
         if sites > 1:
             x = x[: max(1, ROWS // sites)]
         if isinstance(self.layer, _CONVOLUTIONS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from keras import ops
@@ -37,9 +38,7 @@ class Contraction:
         others = [i for i, label in enumerate(labels) if label not in self.contracted]
         rows = [labels.index(label) for label in self.contracted]
         x = ops.transpose(x, (*others, *rows))
-        size = 1
-        for length in x.shape[len(others) :]:
-            size *= length
+        size = math.prod(x.shape[len(others) :])
         return ops.reshape(x, (-1, *x.shape[1 : len(others)], size))
 
     def one_bias_each(self, axes: str | None) -> bool:

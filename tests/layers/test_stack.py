@@ -8,6 +8,8 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
+from keras_lifted.layers.chain import prefix_sums
+from keras_lifted.layers.chain import suffix_sums
 from tests.layers.compiled import REAL
 from tests.layers.compiled import array
 from tests.layers.compiled import jit
@@ -187,3 +189,13 @@ def test_compile_time_is_flat_in_depth():
 
     seconds(2)  # what the first compilation costs besides
     assert seconds(256) < 2 * seconds(16) + 0.5
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 8, 31, 32, 48, 80])
+def test_sums_along_the_depth(depth):
+    """By groups, where 16 and the depth have a common divisor."""
+    terms = np.random.default_rng(depth).normal(size=(depth, 3, 2)).astype("float32")
+    expected = np.cumsum(terms, axis=0)
+    np.testing.assert_allclose(array(prefix_sums(terms)), expected, atol=1e-5)
+    expected = np.cumsum(terms[::-1], axis=0)[::-1]
+    np.testing.assert_allclose(array(suffix_sums(terms)), expected, atol=1e-5)
