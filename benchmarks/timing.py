@@ -28,6 +28,11 @@ class StepTimer(keras.callbacks.Callback):
         self._steps = batch + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._steps <= self.warmup:
+            raise ValueError(
+                f"Expected more than {self.warmup} steps an epoch, the first of which "
+                f"are left out. Received: {self._steps}."
+            )
         elapsed = time.perf_counter() - self._start
         self.seconds = elapsed / (self._steps - self.warmup)
 
