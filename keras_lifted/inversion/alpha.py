@@ -38,7 +38,7 @@ def expected(solver: Solver, noise: Array) -> Array:
 def pilot(solver: Solver, noise: Array) -> Array:
     """A first guess, `std ‖W‖ / weight`: noise as the regularizer sees it."""
     slope = float(np.sqrt(ops.convert_to_numpy(solver.lipschitz)))
-    soft = [t.weight for t in solver.regularizer.terms if not t.constraint]
+    soft = [t.weight for t in solver.steps.regularizer.terms if not t.constraint]
     return noise * slope / max(soft, default=1.0)
 
 

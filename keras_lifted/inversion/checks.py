@@ -26,11 +26,11 @@ def check_regularizer(regularizer: Any) -> Regularizer:
     )
 
 
-def check_data(y: Any) -> np.ndarray:
-    """Data as an array with a batch.
+def check_data(y: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Data as an array with a batch, of outputs of this shape.
 
     Raises:
-        ValueError: if it is no array of numbers, not finite, empty or has no batch.
+        ValueError: if it is no array of numbers, not finite, empty or of another shape.
     """
     array = np.asarray(y)
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
@@ -50,6 +50,12 @@ def check_data(y: Any) -> np.ndarray:
             "`y` must be finite. Received: an array of shape "
             f"{array.shape} with {int(bad.sum())} NaN or infinite values. Clean the "
             "data (e.g. numpy.nan_to_num)."
+        )
+    if array.shape[1:] != shape:
+        raise ValueError(
+            "`y` must have the shape of the network's outputs, (batch, "
+            f"{', '.join(map(str, shape))}); add the axis of the batch for a single "
+            f"one, y[None]. Received: y of shape {array.shape}."
         )
     return array
 

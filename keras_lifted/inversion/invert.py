@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from keras import ops
-
-from keras_lifted import penalties
-from keras_lifted.checks import check_count
-from keras_lifted.inversion import alpha as rules
-from keras_lifted.inversion import checks
-from keras_lifted.inversion.fidelity import in_range
-from keras_lifted.inversion.network import check_information
-from keras_lifted.inversion.network import sourced
-from keras_lifted.inversion.problem import InverseProblem
+from keras_lifted.inversion.inverter import Inverter
 from keras_lifted.inversion.result import Inversion
-from keras_lifted.inversion.solver import Solver
-from keras_lifted.layers.precision import lifted_real
 from keras_lifted.regularizers.base import Regularizer
-
-Tensor = Any
 
 
 def invert(
@@ -62,7 +47,8 @@ def invert(
     returned. Activations that are no proximal map are differentiated inside their
     block. The network runs in inference mode and does not change.
 
-    All samples are solved at once, each with a step history of its own.
+    All samples are solved at once, each with a step history of its own. To invert
+    several times, make an `inversion.Inverter`: it compiles once.
 
     Args:
         network: a built layer or model with one input and one output.
@@ -112,85 +98,19 @@ def invert(
     >>> np.round(result.x, 3).tolist(), result.converged
     ([[2.0, 1.0, 0.0]], True)
     """
-    regularizer = checks.check_regularizer(regularizer)
-    steps = check_count("steps", steps)
-    check_every = check_count("check_every", check_every)
-    tolerance = checks.check_tolerance(tolerance)
-    checks.check_choice("acceleration", acceleration, ("nesterov", None))
-    checks.check_choice("out_of_range", out_of_range, ("raise", "project"))
-    checks.check_choice("verbose", verbose, ("auto", True, False))
-    checks.check_choice("parameter", parameter, ("discrepancy", None))
-    data = checks.check_data(y)
-    batch = len(data)
-    factor, deviation = _strength(alpha, noise, parameter, source, batch)
-    inner, shape = sourced(network, data, input_shape)
-    begin = lifted_real(checks.check_start(start, (batch, *shape)))
-    check_information(inner, begin)
-    tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
-    problem = InverseProblem(inner, begin, tie)
-    solver = Solver(
-        problem,
-        regularizer,
-        lifted_real(in_range(problem.sigma, data, out_of_range)),
-        begin,
-        acceleration is not None,
-        min(check_every, steps),
-        tolerance,
-        jit_compile,
-        verbose,
+    inverter = Inverter(
+        network, regularizer, penalty, input_shape, acceleration, jit_compile
     )
-    if deviation is not None and parameter is None:
-        factor = rules.theorem(solver, deviation, source, steps)
-    elif deviation is not None:
-        factor = rules.discrepancy(solver, deviation, steps)
-    stats = solver.run(factor, steps)
-    converged = bool((stats["residual"] <= tolerance).all())
-    if not converged and tolerance > 0:
-        _warn(stats["residual"], steps, tolerance, bool(problem.hidden))
-    return Inversion(
-        x=ops.convert_to_numpy(solver.best),
-        alpha=np.array(factor),
-        iterations=solver.iterations,
-        converged=converged,
-        history={name: np.array(each) for name, each in solver.history.items()},
-        **stats,
-    )
-
-
-def _strength(
-    alpha: Any, noise: Any, parameter: str | None, source: Any, batch: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Factor on the regularizer, and noise from which to choose it."""
-    if noise is None:
-        if parameter is not None or source is not None:
-            raise ValueError(
-                "`parameter` and `source` choose alpha from `noise`, the standard "
-                f"deviation of y; pass it. Received: noise=None, {parameter=}, "
-                f"{source=}."
-            )
-        fix = "the regularizer needs some weight"
-        value = 1.0 if alpha is None else alpha
-        return checks.check_positive("alpha", value, batch, fix), None
-    if alpha is not None:
-        raise ValueError(
-            "Pass `alpha`, or `noise` from which it is chosen, not both. Received: "
-            f"alpha={alpha!r}, noise={noise!r}"
-        )
-    fix = "for data without noise pass a small `alpha` instead"
-    if source is not None:
-        checks.check_positive("source", source, 1, "it is the norm of a vector")
-    return np.ones(batch), checks.check_positive("noise", noise, batch, fix)
-
-
-def _warn(residual: np.ndarray, steps: int, tolerance: float, hidden: bool) -> None:
-    count = int((residual > tolerance).sum())
-    advice = "Take more steps"
-    if hidden:
-        advice += ", or smaller penalty weights (hidden variables move faster)"
-    warnings.warn(
-        f"The inversion did not converge in {steps} steps: the relative residual is "
-        f"{residual.max():.1e} at worst, above tolerance={tolerance:g} in {count} of "
-        f"{residual.size} samples. {advice}, or accept it by a larger `tolerance`; "
-        "`history` shows how it went.",
-        stacklevel=3,
+    return inverter(
+        y,
+        steps,
+        alpha,
+        noise=noise,
+        parameter=parameter,
+        source=source,
+        tolerance=tolerance,
+        start=start,
+        out_of_range=out_of_range,
+        check_every=check_every,
+        verbose=verbose,
     )

@@ -37,13 +37,13 @@ class Sourced(keras.layers.Layer):
 
 
 def sourced(
-    network: Any, y: Any, input_shape: Sequence[int] | None
-) -> tuple[Sourced, tuple[int, ...]]:
-    """The network ready to be lifted, and the shape of one input.
+    network: Any, input_shape: Sequence[int] | None
+) -> tuple[Sourced, tuple[int, ...], tuple[int, ...]]:
+    """The network ready to be lifted, the shapes of one input and of one output.
 
     Raises:
         ValueError: if it is no Keras layer, is not built and no `input_shape` says
-            how, has several inputs or outputs, or does not map to the shape of `y`.
+            how, or has several inputs or outputs.
     """
     if not isinstance(network, keras.layers.Layer):
         raise ValueError(
@@ -52,7 +52,7 @@ def sourced(
         )
     shape = _input_shape(network, input_shape)
     built = Sourced(network)
-    zeros = ops.zeros((len(y), *shape), real_dtype())
+    zeros = ops.zeros((1, *shape), real_dtype())
     try:
         outputs = built(zeros, training=False)
     except Exception as error:
@@ -67,13 +67,7 @@ def sourced(
             f"{type(outputs).__name__}; make a model of one of them, e.g. "
             "keras.Model(model.inputs, model.outputs[0])."
         )
-    if tuple(outputs.shape) != tuple(np.shape(y)):
-        raise ValueError(
-            "`y` must have the shape of the network's outputs, (batch, "
-            f"{', '.join(map(str, outputs.shape[1:]))}); add the axis of the batch "
-            f"for a single one, y[None]. Received: y of shape {np.shape(y)}."
-        )
-    return built, shape
+    return built, shape, tuple(outputs.shape[1:])
 
 
 def _input_shape(

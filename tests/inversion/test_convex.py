@@ -163,9 +163,8 @@ def test_the_lipschitz_constant_is_an_upper_bound():
 
     for seed in range(3):
         model, kernel, _ = perceptron(40, 30, "relu", seed)
-        y = np.zeros((1, 30))
         u = keras.ops.zeros((1, 40))
-        inner, _ = sourced(model, y, None)
+        inner, _, _ = sourced(model, None)
         problem = InverseProblem(inner, u, kl.penalties.Bregman(1.0))
         bound = float(problem.lipschitz(problem.values(), u)[0])
         exact = np.linalg.norm(kernel, 2) ** 2

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from keras_lifted.inversion.solver import Solver
+from keras_lifted.inversion.steps import Steps
 
 R = kl.regularizers
 
@@ -192,13 +192,13 @@ def test_256_images_at_once():
 
 def test_noise_and_discrepancy_compile_once(monkeypatch):
     traces = []
-    original = Solver._advance_by
+    original = Steps._advance
 
     def counted(self, *arguments):
         traces.append(1)
         return original(self, *arguments)
 
-    monkeypatch.setattr(Solver, "_advance_by", counted)
+    monkeypatch.setattr(Steps, "_advance", counted)
     model, image = perceptron(), phantom()
     y = model.predict(np.concatenate([image, image]), verbose=0)
     noise = np.array([0.02, 0.1])
@@ -255,3 +255,26 @@ def test_without_xla():
         for jit in (True, False)
     ]
     np.testing.assert_allclose(results[0].x, results[1].x, atol=1e-5)
+
+
+def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
+    traces = []
+    original = Steps._advance
+
+    def counted(self, *arguments):
+        traces.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Steps, "_advance", counted)
+    model, image = perceptron(8, 40), phantom(8)
+    inverter = kl.inversion.Inverter(model, R.TotalVariation())
+    keywords = {"tolerance": 0, "verbose": False}
+    for factor in (1.0, 2.0):
+        kernel, bias = model.layers[-1].get_weights()
+        model.layers[-1].set_weights([factor * kernel, bias])
+        y = model.predict(image, verbose=0)
+        for alpha in (1e-3, 1e-2):
+            again = inverter(y, 60, alpha, **keywords)
+            alone = invert(model, y, R.TotalVariation(), 60, alpha=alpha, tolerance=0)
+            np.testing.assert_allclose(again.x, alone.x, atol=1e-4)
+    assert len(traces) == 1 + 4  # one of the inverter, one for each `invert`
