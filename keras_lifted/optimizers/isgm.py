@@ -34,6 +34,18 @@ Tensor = Any
 
 # Penalty weight where the geometry is Frobenius: it divides the step there.
 FROBENIUS_WEIGHT = 10.0
+# The default rate, up to so many kernels; the least part of it that deeper ones take.
+RATE, SHALLOW, DEEPEST = 0.1, 9, 0.2
+
+
+def rate_at(kernels: int) -> float:
+    """The default learning rate, `0.1 (9/L)²` of L kernels, within [0.02, 0.1].
+
+    Relative changes of all kernels add up along the depth, and on the plateau on
+    which deep flat networks start no promise of a decrease limits them: twenty
+    sigmoid layers learn at 0.02 and not at 0.035, ten learn best above 0.05.
+    """
+    return RATE * min(1.0, max(DEEPEST, (SHALLOW / max(kernels, 1)) ** 2))
 
 
 @final
@@ -60,7 +72,8 @@ class ISGM(LiftedOptimizer):
             relative size: root mean square of the singular values of a kernel's
             change (of the change of the pre-activations, over theirs, for
             Covariance). A number, a schedule, or a callable as for any Keras
-            optimizer.
+            optimizer; by default 0.1, and less for more than nine kernels:
+            `0.1 (9/L)²` for L of them, at least 0.02.
         geometry: "auto", a geometry of `keras_lifted.geometries` or its name,
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
@@ -110,7 +123,7 @@ class ISGM(LiftedOptimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.1,
+        learning_rate: Any = None,
         geometry: Any = "auto",
         momentum: float = 0.95,
         inner_optimizer: Any = "adam",
@@ -135,10 +148,11 @@ class ISGM(LiftedOptimizer):
             lifted_update,
             curvature_refresh,
             persistent,
-            learning_rate=learning_rate,
+            learning_rate=RATE if learning_rate is None else learning_rate,
             name=name,
             **kwargs,
         )
+        self._rate_by_depth = learning_rate is None
         self.geometry = chosen
         self.momentum = check_between("momentum", momentum, 0.0, 1.0)
         self.inner_optimizer = keras.optimizers.get(inner_optimizer)
@@ -164,6 +178,16 @@ class ISGM(LiftedOptimizer):
         self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
         self._inner_at: dict[int, keras.Variable] = {}
 
+    @property
+    def learning_rate(self) -> Any:
+        """`τ`. The default is that of the depth once the optimizer is built."""
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        self._rate_by_depth = False
+        keras.optimizers.Optimizer.learning_rate.fset(self, rate)
+
     # -- blocks ---------------------------------------------------------------
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -180,6 +204,8 @@ class ISGM(LiftedOptimizer):
             )
             for each in affine
         ]
+        if self._rate_by_depth:
+            self._learning_rate.assign(rate_at(len(self.weight_blocks)))
         place = {id(v): i for i, v in enumerate(variables)}
         for block in self.weight_blocks:
             self._block_at[place[id(block.affine.kernel)]] = block, True
@@ -345,6 +371,7 @@ class ISGM(LiftedOptimizer):
         return {
             **config,
             **super().get_config(),
+            **({"learning_rate": None} if self._rate_by_depth else {}),
             "geometry": serialize(self.geometry),
             "momentum": self.momentum,
             "inner_optimizer": serialize(self.inner_optimizer),

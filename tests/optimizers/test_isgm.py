@@ -103,13 +103,15 @@ def test_the_scale_of_the_loss_changes_nothing():
         np.testing.assert_allclose(end, ends[0], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("depth", [2, pytest.param(24, marks=pytest.mark.slow)])
-def test_every_depth_trains_at_the_default_rate(depth):
+@pytest.mark.parametrize(
+    "depth, epochs", [(2, 8), pytest.param(24, 24, marks=pytest.mark.slow)]
+)
+def test_every_depth_trains_at_the_default_rate(depth, epochs):
     inputs = h = keras.Input((6,))
     for _ in range(depth):
         h = layers.Dense(6, activation="tanh")(h)
     model = kl.LiftedModel(inputs, layers.Dense(3)(h))
-    _, losses = fitted(ISGM(), model)
+    _, losses = fitted(ISGM(), model, epochs=epochs)
     assert losses[-1] < 0.6 * losses[0]
     assert max(losses) == losses[0]
 
@@ -194,3 +196,30 @@ def test_no_setting_gives_nan(rate, geometry, weight, activation, depth, scale):
     _, losses = fitted(optimizer, model, epochs=2, x=scale * X)
     assert np.isfinite(losses).all()
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("hidden, rate", [(2, 0.1), (8, 0.1), (9, 0.081), (30, 0.02)])
+def test_the_default_rate_falls_with_depth(hidden, rate):
+    assert np.isclose(_built(ISGM(), hidden).learning_rate, rate)
+
+
+def test_a_given_rate_stays_at_every_depth():
+    assert np.isclose(_built(ISGM(0.1), 30).learning_rate, 0.1)
+    assigned = ISGM()
+    assigned.learning_rate = 0.3
+    assert np.isclose(_built(assigned, 30).learning_rate, 0.3)
+    again = ISGM.from_config(assigned.get_config())
+    assert np.isclose(_built(again, 30).learning_rate, 0.3)
+
+
+def test_a_default_rate_stays_a_default_in_the_config():
+    config = _built(ISGM(), 30).get_config()
+    assert np.isclose(_built(ISGM.from_config(config), 2).learning_rate, 0.1)
+
+
+def _built(optimizer, hidden):
+    layers = [keras.layers.Dense(3, "relu") for _ in range(hidden)]
+    model = kl.LiftedSequential([keras.Input((3,)), *layers, keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model.optimizer
