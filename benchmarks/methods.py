@@ -25,6 +25,9 @@ import keras
 
 import keras_lifted as kl
 
+# Names of the last layers of the networks.
+OUTPUTS = ["output", "dense_5"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -38,6 +41,7 @@ class Method:
         lifted: whether it trains a `kl.LiftedModel`.
         decays: whether its rate falls along a cosine of its own, whose horizon
             the runs set as they do that of the baselines' cosine.
+        cheap: whether a step costs little more than its gradient.
     """
 
     make: Callable[..., keras.optimizers.Optimizer]
@@ -45,6 +49,7 @@ class Method:
     choices: tuple[dict[str, Any], ...] = ({},)
     lifted: bool = False
     decays: bool = False
+    cheap: bool = False
 
 
 def _isgm(**arguments: Any) -> keras.optimizers.Optimizer:
@@ -69,12 +74,14 @@ def _with_penalty(arguments: dict[str, Any]) -> dict[str, Any]:
 
 METHODS: dict[str, Method] = {
     "sgd": Method(
-        lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments), 0.2
+        lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
+        0.2,
+        cheap=True,
     ),
-    "adam": Method(keras.optimizers.Adam, 0.001),
-    "adamw": Method(keras.optimizers.AdamW, 0.001),
+    "adam": Method(keras.optimizers.Adam, 0.001, cheap=True),
+    "adamw": Method(keras.optimizers.AdamW, 0.001, cheap=True),
     "muon": Method(
-        keras.optimizers.Muon, 0.002, choices=({}, {"exclude_layers": ["output"]})
+        keras.optimizers.Muon, 0.002, choices=({}, {"exclude_layers": OUTPUTS})
     ),
     "isgm": Method(_isgm, lifted=True, decays=True),
     "lifted_adam": Method(_lifted_adam, lifted=True),

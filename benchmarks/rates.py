@@ -48,6 +48,19 @@ def climb(start: float, score: Callable[[float], float], reach: int = 1) -> floa
         best = better
 
 
+def best_on_grid(start: float, score: Callable[[float], float]) -> tuple[float, float]:
+    """The value that `climb` finds and its score; scores not finite are failures."""
+    scores: dict[float, float] = {}
+
+    def remembered(value: float) -> float:
+        found = float(score(value))
+        scores[value] = found if math.isfinite(found) else -math.inf
+        return scores[value]
+
+    best = climb(start, remembered)
+    return best, scores[best]
+
+
 def search(
     start: float,
     choices: tuple[dict[str, Any], ...],

@@ -25,6 +25,7 @@ import depth
 import depth_quality
 import deterministic
 import devices
+import inversion
 import matplotlib
 import numpy as np
 import step_cost
@@ -40,6 +41,7 @@ TABLES = {
     "depth_quality.py": depth_quality.table,
     "deterministic.py": deterministic.table,
     "devices.py": devices.table,
+    "inversion.py": inversion.table,
     "step_cost.py": step_cost.table,
     "time_to_quality.py": time_to_quality.table,
     "tuning_sensitivity.py": tuning_sensitivity.table,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
-from typing import NamedTuple
 
 import data
 import keras
 import numpy as np
 from data import Arrays
+from restoration_tasks import RESTORATION
+from task import Data
+from task import Task
+from task import psnr
+from task import split
 
 import keras_lifted as kl
 
@@ -25,43 +28,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "soft_threshold": lambda: kl.layers.SoftThreshold(0.05),
     "tanh": kl.layers.Tanh,
 }
-
-
-class Data(NamedTuple):
-    """Inputs and targets; validation is held out of the training set."""
-
-    train: Arrays
-    validation: Arrays
-    test: Arrays
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A network to train, and how well it does.
-
-    Attributes:
-        load: data from a number of training images, None for the default.
-        build: the network as a `keras.Model` or a `kl.LiftedModel`; its last
-            layer is named "output".
-        loss: a new Keras loss.
-        quality: a number from predictions and targets.
-        unit: what `quality` is, with its unit.
-        higher_is_better: the direction of `quality`.
-    """
-
-    load: Callable[[int | None], Data]
-    build: Callable[[type], keras.Model]
-    loss: Callable[[], keras.losses.Loss]
-    quality: Callable[[np.ndarray, np.ndarray], float]
-    unit: str
-    higher_is_better: bool = True
-    batch_size: int = 128
-
-    def score(self, quality: float) -> float:
-        """A number to maximise; the worst there is for a run that failed."""
-        if not np.isfinite(quality):
-            return -np.inf
-        return quality if self.higher_is_better else -quality
 
 
 # -- networks -----------------------------------------------------------------
@@ -102,17 +68,6 @@ def autoencoder(activation: Activation, cls: type) -> keras.Model:
 # -- data ---------------------------------------------------------------------
 
 
-def split(
-    train: Arrays, test: Arrays, limit: int | None, held_out: int, seed: int = 0
-) -> Data:
-    """The first `limit` of the shuffled training set; its last are held out."""
-    x, y = train
-    order = np.random.default_rng(seed).permutation(len(x))
-    held_out = min(held_out, len(x) // 6)
-    kept, held = order[: len(x) - held_out][:limit], order[len(x) - held_out :]
-    return Data((x[kept], y[kept]), (x[held], y[held]), test)
-
-
 def labelled(name: str, limit: int | None) -> Data:
     """Images and labels; 5,000 training images are held out."""
     return split(*data.images(name), limit, 5000)
@@ -150,11 +105,6 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 
 # -- quality ------------------------------------------------------------------
-
-
-def psnr(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Mean over images of the peak signal-to-noise ratio in dB, peak 1."""
-    return float(np.mean(-10 * np.log10(np.mean((prediction - target) ** 2, axis=1))))
 
 
 def squared_error(prediction: np.ndarray, target: np.ndarray) -> float:
@@ -225,4 +175,5 @@ TASKS: dict[str, Task] = {
     "deep_sigmoid_6": deep("sigmoid", 6),
     "deep_sigmoid_10": deep("sigmoid", 10),
     "deep_sigmoid_20": deep("sigmoid", 20),
+    **RESTORATION,
 }

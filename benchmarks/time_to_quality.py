@@ -30,9 +30,9 @@ from rates import SCHEDULES
 from rates import search
 from rates import stored
 from report import write_report
+from task import Data
+from task import Task
 from tasks import TASKS
-from tasks import Data
-from tasks import Task
 from training import Judge
 from training import Trainer
 from training import shuffled
@@ -55,6 +55,15 @@ class Trainers:
         if key not in self._trainers:
             self._trainers[key] = Trainer(self.task, method, arguments)
         return self._trainers[key]
+
+
+def chosen(options: Options) -> dict[str, tuple[str, ...]]:
+    """The schedules of every method; "muon:cosine" chooses one of them."""
+    methods = {}
+    for entry in options.methods.split(","):
+        name, _, schedule = entry.partition(":")
+        methods[name] = (schedule,) if schedule else SCHEDULES
+    return methods
 
 
 def find_rate(
@@ -82,7 +91,8 @@ def find_rate(
         return value
 
     score = trainers.task.score
-    found = search(start, METHODS[name].choices, quality, score, options.reach)
+    choices = METHODS[name].choices[: options.choices]
+    found = search(start, choices, quality, score, options.reach)
     return {"epochs": options.search_epochs, **found}
 
 
@@ -94,12 +104,12 @@ def find_rates(
     save: Callable[[], None],
 ) -> None:
     """Add what is missing to `{method: {schedule: best rate, choice, tried}}`."""
-    for name in options.methods.split(","):
+    for name, schedules in chosen(options).items():
         start = METHODS[name].start
         if start is None:
             continue
         found = rates.setdefault(name, {})
-        for schedule in SCHEDULES:
+        for schedule in schedules:
             if schedule not in found:
                 found[schedule] = find_rate(
                     name, schedule, start, options, data, trainers
@@ -108,11 +118,19 @@ def find_rates(
             start = found[schedule]["rate"]
 
 
+def horizons_of(name: str, options: Options) -> list[int]:
+    """Epochs of the runs of a method; those with a cheap step run for longer too."""
+    horizons = {int(n) for n in options.epochs.split(",")}
+    if METHODS[name].cheap:
+        horizons |= {int(n) for n in options.more_epochs.split(",") if n}
+    return sorted(horizons)
+
+
 def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
     """The runs of every seed, without their results."""
-    horizons = sorted(int(n) for n in options.epochs.split(","))
     runs = []
-    for name in options.methods.split(","):
+    for name, schedules in chosen(options).items():
+        horizons = horizons_of(name, options)
         if METHODS[name].start is None:
             own = {"rate": None, "choice": {}}
             if METHODS[name].decays:
@@ -120,9 +138,10 @@ def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
             else:
                 runs.append(_run(name, "own", horizons[-1], own))
             continue
-        runs.append(_run(name, "constant", horizons[-1], rates[name]["constant"]))
-        for horizon in horizons:
-            runs.append(_run(name, "cosine", horizon, rates[name]["cosine"]))
+        for schedule in schedules:
+            ends = horizons if schedule == "cosine" else horizons[-1:]
+            best = rates[name][schedule]
+            runs += [_run(name, schedule, end, best) for end in ends]
     return runs
 
 
@@ -148,29 +167,27 @@ def train_in_turn(
     judge = Judge(trainers.task)
     size = trainers.task.batch_size
     steps = len(data.train[0]) // size
+    curves = ("quality", "loss", "seconds", *trainers.task.others)
     states = []
     for run in runs:
         trainer = trainers(run["method"], run["choice"])
         horizon = run["epochs"] * steps if run["schedule"] == "cosine" else None
         states.append(trainer.start(seed, run["rate"], horizon))
-        for curve in ("quality", "loss", "seconds"):
-            run[curve].append([])
+        for curve in curves:
+            run.setdefault(curve, []).append([])
     for epoch in range(max(run["epochs"] for run in runs)):
         x, y = shuffled(data.train, size, seed, epoch)
         for i, run in enumerate(runs):
             if epoch >= run["epochs"]:
                 continue
-            quality = loss = seconds = float("nan")
+            values = dict.fromkeys(curves, float("nan"))
             if states[i]:
                 trainer = trainers(run["method"], run["choice"])
-                states[i], loss, seconds = trainer.epoch(states[i], x, y)
+                states[i], *measured = trainer.epoch(states[i], x, y)
+                values["loss"], values["seconds"] = measured
             if states[i]:
-                quality = judge(trainer.model, data.test)
-            for curve, value in (
-                ("quality", quality),
-                ("loss", loss),
-                ("seconds", seconds),
-            ):
+                values |= judge.all(trainer.model, data.test)
+            for curve, value in values.items():
                 run[curve][-1].append(value if np.isfinite(value) else None)
 
 
@@ -214,7 +231,8 @@ def table(results: dict[str, Any]) -> str:
         "|---" * (6 + len(lifted)) + "|",
     ]
     for run in runs:
-        ends = [run["epochs"]] if run["schedule"] == "cosine" else results["horizons"]
+        ends = [h for h in results["horizons"] if h <= run["epochs"]]
+        ends = [run["epochs"]] if run["schedule"] == "cosine" else ends
         for end in ends:
             quality = curve(run, "quality")[:, end - 1]
             spread = quality.std(ddof=1) if len(quality) > 1 else 0.0
@@ -244,12 +262,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=list(TASKS), default="deblurring")
     parser.add_argument("--epochs", default="1,2,5,15", help="horizons")
+    parser.add_argument(
+        "--more-epochs", default="", help="horizons of sgd, adam and adamw besides"
+    )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--methods", default="sgd,adam,adamw,muon,isgm")
+    parser.add_argument(
+        "--methods",
+        default="sgd,adam,adamw,muon,isgm",
+        help='"muon:cosine" is Muon with that schedule only',
+    )
     parser.add_argument("--limit", type=int, help="training images")
     parser.add_argument("--search-epochs", type=int, default=2)
     parser.add_argument(
         "--reach", type=int, default=1, help="neighbours that must lose"
+    )
+    parser.add_argument(
+        "--choices", type=int, help="of a method's arguments: the first ones"
     )
     parser.add_argument("--search-only", action="store_true")
     parser.add_argument("--rates", default="", help="report whose search is reused")
@@ -277,7 +305,7 @@ def main() -> None:
     if options.search_only:
         return
     runs = plan(options, results["rates"])
-    results["horizons"] = sorted(int(n) for n in options.epochs.split(","))
+    results["horizons"] = sorted({run["epochs"] for run in runs})
     results["runs"] = runs
     for seed in range(options.seeds):
         train_in_turn(runs, seed, data, trainers)

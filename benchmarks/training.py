@@ -11,7 +11,7 @@ import numpy as np
 from data import Arrays
 from keras import ops
 from methods import Method
-from tasks import Task
+from task import Task
 
 import keras_lifted as kl
 
@@ -120,9 +120,18 @@ class Judge:
         self.model = task.build(keras.Model)
 
     def __call__(self, model: keras.Model, arrays: Arrays) -> float:
+        return self.task.quality(*self._predicted(model, arrays))
+
+    def all(self, model: keras.Model, arrays: Arrays) -> dict[str, float]:
+        """The task's quality and its others, by name."""
+        pair = self._predicted(model, arrays)
+        measures = {"quality": self.task.quality, **self.task.others}
+        return {name: measure(*pair) for name, measure in measures.items()}
+
+    def _predicted(self, model: keras.Model, arrays: Arrays) -> Arrays:
         x, y = arrays
         self.model.set_weights(model.get_weights())
-        return self.task.quality(self.model.predict(x, batch_size=1000, verbose=0), y)
+        return self.model.predict(x, batch_size=1000, verbose=0), y
 
 
 def schedule(optimizer: keras.optimizers.Optimizer) -> None:

@@ -23,9 +23,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import numpy as np
 from methods import METHODS
 from report import write_report
+from task import Data
+from task import Task
 from tasks import TASKS
-from tasks import Data
-from tasks import Task
 from training import Judge
 from training import Trainer
 from training import train

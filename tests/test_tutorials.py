@@ -39,6 +39,7 @@ def marked(script):
         "03_geometries",
         "04_inverting_a_perceptron",
         "05_architectures",
+        "06_restoration",
     )
     marks = [pytest.mark.slow] if long else []
     return pytest.param(script, marks=marks, id=script.stem)
@@ -47,6 +48,7 @@ def marked(script):
 @pytest.mark.parametrize("script", [marked(script) for script in TUTORIALS])
 def test_tutorial(script, tmp_path):
     pytest.importorskip("sklearn")
+    pytest.importorskip("skimage")
     run(script, tmp_path)
 
 
