@@ -118,6 +118,22 @@ def find_affine(model: keras.Model) -> list[Affine]:
     return list(found.values())
 
 
+def find_matrices(model: keras.Model) -> list[keras.layers.Layer]:
+    """Other layers with a trainable kernel that say it is one matrix.
+
+    They have an attribute `matrix_kernel` that is True: the kernel's last axis are
+    the columns, all others the rows.
+    """
+    trainable = {id(v) for v in model.trainable_variables}
+    found: dict[int, keras.layers.Layer] = {}
+    for layer, loop in walk_layers(model, whole=False):
+        if isinstance(layer, _AFFINE) or not getattr(layer, "matrix_kernel", False):
+            continue
+        if loop is None and layer.built and id(layer.kernel) in trainable:
+            found.setdefault(id(layer.kernel), layer)
+    return list(found.values())
+
+
 def _tap(z: Tensor, slot: Tensor) -> Tensor:
     """`z`; the gradient in it is shown as the gradient in `slot`."""
 

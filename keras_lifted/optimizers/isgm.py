@@ -19,11 +19,13 @@ from keras_lifted.geometries.choice import as_choice
 from keras_lifted.geometries.choice import geometry_of
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.affine import find_affine
+from keras_lifted.lifting.affine import find_matrices
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
 from keras_lifted.optimizers.decay import check_decay
+from keras_lifted.optimizers.matrix_block import MatrixBlock
 from keras_lifted.optimizers.promise import Promise
 from keras_lifted.optimizers.refresh import Due
 from keras_lifted.optimizers.refresh import due_at
@@ -56,8 +58,11 @@ class ISGM(LiftedOptimizer):
     Given the lifted variables the weight blocks are independent and convex.
     Each takes `argmin_W ⟨M, W⟩ + (1/2τ)‖W − W_k‖²`, `M` the momentum of its
     gradient, in the norm of its geometry, for the kernels of Dense, EinsumDense
-    (so of attention) and convolution layers with their biases; all other
-    variables (normalisation, PReLU slopes, …) go to `inner_optimizer`. The
+    (so of attention) and convolution layers with their biases. Kernels of other
+    layers with an attribute `matrix_kernel` that is True, such as the tied
+    convolutions of proximal networks, move in the spectral norm, the last axis
+    the matrix's columns. All other variables (normalisation, PReLU slopes, …) go
+    to `inner_optimizer`. The
     length of the steps suits depth, activations and loss by itself: all together
     they promise to lower the loss by at most the part `largest_decrease` of it,
     and none moves a block's pre-activations by more than the part
@@ -176,6 +181,7 @@ class ISGM(LiftedOptimizer):
         self.promise: Promise | None = None
         self.weight_blocks: list[WeightBlock] = []
         self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
+        self._matrix_at: dict[int, MatrixBlock] = {}
         self._inner_at: dict[int, keras.Variable] = {}
 
     @property
@@ -211,9 +217,10 @@ class ISGM(LiftedOptimizer):
             self._block_at[place[id(block.affine.kernel)]] = block, True
             if block.affine.bias is not None:
                 self._block_at[place[id(block.affine.bias)]] = block, False
-        self._inner_at = {
-            i: v for i, v in enumerate(variables) if i not in self._block_at
-        }
+        for layer in find_matrices(model) if model is not None else []:
+            self._matrix_at[place[id(layer.kernel)]] = MatrixBlock.build(self, layer)
+        served = {*self._block_at, *self._matrix_at}
+        self._inner_at = {i: v for i, v in enumerate(variables) if i not in served}
         if self._inner_at:
             self.inner_optimizer.build(list(self._inner_at.values()))
 
@@ -239,6 +246,8 @@ class ISGM(LiftedOptimizer):
             )
         inner = type(self.inner_optimizer).__name__
         chosen = {v.path: inner for v in self._inner_at.values()}
+        spectral = geometries.Spectral.__name__
+        chosen |= {b.kernel.path: spectral for b in self._matrix_at.values()}
         for block in self.weight_blocks:
             for variable in (block.affine.kernel, block.affine.bias):
                 if variable is not None:
@@ -263,7 +272,8 @@ class ISGM(LiftedOptimizer):
         assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
-        promised = sum((block.decrease for block in self.weight_blocks), 0.0)
+        blocks = [*self.weight_blocks, *self._matrix_at.values()]
+        promised = sum((block.decrease for block in blocks), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
@@ -324,6 +334,11 @@ class ISGM(LiftedOptimizer):
             rate = factor * self.inner_optimizer.learning_rate
             self.inner_optimizer.update_step(gradient, variable, rate)
             return
+        part = factor * self.promise.part
+        if index in self._matrix_at:
+            matrix = self._matrix_at[index]
+            matrix.step(gradient, learning_rate, part, self.momentum, self._due)
+            return
         block, is_kernel = self._block_at[index]
         if not is_kernel:
             block.remember_bias(gradient, self.momentum)
@@ -331,7 +346,7 @@ class ISGM(LiftedOptimizer):
         block.step(
             gradient,
             learning_rate,
-            factor * self.promise.part,
+            part,
             self.momentum,
             self.largest_change,
             self._due,

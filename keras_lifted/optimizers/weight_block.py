@@ -20,6 +20,7 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
+from keras_lifted.optimizers.promise import unbiased
 from keras_lifted.optimizers.refresh import Due
 from keras_lifted.optimizers.signal import KEEP
 from keras_lifted.optimizers.signal import UNMEASURED
@@ -169,7 +170,7 @@ class WeightBlock:
         """Take in the gradient of the bias."""
         assert self.bias_momentum is not None
         gradient = ops.reshape(lifted_real(gradient), (self.affine.outputs,))
-        _average(self.bias_momentum, gradient, momentum)
+        average(self.bias_momentum, gradient, momentum)
 
     def step(
         self,
@@ -192,7 +193,7 @@ class WeightBlock:
         """
         affine, moments = self.affine, self.moments
         matrix = ops.reshape(lifted_real(gradient), (affine.inputs, affine.outputs))
-        _average(self.kernel_momentum, matrix, momentum)
+        average(self.kernel_momentum, matrix, momentum)
         mean = ops.convert_to_tensor(moments.mean)
         rows = moments.rows - mean
         shown = rows[:SHOWN]
@@ -206,10 +207,10 @@ class WeightBlock:
         self.change.assign(short * change)
         shifts = [shift - ops.matmul(mean, kernel) for shift in shifts]
         self.decrease.assign(self._promise(kernel, shifts, momentum, due))
-        self._subtract(affine.kernel, ops.reshape(short * kernel, affine.kernel.shape))
+        subtract(affine.kernel, ops.reshape(short * kernel, affine.kernel.shape))
         for shift in shifts:
             assert affine.bias is not None
-            self._subtract(affine.bias, ops.reshape(short * shift, affine.bias.shape))
+            subtract(affine.bias, ops.reshape(short * shift, affine.bias.shape))
 
     def _promise(
         self, kernel: Tensor, shifts: Sequence[Tensor], momentum: float, due: Due
@@ -218,8 +219,7 @@ class WeightBlock:
         promise = ops.sum(self.kernel_momentum * kernel)
         for shift in shifts:
             promise = promise + ops.sum(self.bias_momentum * shift)
-        taken = ops.cast(due.taken, promise.dtype) + 1.0
-        return promise / (1.0 - momentum**taken) if momentum else promise
+        return unbiased(promise, momentum, due.taken)
 
     def _direction(
         self,
@@ -256,13 +256,15 @@ class WeightBlock:
             z = z + ops.reshape(lifted_real(self.affine.bias), (-1,))
         return ops.maximum(_rms(z), LEAST * _rms(rows + mean))
 
-    @staticmethod
-    def _subtract(variable: Any, step: Tensor) -> None:
-        step = ops.where(ops.isfinite(step), step, ops.zeros_like(step))
-        variable.assign(variable - ops.cast(step, variable.dtype))
+
+def subtract(variable: keras.Variable, step: Tensor) -> None:
+    """Move `variable` by `-step`, where that is finite."""
+    step = ops.where(ops.isfinite(step), step, ops.zeros_like(step))
+    variable.assign(variable - ops.cast(step, variable.dtype))
 
 
-def _average(variable: keras.Variable, value: Tensor, keep: float) -> None:
+def average(variable: keras.Variable, value: Tensor, keep: float) -> None:
+    """Let the running mean `variable` take `value` in."""
     variable.assign(keep * variable + (1.0 - keep) * value)
 
 

@@ -116,6 +116,17 @@ def test_every_depth_trains_at_the_default_rate(depth, epochs):
     assert max(losses) == losses[0]
 
 
+def test_tied_convolutions_move_in_the_spectral_norm():
+    model = kl.models.proximal_network((8, 8, 2), filters=4, steps=2)
+    optimizer = ISGM()
+    clean = IMAGES[..., :1] * np.ones(2, "float32")
+    _, losses = fitted(optimizer, model, epochs=8, x=IMAGES, y=clean)
+    assert losses[-1] < 0.8 * losses[0]
+    for path, geometry in optimizer.chosen_geometries().items():
+        kernel = path.split("/")[-1] == "kernel"
+        assert geometry == ("Spectral" if kernel else "Adam")
+
+
 def test_a_kernel_that_starts_at_zero_moves():
     model = mlp()
     model.layers[-1].kernel.assign(np.zeros((16, 3)))
