@@ -272,7 +272,7 @@ class ISGM(LiftedOptimizer):
         assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
-        blocks = [*self.weight_blocks, *self._matrix_at.values()]
+        blocks: list[Any] = [*self.weight_blocks, *self._matrix_at.values()]
         promised = sum((block.decrease for block in blocks), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
