@@ -57,6 +57,11 @@ class Step:
             return self.kernel
         return self.kernel - self.mean[:, None] * self.bias
 
+    def joined(self, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        """A kernel's part with that of the bias as its last row."""
+        row = ops.zeros_like(kernel[:1]) if bias is None else bias[None]
+        return ops.concatenate([kernel, row], axis=0)
+
     def refreshed(self, known: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """`known`, computed anew where that is due and comes out finite."""
 
@@ -86,17 +91,17 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Displacement:
-    """What a geometry answers.
+    """What a geometry answers: `length · joint` is to be subtracted.
 
     Attributes:
-        kernel: to be subtracted from the kernel, `(n, m)`.
-        bias: to be subtracted from the bias in the gradient's coordinates,
-            `(m,)`, or None.
+        joint: the kernel's part, and below it a row for the bias in the
+            gradient's coordinates, zeros where there is none, `(n + 1, m)`.
+        length: a number, `()`.
         state: new values of the geometry's state.
     """
 
-    kernel: Tensor
-    bias: Tensor | None
+    joint: Tensor
+    length: Tensor
     state: State
 
 

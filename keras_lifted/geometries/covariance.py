@@ -14,8 +14,8 @@ from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.newton_schulz import inverse
+from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.tiles import Tiles
 
 Tensor = Any
@@ -75,8 +75,7 @@ class Covariance(Geometry):
         if bias is not None:
             moved = moved + bias
         length = step.rate * step.reference / (_rms(moved) + TINY)
-        bias = None if bias is None else length * bias
-        return Displacement(length * kernel, bias, {"inverse": factor})
+        return Displacement(step.joined(kernel, bias), length, {"inverse": factor})
 
 
 def _mean_eigenvalue(gram: Tensor, size: int) -> Tensor:

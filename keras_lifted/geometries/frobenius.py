@@ -46,16 +46,14 @@ class Frobenius(Geometry):
         scaled = step.rows * ops.sqrt(step.curvature / count)
         bias = None
         if step.bias is not None:  # its input is 1 and has no covariance with others
-            bias = step.bias / (step.curvature + 1.0 / step.rate)
+            bias = step.bias / (1.0 + step.curvature * step.rate)
         if rows is not None and rows < inputs:
             system = ops.matmul(scaled, ops.transpose(scaled))
             system = system + ops.eye(rows, dtype=system.dtype) / step.rate
             inner = ops.solve(system, ops.matmul(scaled, step.gradient))
-            kernel = step.rate * (
-                step.gradient - ops.matmul(ops.transpose(scaled), inner)
-            )
+            kernel = step.gradient - ops.matmul(ops.transpose(scaled), inner)
         else:
             system = ops.matmul(ops.transpose(scaled), scaled)
             system = system + ops.eye(inputs, dtype=system.dtype) / step.rate
-            kernel = ops.solve(system, step.gradient)
-        return Displacement(kernel, bias, {})
+            kernel = ops.solve(system, step.gradient) / step.rate
+        return Displacement(step.joined(kernel, bias), step.rate, {})

@@ -16,9 +16,10 @@ from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.newton_schulz import inverse_root
-from keras_lifted.geometries.spectral import unit_step
+from keras_lifted.geometries.norms import TINY
+from keras_lifted.geometries.norms import frobenius
+from keras_lifted.geometries.spectral import widening
 from keras_lifted.geometries.tiles import Tiles
 
 Tensor = Any
@@ -122,9 +123,7 @@ class Kronecker(Geometry):
         )
 
         def half() -> Tensor:
-            bias = ops.zeros((1, outputs)) if step.bias is None else step.bias[None]
-            kernel = left.apply(left_root, step.gradient)
-            return ops.concatenate([kernel, bias], axis=0)
+            return step.joined(left.apply(left_root, step.gradient), step.bias)
 
         whitened = cond(step.exact, half, lambda: state["whitened"])
         keep = ops.minimum(self.decay, state["steps"] / (state["steps"] + 1.0))
@@ -151,8 +150,9 @@ class Kronecker(Geometry):
             "whitened": whitened,
             "steps": state["steps"] + ops.cast(step.exact, state["steps"].dtype),
         }
-        direction = whitened / (ops.max(ops.abs(whitened)) + TINY)
-        return unit_step(direction, step, new)
+        size = widening(step.kernel) * min(inputs, outputs) ** 0.5
+        length = step.rate * size / (frobenius(whitened)[0, 0] + TINY)
+        return Displacement(whitened, length, new)
 
 
 def noise_damping(signal: Tensor) -> Tensor:

@@ -6,14 +6,12 @@ from typing import Any
 from typing import final
 
 import keras
-from keras import ops
 
 from keras_lifted.checks import check_count
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.newton_schulz import polar
 
 Tensor = Any
@@ -50,11 +48,9 @@ class Spectral(Geometry):
 
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
-        gradient = step.gradient
-        if step.bias is not None:
-            gradient = ops.concatenate([gradient, step.bias[None]], axis=0)
+        gradient = step.joined(step.gradient, step.bias)
         length = step.rate * widening(step.kernel)
-        return split(length * polar(gradient, self.iterations), step, {})
+        return Displacement(polar(gradient, self.iterations), length, {})
 
 
 def steepest(gradient: Tensor, iterations: int = 5) -> Tensor:
@@ -66,17 +62,3 @@ def widening(kernel: Tensor) -> float:
     """`√max(1, m/n)`: outputs of a wide layer change as much as their inputs."""
     inputs, outputs = kernel.shape
     return float(max(1.0, outputs / inputs) ** 0.5)
-
-
-def unit_step(direction: Tensor, step: Step, state: State) -> Displacement:
-    """`direction` with singular values of root mean square `τ √max(1, m/n)`."""
-    root = ops.sqrt(ops.sum(ops.square(direction))) + TINY
-    length = step.rate * widening(step.kernel) * min(step.kernel.shape) ** 0.5
-    return split(length / root * direction, step, state)
-
-
-def split(joint: Tensor, step: Step, state: State) -> Displacement:
-    """Kernel and bias of a joint matrix, whose last row is the bias."""
-    if step.bias is None:
-        return Displacement(joint[: step.kernel.shape[0]], None, state)
-    return Displacement(joint[:-1], joint[-1], state)

@@ -63,4 +63,4 @@ class MatrixBlock:
         whole = ops.cast(rate, slope.dtype) * steepest(slope)
         promised = ops.sum(slope * whole)
         self.decrease.assign(unbiased(promised, momentum, due.taken))
-        subtract(self.kernel, ops.reshape(part * whole, self.kernel.shape))
+        subtract(self.kernel, part, whole)

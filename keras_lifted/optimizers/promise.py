@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.geometries.newton_schulz import TINY
+from keras_lifted.geometries.norms import TINY
 
 Tensor = Any
 

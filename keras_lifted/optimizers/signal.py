@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.geometries.newton_schulz import TINY
+from keras_lifted.geometries.norms import TINY
 
 Tensor = Any
 

@@ -10,10 +10,12 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import cond
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.newton_schulz import TINY
+from keras_lifted.geometries.norms import TINY
+from keras_lifted.geometries.norms import inner
 from keras_lifted.geometries.tiles import Tiles
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
@@ -51,6 +53,7 @@ class WeightBlock:
         signal: running part of one sample's squared gradient that is no
             noise, `()`.
         count: samples of the last batch, `()`.
+        size: root mean square of the pre-activations, when last measured, `()`.
         weight: penalty weight of the block it feeds, `()`.
         change: relative change of the pre-activations in the last step, `()`.
         decrease: of the loss, that a whole step along its momentum promised
@@ -66,6 +69,7 @@ class WeightBlock:
     bias_momentum: keras.Variable | None
     signal: keras.Variable
     count: keras.Variable
+    size: keras.Variable
     weight: keras.Variable
     change: keras.Variable
     decrease: keras.Variable
@@ -103,6 +107,7 @@ class WeightBlock:
             None if affine.bias is None else add("bias_momentum", (m,)),
             add("signal", (), keras.initializers.Constant(UNMEASURED)),
             add("count", ()),
+            add("size", ()),
             add("weight", ()),
             add("change", ()),
             add("decrease", ()),
@@ -112,6 +117,9 @@ class WeightBlock:
         """Take in the inputs of a batch, `(rows, n)`; see `Moments.observe`."""
         tiles = Tiles(self.affine.inputs, self.geometry.widest)
         self.moments.observe(self.affine, tiles, rows, due)
+        known = ops.convert_to_tensor(self.size)
+        shown = self.moments.rows[:SHOWN]
+        self.size.assign(cond(due, lambda: self._size_of(shown), lambda: known))
 
     def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
         """Take the signal's share of a batch in, where moments are due."""
@@ -191,74 +199,65 @@ class WeightBlock:
             largest_change: bound on the relative change of pre-activations.
             due: what is computed anew.
         """
-        affine, moments = self.affine, self.moments
+        affine = self.affine
         matrix = ops.reshape(lifted_real(gradient), (affine.inputs, affine.outputs))
         average(self.kernel_momentum, matrix, momentum)
-        mean = ops.convert_to_tensor(moments.mean)
-        rows = moments.rows - mean
-        shown = rows[:SHOWN]
-        size = self._size(shown, mean)
-        kernel, *shifts = self._direction(rate, rows, mean, size, due)
-        moved = ops.matmul(shown, kernel)
-        moved = moved + shifts[0] if shifts else moved
-        change = _rms(moved) / (size + TINY)
+        moved = self._direction(rate, due)
+        joint, length = moved.joint, moved.length
+        mean = ops.convert_to_tensor(self.moments.mean)
+        rows = self.moments.rows[:SHOWN] - mean
+        one, zero = ops.ones_like(rows[:, :1]), ops.zeros_like(rows[:1, :1])
+        probes = ops.concatenate([rows, mean[None]], axis=0)
+        probes = ops.concatenate([probes, ops.concatenate([one, zero])], axis=1)
+        shifts = ops.matmul(probes, joint)  # of pre-activations; the last, of the mean
+        change = length * _rms(shifts[:-1]) / (self.size + TINY)
         short = ops.minimum(part, largest_change / (change + TINY))
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
-        shifts = [shift - ops.matmul(mean, kernel) for shift in shifts]
-        self.decrease.assign(self._promise(kernel, shifts, momentum, due))
-        subtract(affine.kernel, ops.reshape(short * kernel, affine.kernel.shape))
-        for shift in shifts:
-            assert affine.bias is not None
-            subtract(affine.bias, ops.reshape(short * shift, affine.bias.shape))
+        kernel, bias = joint[:-1], joint[-1] - shifts[-1]
+        promise = inner(self.kernel_momentum, kernel)
+        if affine.bias is not None:
+            promise = promise + ops.sum(self.bias_momentum * bias)
+            subtract(affine.bias, short * length, bias)
+        self.decrease.assign(unbiased(length * promise, momentum, due.taken))
+        subtract(affine.kernel, short * length, kernel)
 
-    def _promise(
-        self, kernel: Tensor, shifts: Sequence[Tensor], momentum: float, due: Due
-    ) -> Tensor:
-        """`⟨M, ΔW⟩`, bias included, `M` the mean of the gradients so far."""
-        promise = ops.sum(self.kernel_momentum * kernel)
-        for shift in shifts:
-            promise = promise + ops.sum(self.bias_momentum * shift)
-        return unbiased(promise, momentum, due.taken)
-
-    def _direction(
-        self,
-        rate: Tensor,
-        rows: Tensor,
-        mean: Tensor,
-        size: Tensor,
-        due: Due,
-    ) -> list[Tensor]:
+    def _direction(self, rate: Tensor, due: Due) -> Displacement:
         """The displacement of kernel and bias, computed anew where that is due."""
         state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
+        mean = ops.convert_to_tensor(self.moments.mean)
         slope = ops.convert_to_tensor(self.kernel_momentum)
-        rate = ops.cast(rate, slope.dtype)
-        bias = self.bias_momentum
-        bias = None if bias is None else ops.convert_to_tensor(bias)
-        gram = self.moments.gram
-        gram = None if gram is None else ops.convert_to_tensor(gram)
-        weight = ops.convert_to_tensor(self.weight)
-        exact = ops.logical_or(due.factors, ops.equal(self.followed, 0.0))
+        bias, gram = self.bias_momentum, self.moments.gram
         step = Step(
-            slope, bias, mean, rows, size, rate, weight, self.share, exact, due.factors
+            slope,
+            None if bias is None else ops.convert_to_tensor(bias),
+            mean,
+            self.moments.rows - mean,
+            self.size.value,
+            ops.cast(rate, slope.dtype),
+            ops.convert_to_tensor(self.weight),
+            self.share,
+            ops.logical_or(due.factors, ops.equal(self.followed, 0.0)),
+            due.factors,
         )
+        gram = None if gram is None else ops.convert_to_tensor(gram)
         new = self.geometry.displace(state, step, gram)
         for name, variable in self.state.items():
             variable.assign(new.state[name])
-        return [new.kernel] if new.bias is None else [new.kernel, new.bias]
+        return new
 
-    def _size(self, rows: Tensor, mean: Tensor) -> Tensor:
+    def _size_of(self, rows: Tensor) -> Tensor:
         """Root mean square of the pre-activations, bounded from below."""
         shape = (self.affine.inputs, self.affine.outputs)
-        weights = ops.reshape(lifted_real(self.affine.kernel), shape)
-        z = ops.matmul(rows, weights) + ops.matmul(mean, weights)
+        z = ops.matmul(rows, ops.reshape(lifted_real(self.affine.kernel), shape))
         if self.affine.bias is not None:
             z = z + ops.reshape(lifted_real(self.affine.bias), (-1,))
-        return ops.maximum(_rms(z), LEAST * _rms(rows + mean))
+        return ops.maximum(_rms(z), LEAST * _rms(rows))
 
 
-def subtract(variable: keras.Variable, step: Tensor) -> None:
-    """Move `variable` by `-step`, where that is finite."""
+def subtract(variable: keras.Variable, length: Tensor, step: Tensor) -> None:
+    """Move `variable` by `-length · step`, of its size, where that is finite."""
+    step = length * ops.reshape(step, variable.shape)
     step = ops.where(ops.isfinite(step), step, ops.zeros_like(step))
     variable.assign(variable - ops.cast(step, variable.dtype))
 

@@ -14,6 +14,8 @@ from keras_lifted.geometries.kronecker import noise_damping
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.newton_schulz import polar
+from keras_lifted.geometries.norms import frobenius
+from keras_lifted.geometries.norms import inner
 from keras_lifted.geometries.tiles import Tiles
 
 N, M, ROWS = 12, 7, 40
@@ -59,6 +61,11 @@ def array(tensor):
     return ops.convert_to_numpy(tensor).astype("float64")
 
 
+def moved(displacement):
+    joint = array(displacement.length) * array(displacement.joint)
+    return joint[:-1], joint[-1]
+
+
 @pytest.mark.parametrize("scale", [1e-18, 1.0, 1e12])
 @pytest.mark.parametrize("decades", [1, 4])
 def test_inverse_root_and_inverse(scale, decades):
@@ -69,6 +76,24 @@ def test_inverse_root_and_inverse(scale, decades):
         wanted = power(a, exponent, 1e-3)
         error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
         assert error < 0.02
+
+
+def test_inverse_root_takes_fewer_steps_for_larger_dampings_as_exactly():
+    a = covariance(40, 4)
+    given = ops.convert_to_tensor(a[None], "float32")
+    for damping in (1e-3, 1e-2, 0.1, 1.0, 10.0):
+        wanted = power(a, -0.5, damping)
+        error = np.linalg.norm(array(inverse_root(given, damping))[0] - wanted)
+        assert error < 0.02 * np.linalg.norm(wanted)
+
+
+def test_norms_are_sums_over_all_entries():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 9, 5)).astype("float32")
+    assert np.isclose(float(inner(one, other)), np.sum(one * other), rtol=1e-5)
+    for scale in (1e-25, 1.0, 1e25):  # squares of these leave float32
+        found = float(frobenius(ops.convert_to_tensor(scale * one, "float32"))[0, 0])
+        assert np.isclose(found, scale * np.linalg.norm(one), rtol=1e-5)
 
 
 def test_inverse_root_of_a_singular_matrix_is_finite():
@@ -90,11 +115,12 @@ def test_polar_singular_values(shape):
 
 def test_spectral_is_the_polar_factor():
     given = step(bias=False)
-    moved = array(kl.geometries.Spectral(5).displace({}, given, None).kernel)
+    kernel, bias = moved(kl.geometries.Spectral(5).displace({}, given, None))
+    assert np.abs(bias).max() == 0.0
     u, _, vt = np.linalg.svd(array(given.gradient), full_matrices=False)
-    cosine = np.sum(moved * (u @ vt)) / np.linalg.norm(moved) / np.sqrt(M)
+    cosine = np.sum(kernel * (u @ vt)) / np.linalg.norm(kernel) / np.sqrt(M)
     assert cosine > 0.97
-    assert np.isclose(np.linalg.norm(moved), 0.1 * np.sqrt(M), rtol=0.2)
+    assert np.isclose(np.linalg.norm(kernel), 0.1 * np.sqrt(M), rtol=0.2)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -106,14 +132,11 @@ def test_kronecker_whitens_both_sides(bias):
         zeros(geometry), given, ops.convert_to_tensor(gram[None], "float32")
     )
     joint = power(gram, -0.5, 1e-3) @ array(given.gradient)
-    if bias:
-        joint = np.vstack([joint, array(given.bias)])
+    joint = np.vstack([joint, array(given.bias) if bias else np.zeros(M)])
     right = joint.T @ joint
     wanted = joint @ power(right, -0.5, 1e-3)
     wanted *= 0.1 * np.sqrt(M) / np.linalg.norm(wanted)
-    found = array(new.kernel)
-    if bias:
-        found = np.vstack([found, array(new.bias)])
+    found = np.vstack(moved(new))
     assert np.linalg.norm(found - wanted) < 0.03 * np.linalg.norm(wanted)
     assert float(new.state["steps"]) == 1.0
 
@@ -163,7 +186,8 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(bias):
     followed = geometry.displace(
         {**state, **new}, dataclasses.replace(later, exact=later.due), gram
     )
-    assert np.allclose(array(followed.kernel), array(exact.kernel), atol=1e-6)
+    for one, other in zip(moved(followed), moved(exact), strict=True):
+        assert np.allclose(one, other, atol=1e-6)
     assert np.allclose(
         array(followed.state["whitened"]), array(exact.state["whitened"]), atol=1e-5
     )
@@ -178,11 +202,11 @@ def test_covariance_step_has_the_asked_length():
         zeros(geometry), given, ops.convert_to_tensor(gram[None], "float32")
     )
     wanted = power(gram, -1.0, 0.01) @ array(given.gradient)
-    found = array(new.kernel)
+    found, bias = moved(new)
     cosine = np.sum(found * wanted) / np.linalg.norm(found) / np.linalg.norm(wanted)
     assert cosine > 0.9999
-    moved = array(given.rows) @ found + array(new.bias)
-    assert np.isclose(np.sqrt(np.mean(moved**2)), 0.1 * 0.8, rtol=1e-4)
+    shift = array(given.rows) @ found + bias
+    assert np.isclose(np.sqrt(np.mean(shift**2)), 0.1 * 0.8, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [4, 40])
@@ -192,8 +216,9 @@ def test_frobenius_is_the_implicit_step(rows):
     a = array(given.rows)
     system = 3.0 * a.T @ a / rows + np.eye(N) / 0.1
     wanted = np.linalg.solve(system, array(given.gradient))
-    assert np.allclose(array(new.kernel), wanted, rtol=1e-3, atol=1e-5)
-    assert np.allclose(array(new.bias), array(given.bias) / (3.0 + 10.0), rtol=1e-5)
+    kernel, bias = moved(new)
+    assert np.allclose(kernel, wanted, rtol=1e-3, atol=1e-5)
+    assert np.allclose(bias, array(given.bias) / (3.0 + 10.0), rtol=1e-5)
 
 
 def test_tiles_are_the_diagonal_blocks():
