@@ -43,12 +43,12 @@ class Kronecker(Geometry):
     but the roots serve many steps and average over many batches.
 
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
-    factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`: B(n² + nm + m²) products in
-    place of n² m + n m².
+    factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`: B(n² + nm + 128m) products in
+    place of n² m + 128nm. The first step takes `A` and `D` for identities.
 
-    Cost: these products a step, those and 22 products of the side of a tile at
-    each refresh (see `factor_refresh` of `ISGM`); memory
-    `2 n·min(n, widest) + 2 m·min(m, widest) + nm`.
+    Cost: these products a step, those and 11 to 23 products of the side of a tile
+    at each refresh (see `factor_refresh` of `ISGM`); memory
+    `2 n·min(n, widest) + 2 m·min(m, widest_outputs) + nm`.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
@@ -56,7 +56,9 @@ class Kronecker(Geometry):
             the more of the gradient is noise of its batch.
         decay: of the running covariance of the gradient, each time that the
             step is computed from the momentum.
-        widest: above this side the covariances become block-diagonal.
+        widest: above this side `A` becomes block-diagonal.
+        widest_outputs: above this side `D` does: narrow blocks of it lose little
+            and make the step cheap.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -75,17 +77,25 @@ class Kronecker(Geometry):
     follows = True
 
     def __init__(
-        self, damping: Any = "auto", decay: float = 0.95, widest: int = 1024
+        self,
+        damping: Any = "auto",
+        decay: float = 0.95,
+        widest: int = 1024,
+        widest_outputs: int = 128,
     ) -> None:
         if damping != "auto":
             damping = check_between("damping", damping, 1e-6, 1e6)
         self.damping = damping
         self.decay = check_between("decay", decay, 0.0, 1.0)
         self.widest = check_count("widest", widest)
+        self.widest_outputs = check_count("widest_outputs", widest_outputs)
+
+    def _tiles(self, inputs: int, outputs: int) -> tuple[Tiles, Tiles]:
+        return Tiles(inputs, self.widest), Tiles(outputs, self.widest_outputs)
 
     def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
         """See `Geometry.shapes`."""
-        left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        left, right = self._tiles(inputs, outputs)
         return {
             "left_root": left.shape,
             "right": right.shape,
@@ -97,15 +107,15 @@ class Kronecker(Geometry):
     def follow(self, state: State, sample: Sample, taken: Tensor) -> State:
         """`A^(−1/2) M D^(−1/2)` with the next batch taken in, factor by factor."""
         outputs, inputs = sample.displacements.shape[1], sample.rows.shape[1]
-        left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        left, right = self._tiles(inputs, outputs)
         known = state["whitened"]
 
         def follow() -> Tensor:
             a = left.apply(state["left_root"], ops.transpose(sample.rows))
             one = ops.ones_like(a[:1]) * float(sample.biased)
             a = ops.concatenate([a, one], axis=0)
-            d = right.apply(state["right_root"], ops.transpose(sample.displacements))
-            new = ops.matmul(a, ops.transpose(d))
+            d = right.apply_right(sample.displacements, state["right_root"])
+            new = ops.matmul(a, d)
             return sample.keep * known + (1 - sample.keep) * new
 
         return {"whitened": cond(taken, follow, lambda: known)}
@@ -113,13 +123,13 @@ class Kronecker(Geometry):
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         inputs, outputs = step.kernel.shape
-        left, right = Tiles(inputs, self.widest), Tiles(outputs, self.widest)
+        left, right = self._tiles(inputs, outputs)
         left_damping = right_damping = self.damping
         if self.damping == "auto":
             left_damping, right_damping = noise_damping(step.signal), RIGHT
         # A cond of its own for each variable: only then is none of them copied.
         left_root = step.refreshed(
-            state["left_root"], lambda: inverse_root(gram, left_damping)
+            state["left_root"], lambda: _root(gram, left_damping, state["steps"])
         )
 
         def half() -> Tensor:
@@ -136,11 +146,11 @@ class Kronecker(Geometry):
 
         moments = cond(step.exact, moment, lambda: state["right"])
         right_root = step.refreshed(
-            state["right_root"], lambda: inverse_root(moments, right_damping)
+            state["right_root"], lambda: _root(moments, right_damping, state["steps"])
         )
         whitened = cond(
             step.exact,
-            lambda: ops.transpose(right.apply(right_root, ops.transpose(whitened))),
+            lambda: right.apply_right(whitened, right_root),
             lambda: whitened,
         )
         new = {
@@ -153,6 +163,13 @@ class Kronecker(Geometry):
         size = widening(step.kernel) * min(inputs, outputs) ** 0.5
         length = step.rate * size / (frobenius(whitened)[0, 0] + TINY)
         return Displacement(whitened, length, new)
+
+
+def _root(matrix: Tensor, damping: Any, steps: Tensor) -> Tensor:
+    """Inverse root of a moment; identities before it holds anything."""
+    identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype) + ops.zeros_like(matrix)
+    started = ops.greater(steps, 0.0)
+    return cond(started, lambda: inverse_root(matrix, damping), lambda: identity)
 
 
 def noise_damping(signal: Tensor) -> Tensor:

@@ -56,3 +56,12 @@ class Tiles:
         """The block-diagonal matrix of `tiles` times `(size, m)`."""
         product = ops.matmul(tiles, self.split(matrix))
         return ops.reshape(product, (self.count * self.side, -1))[: self.size]
+
+    def apply_right(self, matrix: Tensor, tiles: Tensor) -> Tensor:
+        """`(rows, size)` times the block-diagonal matrix of `tiles`."""
+        missing = self.count * self.side - self.size
+        if missing:
+            matrix = ops.pad(matrix, ((0, 0), (0, missing)))
+        parts = ops.reshape(matrix, (-1, self.count, self.side))
+        parts = ops.swapaxes(ops.matmul(ops.swapaxes(parts, 0, 1), tiles), 0, 1)
+        return ops.reshape(parts, (-1, self.count * self.side))[:, : self.size]
