@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import cond
+from keras_lifted.geometries.refresh import Due
 
 Tensor = Any
 State = dict[str, Tensor]
@@ -30,9 +31,9 @@ class Step:
         curvature: of the block's energy in its pre-activations: the penalty
             weight, and 1 for an output block.
         signal: part of the squared gradient that is no noise of its batch.
-        exact: whether `follow` did not take the last gradient in, or what it
-            keeps is to be computed anew from `gradient`.
-        due: whether factors are refreshed in this step; `exact` then, too.
+        followed: whether `follow` took the last batch in; its gradient is then
+            neither needed nor in the momentum.
+        due: whether factors are refreshed in this step.
     """
 
     kernel: Tensor
@@ -43,7 +44,7 @@ class Step:
     rate: Tensor
     curvature: Tensor
     signal: Tensor
-    exact: Tensor
+    followed: bool
     due: Tensor
 
     @property
@@ -62,31 +63,24 @@ class Step:
         row = ops.zeros_like(kernel[:1]) if bias is None else bias[None]
         return ops.concatenate([kernel, row], axis=0)
 
-    def refreshed(self, known: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """`known`, computed anew where that is due and comes out finite."""
-
-        def anew() -> Tensor:
-            value = compute()
-            return ops.where(ops.all(ops.isfinite(value)), value, known)
-
-        return cond(self.due, anew, lambda: known)
-
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A batch whose gradient is `aᵀ δ`.
+    """A batch whose gradient is `aᵀ δ`, and `rest` where the kernel is read elsewhere.
 
     Attributes:
         rows: inputs `a`, less their running mean, `(rows, n)`.
         displacements: `δ`, `(rows, m)`.
         keep: momentum of the gradients.
         biased: whether the layer has a bias.
+        rest: of the gradient, with a last row for the bias, `(n + 1, m)`, or None.
     """
 
     rows: Tensor
     displacements: Tensor
     keep: float
     biased: bool
+    rest: Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +92,24 @@ class Displacement:
             gradient's coordinates, zeros where there is none, `(n + 1, m)`.
         length: a number, `()`.
         state: new values of the geometry's state.
+        promise: `⟨M, joint⟩`, `M` the momentum of the gradient, if it knows it
+            better than from `Step`.
     """
 
     joint: Tensor
     length: Tensor
     state: State
+    promise: Tensor | None = None
+
+
+def refreshed(due: Tensor, known: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+    """`known`, computed anew where that is `due` and comes out finite."""
+
+    def anew() -> Tensor:
+        value = compute()
+        return ops.where(ops.all(ops.isfinite(value)), value, known)
+
+    return cond(due, anew, lambda: known)
 
 
 class Geometry(abc.ABC):
@@ -122,9 +129,19 @@ class Geometry(abc.ABC):
         """`{name: shape}` of the state for a kernel of that shape; it starts at 0."""
         return {}
 
-    def follow(self, state: State, sample: Sample, taken: Tensor) -> State:
-        """What takes in the batch's gradient of `state`, where it is `taken`."""
-        return {}
+    def follow(
+        self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
+    ) -> State:
+        """The state with a batch taken in by its inputs and displacements.
+
+        Args:
+            state: values of the variables that `shapes` names.
+            sample: the batch.
+            gram: running second moment of the centred inputs, as tiles.
+            signal: part of the squared gradient that is no noise of its batch.
+            due: what is computed anew.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:

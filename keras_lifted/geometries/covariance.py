@@ -14,6 +14,7 @@ from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.base import refreshed
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.tiles import Tiles
@@ -65,7 +66,9 @@ class Covariance(Geometry):
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         tiles = Tiles(step.kernel.shape[0], self.widest)
-        factor = step.refreshed(state["inverse"], lambda: inverse(gram, self.damping))
+        factor = refreshed(
+            step.due, state["inverse"], lambda: inverse(gram, self.damping)
+        )
         size = ops.max(ops.abs(step.gradient)) + TINY
         kernel = tiles.apply(factor, step.gradient / size)
         # the inverse is of A over its mean eigenvalue, and so is the bias's share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from typing import final
 
@@ -16,9 +17,15 @@ from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.base import refreshed
+from keras_lifted.geometries.newton_schulz import damped
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import frobenius
+from keras_lifted.geometries.refresh import Due
+from keras_lifted.geometries.sketch import WIDTH
+from keras_lifted.geometries.sketch import inner_with
+from keras_lifted.geometries.sketch import sketch
 from keras_lifted.geometries.spectral import widening
 from keras_lifted.geometries.tiles import Tiles
 
@@ -98,71 +105,119 @@ class Kronecker(Geometry):
         left, right = self._tiles(inputs, outputs)
         return {
             "left_root": left.shape,
+            "left_back": left.shape,
             "right": right.shape,
             "right_root": right.shape,
+            "right_back": right.shape,
             "whitened": (inputs + 1, outputs),
+            "sketch": (inputs + 1, WIDTH),
             "steps": (),
         }
 
-    def follow(self, state: State, sample: Sample, taken: Tensor) -> State:
-        """`A^(−1/2) M D^(−1/2)` with the next batch taken in, factor by factor."""
-        outputs, inputs = sample.displacements.shape[1], sample.rows.shape[1]
+    def follow(
+        self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
+    ) -> State:
+        """See `Geometry.follow`."""
+        (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
         left, right = self._tiles(inputs, outputs)
-        known = state["whitened"]
+        new = self._roots(state, gram, signal, due.factors)
+        one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
+        a = left.apply(new["left_root"], ops.transpose(sample.rows))
+        a, d = ops.concatenate([a, ops.transpose(one)], axis=0), sample.displacements
+        if count and count * (inputs + outputs) > inputs * outputs:
+            step = right.apply_right(ops.matmul(a, d), new["right_root"])
+        else:
+            step = ops.matmul(a, right.apply_right(d, new["right_root"]))
+        joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
+        seen = ops.matmul(joint, sketch(d))
+        if sample.rest is not None:
+            step = self._with_rest(step, sample.rest, new)
+            seen = seen + sketch(sample.rest)
 
-        def follow() -> Tensor:
-            a = left.apply(state["left_root"], ops.transpose(sample.rows))
-            one = ops.ones_like(a[:1]) * float(sample.biased)
-            a = ops.concatenate([a, one], axis=0)
-            d = right.apply_right(sample.displacements, state["right_root"])
-            new = ops.matmul(a, d)
-            return sample.keep * known + (1 - sample.keep) * new
+        def turned() -> Tensor:
+            """The direction so far, in the new roots."""
+            raw = self._both(state, "back", state["whitened"])
+            return self._both(new, "root", raw)
 
-        return {"whitened": cond(taken, follow, lambda: known)}
+        keep = sample.keep
+        before = cond(due.factors, turned, lambda: state["whitened"])
+        new["whitened"] = keep * before + (1.0 - keep) * step
+        new["sketch"] = keep * state["sketch"] + (1.0 - keep) * seen
+
+        def moment() -> Tensor:
+            half = new["whitened"] / (ops.max(ops.abs(new["whitened"])) + TINY)
+            return self._averaged(state, right.apply_right(half, new["right_back"]))
+
+        new["right"] = cond(due.moments, moment, lambda: state["right"])
+        new["steps"] = state["steps"] + ops.cast(due.moments, state["steps"].dtype)
+        return new
+
+    def _with_rest(self, step: Tensor, rest: Tensor, roots: State) -> Tensor:
+        """`step` and that of the part of the gradient that is no `aᵀ δ`."""
+        return cond(
+            ops.any(ops.not_equal(rest, 0.0)),
+            lambda: step + self._both(roots, "root", rest),
+            lambda: step,
+        )
 
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         inputs, outputs = step.kernel.shape
-        left, right = self._tiles(inputs, outputs)
-        left_damping = right_damping = self.damping
-        if self.damping == "auto":
-            left_damping, right_damping = noise_damping(step.signal), RIGHT
-        # A cond of its own for each variable: only then is none of them copied.
-        left_root = step.refreshed(
-            state["left_root"], lambda: _root(gram, left_damping, state["steps"])
-        )
-
-        def half() -> Tensor:
-            return step.joined(left.apply(left_root, step.gradient), step.bias)
-
-        whitened = cond(step.exact, half, lambda: state["whitened"])
-        keep = ops.minimum(self.decay, state["steps"] / (state["steps"] + 1.0))
-
-        def moment() -> Tensor:
-            scaled = whitened / (ops.max(ops.abs(whitened)) + TINY)
-            new = right.gram(ops.transpose(scaled))
-            new = new / (ops.sum(ops.square(scaled)) + TINY)
-            return keep * state["right"] + (1.0 - keep) * new
-
-        moments = cond(step.exact, moment, lambda: state["right"])
-        right_root = step.refreshed(
-            state["right_root"], lambda: _root(moments, right_damping, state["steps"])
-        )
-        whitened = cond(
-            step.exact,
-            lambda: right.apply_right(whitened, right_root),
-            lambda: whitened,
-        )
-        new = {
-            "left_root": left_root,
-            "right": moments,
-            "right_root": right_root,
-            "whitened": whitened,
-            "steps": state["steps"] + ops.cast(step.exact, state["steps"].dtype),
-        }
+        promise = None
+        if step.followed:
+            promise = inner_with(state["sketch"], state["whitened"])
+        else:
+            state = self._taken(state, step, gram)
         size = widening(step.kernel) * min(inputs, outputs) ** 0.5
-        length = step.rate * size / (frobenius(whitened)[0, 0] + TINY)
-        return Displacement(whitened, length, new)
+        length = step.rate * size / (frobenius(state["whitened"])[0, 0] + TINY)
+        return Displacement(state["whitened"], length, state, promise)
+
+    def _taken(self, state: State, step: Step, gram: Tensor | None) -> State:
+        """The state with the direction computed from the momentum."""
+        left, right = self._tiles(*step.kernel.shape)
+        roots = self._roots(state, gram, step.signal, step.due)
+        half = left.apply(roots["left_root"], step.gradient)
+        half = step.joined(half, step.bias)
+        scaled = half / (ops.max(ops.abs(half)) + TINY)
+        return {
+            **state,
+            **roots,
+            "right": self._averaged(state, scaled),
+            "whitened": right.apply_right(half, roots["right_root"]),
+            "steps": state["steps"] + 1.0,
+        }
+
+    def _roots(
+        self, state: State, gram: Tensor | None, signal: Tensor, due: Tensor
+    ) -> State:
+        """Both inverse roots, computed anew where that is due."""
+        left = right = self.damping
+        if self.damping == "auto":
+            left, right = noise_damping(signal), RIGHT
+        matrices = {"left": (gram, left), "right": (state["right"], right)}
+        steps, new = state["steps"], {}
+        # A cond of its own for each variable: only then is none of them copied.
+        for side, (matrix, damping) in matrices.items():
+            root = functools.partial(_root, matrix, damping, steps)
+            root = refreshed(due, state[f"{side}_root"], root)
+            back = functools.partial(_back, matrix, damping, steps, root)
+            new[f"{side}_root"] = root
+            new[f"{side}_back"] = refreshed(due, state[f"{side}_back"], back)
+        return new
+
+    def _both(self, factors: State, which: str, joint: Tensor) -> Tensor:
+        """`joint`, whose last row is the bias's, times a factor on each side."""
+        left, right = self._tiles(joint.shape[0] - 1, joint.shape[1])
+        kernel = left.apply(factors[f"left_{which}"], joint[:-1])
+        joint = ops.concatenate([kernel, joint[-1:]], axis=0)
+        return right.apply_right(joint, factors[f"right_{which}"])
+
+    def _averaged(self, state: State, half: Tensor) -> Tensor:
+        """The running `D`, of trace 1, with that of `A^(−1/2) M` taken in."""
+        keep = ops.minimum(self.decay, state["steps"] / (state["steps"] + 1.0))
+        new = Tiles(half.shape[1], self.widest_outputs).products(half, half)
+        new = new / (ops.sum(ops.trace(new, axis1=-2, axis2=-1)) + TINY)
+        return keep * state["right"] + (1.0 - keep) * new
 
 
 def _root(matrix: Tensor, damping: Any, steps: Tensor) -> Tensor:
@@ -170,6 +225,13 @@ def _root(matrix: Tensor, damping: Any, steps: Tensor) -> Tensor:
     identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype) + ops.zeros_like(matrix)
     started = ops.greater(steps, 0.0)
     return cond(started, lambda: inverse_root(matrix, damping), lambda: identity)
+
+
+def _back(matrix: Tensor, damping: Any, steps: Tensor, root: Tensor) -> Tensor:
+    """The inverse of `root`, up to its errors: `(A/m + damping·I)` times it."""
+    started = ops.greater(steps, 0.0)
+    back = functools.partial(ops.matmul, damped(matrix, damping), root)
+    return cond(started, back, lambda: root)
 
 
 def noise_damping(signal: Tensor) -> Tensor:

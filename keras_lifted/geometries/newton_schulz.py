@@ -109,11 +109,15 @@ def inverse(matrix: Tensor, damping: Any) -> Tensor:
     return ops.matmul(root, root)
 
 
+def damped(matrix: Tensor, damping: Any) -> Tensor:
+    """`A/m + damping·I`, m the mean eigenvalue of all `A`."""
+    size = matrix.shape[-1]
+    mean = ops.mean(ops.trace(matrix, axis1=-2, axis2=-1)) / size
+    return matrix / (mean + TINY) + damping * ops.eye(size, dtype=matrix.dtype)
+
+
 def _scaled(matrix: Tensor, damping: Any) -> tuple[Tensor, Tensor]:
     """`A/m + damping·I` over a bound on its largest eigenvalue, and the bound."""
-    size = matrix.shape[-1]
-    identity = ops.eye(size, dtype=matrix.dtype)
-    mean = ops.mean(ops.trace(matrix, axis1=-2, axis2=-1)) / size
-    damped = matrix / (mean + TINY) + damping * identity
-    bound = ops.sqrt(frobenius(ops.matmul(damped, damped)))
-    return damped / bound, bound
+    matrix = damped(matrix, damping)
+    bound = ops.sqrt(frobenius(ops.matmul(matrix, matrix)))
+    return matrix / bound, bound

@@ -18,7 +18,12 @@ TINY = 1e-30
 
 def inner(one: Tensor, other: Tensor) -> Tensor:
     """`⟨A, B⟩ = Σ_ij A_ij B_ij` of matrices `(n, m)`, `()`."""
-    return ops.sum(_row_sums(one * other))
+    return total(one * other)
+
+
+def total(matrix: Tensor) -> Tensor:
+    """Sum over all entries of `(n, m)`, `()`."""
+    return ops.sum(_row_sums(matrix))
 
 
 def frobenius(matrix: Tensor) -> Tensor:

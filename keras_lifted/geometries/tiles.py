@@ -52,6 +52,11 @@ class Tiles:
         parts = self.split(matrix)
         return ops.matmul(parts, ops.swapaxes(parts, -1, -2))
 
+    def products(self, one: Tensor, other: Tensor) -> Tensor:
+        """Tiles of `Mᵀ N` for matrices of shape `(rows, size)`."""
+        one, other = (self._columns(matrix) for matrix in (one, other))
+        return ops.matmul(ops.swapaxes(one, -1, -2), other)
+
     def apply(self, tiles: Tensor, matrix: Tensor) -> Tensor:
         """The block-diagonal matrix of `tiles` times `(size, m)`."""
         product = ops.matmul(tiles, self.split(matrix))
@@ -59,9 +64,12 @@ class Tiles:
 
     def apply_right(self, matrix: Tensor, tiles: Tensor) -> Tensor:
         """`(rows, size)` times the block-diagonal matrix of `tiles`."""
+        parts = ops.swapaxes(ops.matmul(self._columns(matrix), tiles), 0, 1)
+        return ops.reshape(parts, (-1, self.count * self.side))[:, : self.size]
+
+    def _columns(self, matrix: Tensor) -> Tensor:
+        """`(rows, size)` as `(count, rows, side)`."""
         missing = self.count * self.side - self.size
         if missing:
             matrix = ops.pad(matrix, ((0, 0), (0, missing)))
-        parts = ops.reshape(matrix, (-1, self.count, self.side))
-        parts = ops.swapaxes(ops.matmul(ops.swapaxes(parts, 0, 1), tiles), 0, 1)
-        return ops.reshape(parts, (-1, self.count * self.side))[:, : self.size]
+        return ops.swapaxes(ops.reshape(matrix, (-1, self.count, self.side)), 0, 1)

@@ -58,10 +58,13 @@ class Affine:
         )
 
     def displaced(self, x: Tensor, slot: Tensor) -> Tensor:
-        """The call of a plain layer; the gradient in `slot` is `δ`, that in `z`."""
-        z = ops.matmul(x, self.layer.kernel)
+        """The call of a plain layer, of whose output `slot` shows the gradient, `δ`.
+
+        Kernel and bias get none from it, which is `aᵀ δ` and `Σ δ`.
+        """
+        z = ops.matmul(x, ops.stop_gradient(self.layer.kernel))
         if self.layer.bias is not None:
-            z = ops.add(z, self.layer.bias)
+            z = ops.add(z, ops.stop_gradient(self.layer.bias))
         z = _tap(z, slot)
         activation = self.layer.activation
         return z if activation is None else activation(z)

@@ -234,6 +234,9 @@ class LiftedProblem:
         weights = self.values if with_weights else []
         (_, auxiliary), gradients = gradient(function, [*slots, *weights])
         loss, energy, outputs, updates, z_of, inputs = auxiliary
+        displacements = dict(zip(plain, gradients[len(keys) :], strict=False))
+        weights = gradients[len(slots) :]
+        rests = self._complete(weights, inputs, displacements)
         return Swept(
             loss,
             energy,
@@ -241,11 +244,32 @@ class LiftedProblem:
             [(v, new) for (v, _), new in zip(self._state, updates, strict=True)],
             z_of,
             dict(zip(keys, gradients, strict=False)),
-            gradients[len(slots) :],
+            weights,
             inputs,
             owners,
-            dict(zip(plain, gradients[len(keys) :], strict=False)),
+            displacements,
+            rests,
         )
+
+    def _complete(
+        self, gradients: list[Tensor], inputs: Lifted, displacements: Lifted
+    ) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+        """Add those of the plain layers to the gradients; returns what was there."""
+        place = {id(v): i for i, v in enumerate(self.trainable)}
+        rests = {}
+        for index, d in displacements.items():
+            affine = self.affine[int(index)]
+            own = [(affine.kernel, ops.matmul(ops.transpose(inputs[index]), d))]
+            if affine.bias is not None:
+                own.append((affine.bias, ops.sum(d, axis=0)))
+            rest: list[Tensor | None] = []
+            for variable, part in own:
+                at = place[id(variable)]
+                other = gradients[at]
+                rest.append(other)
+                gradients[at] = part if other is None else part + other
+            rests[index] = (rest[0], rest[1] if len(rest) > 1 else None)
+        return rests
 
     def forward(self) -> Swept:
         """The forward pass alone; its carriers are where it passed."""

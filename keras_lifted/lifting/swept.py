@@ -27,7 +27,9 @@ class Swept:
         owners: index of the block that each of these layers feeds first; none
             for a layer of the output.
         displacements: `δ` of the plain ones among them, in the units of the
-            gradients: theirs are `aᵀ δ`.
+            gradients: theirs are `aᵀ δ`, and `rests` if others read the kernel.
+        rests: that part of their gradients of kernel and bias, each None if there
+            is surely none.
     """
 
     loss: Tensor
@@ -40,3 +42,6 @@ class Swept:
     inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     owners: dict[str, int] = dataclasses.field(default_factory=dict)
     displacements: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    rests: dict[str, tuple[Tensor | None, Tensor | None]] = dataclasses.field(
+        default_factory=dict
+    )

@@ -17,6 +17,8 @@ from keras_lifted.checks import check_count
 from keras_lifted.checks import check_names
 from keras_lifted.geometries.choice import as_choice
 from keras_lifted.geometries.choice import geometry_of
+from keras_lifted.geometries.refresh import Due
+from keras_lifted.geometries.refresh import due_at
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.affine import find_affine
 from keras_lifted.lifting.affine import find_matrices
@@ -27,8 +29,6 @@ from keras_lifted.optimizers.decay import Decay
 from keras_lifted.optimizers.decay import check_decay
 from keras_lifted.optimizers.matrix_block import MatrixBlock
 from keras_lifted.optimizers.promise import Promise
-from keras_lifted.optimizers.refresh import Due
-from keras_lifted.optimizers.refresh import due_at
 from keras_lifted.optimizers.weight_block import WeightBlock
 from keras_lifted.updates.base import Solution
 
@@ -98,12 +98,11 @@ class ISGM(LiftedOptimizer):
             moments of the layers' inputs and the noise estimate take in; each
             of the first ones is.
         factor_refresh: training steps between two computations of the
-            factors of a geometry; the first ones come sooner. Kronecker then
-            takes its direction from the momentum. In between the direction
-            follows the batches' inputs and displacements, at half the cost, for
-            Dense layers that are called once a batch on `(batch, n)`; not where
-            gradients are clipped, accumulated or scaled. A kernel that other
-            layers read too takes that part of its gradient in with the factors.
+            factors of a geometry; the first ones come sooner. Kronecker takes
+            its direction from the batches' inputs and displacements, for Dense
+            layers that are called once a batch on `(batch, n)`; from the momentum
+            of the gradients, at twice the cost, for others, and where gradients
+            are clipped, accumulated or scaled.
         input_decay: of the running moments of the layers' inputs, each time
             that they take in a batch.
         curvature_refresh, persistent: as for `BlockCoordinateDescent`.
@@ -180,6 +179,7 @@ class ISGM(LiftedOptimizer):
         self.decay: Decay | None = None
         self.promise: Promise | None = None
         self.weight_blocks: list[WeightBlock] = []
+        self._followed: set[int] = set()
         self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
         self._matrix_at: dict[int, MatrixBlock] = {}
         self._inner_at: dict[int, keras.Variable] = {}
@@ -277,6 +277,7 @@ class ISGM(LiftedOptimizer):
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
+        self._followed = set()  # of the step that is being traced
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
             block.observe(rows, due.moments)
@@ -286,7 +287,9 @@ class ISGM(LiftedOptimizer):
             elif measured:  # patches of images: as much as in the other layers
                 block.assume(measured)
             if block.geometry.follows and self._plain(problem, index):
-                block.follow(rows, last.displacements[index], self.momentum, due)
+                d, rest = last.displacements[index], last.rests[index]
+                block.follow(rows, d, rest, self.momentum, due)
+                self._followed.add(id(block))
         return solution
 
     def _plain(self, problem: LiftedProblem, index: str) -> bool:
@@ -349,6 +352,7 @@ class ISGM(LiftedOptimizer):
             part,
             self.momentum,
             self.largest_change,
+            id(block) in self._followed,
             self._due,
         )
 

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.spectral import steepest
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.optimizers.promise import unbiased
-from keras_lifted.optimizers.refresh import Due
 from keras_lifted.optimizers.weight_block import average
 from keras_lifted.optimizers.weight_block import subtract
 

@@ -16,6 +16,8 @@ from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import inner
+from keras_lifted.geometries.norms import total
+from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.tiles import Tiles
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
@@ -23,7 +25,6 @@ from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
 from keras_lifted.optimizers.promise import unbiased
-from keras_lifted.optimizers.refresh import Due
 from keras_lifted.optimizers.signal import KEEP
 from keras_lifted.optimizers.signal import UNMEASURED
 from keras_lifted.optimizers.signal import batch_share
@@ -46,7 +47,6 @@ class WeightBlock:
         affine: the layer.
         geometry: of its steps.
         state: what the geometry keeps.
-        followed: 1 where the state took in the last batch already, `()`.
         moments: of the layer's inputs.
         kernel_momentum: as a matrix, `(n, m)`.
         bias_momentum: `(m,)`, or None.
@@ -63,7 +63,6 @@ class WeightBlock:
     affine: Affine
     geometry: Geometry
     state: dict[str, keras.Variable]
-    followed: keras.Variable
     moments: Moments
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
@@ -101,7 +100,6 @@ class WeightBlock:
             affine,
             geometry,
             {name: add(name, shape) for name, shape in geometry.shapes(n, m).items()},
-            add("followed", ()),
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
@@ -144,29 +142,54 @@ class WeightBlock:
         return batch_share(self.signal, self.count)
 
     def follow(
-        self, rows: Tensor, displacements: Tensor, momentum: float, due: Due
+        self,
+        rows: Tensor,
+        displacements: Tensor,
+        rest: tuple[Tensor | None, Tensor | None],
+        momentum: float,
+        due: Due,
     ) -> None:
-        """Let the geometry take in a batch, where that costs less than a gradient.
+        """Let the geometry take in a batch, in place of its gradient.
+
+        One that is not finite counts as a gradient of zero.
 
         Args:
-            rows: the layer's inputs, `(rows, n)`.
+            rows: the layer's inputs `a`, `(rows, n)`.
             displacements: `δ`, in the units of the gradients, `(rows, m)`.
+            rest: of the gradients of kernel and bias, besides `aᵀ δ`.
             momentum: of the gradients.
-            due: what the step computes anew all the same.
+            due: what the step computes anew.
         """
-        n, m = self.affine.inputs, self.affine.outputs
-        count = ops.cast(ops.shape(rows)[0], "float32")
-        cheap = count * (n * n + n * m + m * m) < 1.0 * n * m * (n + m)
-        finite = ops.isfinite(ops.sum(rows) + ops.sum(displacements))
-        taken = ops.logical_and(
-            ops.logical_and(cheap, finite), ops.logical_not(due.factors)
+        rows = rows - self.moments.mean
+        finite = ops.isfinite(total(rows) + total(displacements))
+        rows, displacements = (
+            ops.where(finite, part, ops.zeros_like(part))
+            for part in (rows, displacements)
         )
-        state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
         biased = self.affine.bias is not None
-        sample = Sample(rows - self.moments.mean, displacements, momentum, biased)
-        for name, value in self.geometry.follow(state, sample, taken).items():
-            self.state[name].assign(value)
-        self.followed.assign(ops.cast(taken, self.followed.dtype))
+        joint = self._joint(*rest)
+        sample = Sample(rows, displacements, momentum, biased, joint)
+        gram = ops.convert_to_tensor(self.moments.gram)
+        self._keep(self.geometry.follow(self._state, sample, gram, self.share, due))
+
+    def _joint(self, kernel: Tensor | None, bias: Tensor | None) -> Tensor | None:
+        """Gradients of both in centred coordinates, None where neither has one."""
+        if kernel is None and bias is None:
+            return None
+        n, m = self.affine.inputs, self.affine.outputs
+        row = ops.zeros((1, m)) if bias is None else ops.reshape(bias, (1, m))
+        full = ops.zeros((n, m)) if kernel is None else lifted_real(kernel)
+        full = full - ops.convert_to_tensor(self.moments.mean)[:, None] * row
+        full = ops.concatenate([full, row], axis=0)
+        return ops.where(ops.all(ops.isfinite(full)), full, ops.zeros_like(full))
+
+    @property
+    def _state(self) -> dict[str, Tensor]:
+        return {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
+
+    def _keep(self, state: dict[str, Tensor]) -> None:
+        for name, variable in self.state.items():
+            variable.assign(state[name])
 
     def weigh(self, problem: LiftedProblem, owner: int | None) -> None:
         """Note the batch's size, and the weight of the block that it feeds."""
@@ -187,6 +210,7 @@ class WeightBlock:
         part: Tensor,
         momentum: float,
         largest_change: float,
+        followed: bool,
         due: Due,
     ) -> None:
         """Move kernel and bias.
@@ -197,12 +221,15 @@ class WeightBlock:
             part: of the step at that rate that is taken at most.
             momentum: of the gradients.
             largest_change: bound on the relative change of pre-activations.
+            followed: whether `follow` took the batch in, so that the gradient is not
+                read.
             due: what is computed anew.
         """
         affine = self.affine
-        matrix = ops.reshape(lifted_real(gradient), (affine.inputs, affine.outputs))
-        average(self.kernel_momentum, matrix, momentum)
-        moved = self._direction(rate, due)
+        if not followed:
+            matrix = ops.reshape(lifted_real(gradient), self.kernel_momentum.shape)
+            average(self.kernel_momentum, matrix, momentum)
+        moved = self._direction(rate, followed, due)
         joint, length = moved.joint, moved.length
         mean = ops.convert_to_tensor(self.moments.mean)
         rows = self.moments.rows[:SHOWN] - mean
@@ -215,16 +242,18 @@ class WeightBlock:
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
         kernel, bias = joint[:-1], joint[-1] - shifts[-1]
-        promise = inner(self.kernel_momentum, kernel)
+        promise = moved.promise
+        if promise is None:
+            promise = inner(self.kernel_momentum, kernel)
+            if affine.bias is not None:
+                promise = promise + ops.sum(self.bias_momentum * bias)
         if affine.bias is not None:
-            promise = promise + ops.sum(self.bias_momentum * bias)
             subtract(affine.bias, short * length, bias)
         self.decrease.assign(unbiased(length * promise, momentum, due.taken))
         subtract(affine.kernel, short * length, kernel)
 
-    def _direction(self, rate: Tensor, due: Due) -> Displacement:
-        """The displacement of kernel and bias, computed anew where that is due."""
-        state = {k: ops.convert_to_tensor(v) for k, v in self.state.items()}
+    def _direction(self, rate: Tensor, followed: bool, due: Due) -> Displacement:
+        """The displacement of kernel and bias; takes the geometry's state in."""
         mean = ops.convert_to_tensor(self.moments.mean)
         slope = ops.convert_to_tensor(self.kernel_momentum)
         bias, gram = self.bias_momentum, self.moments.gram
@@ -237,13 +266,13 @@ class WeightBlock:
             ops.cast(rate, slope.dtype),
             ops.convert_to_tensor(self.weight),
             self.share,
-            ops.logical_or(due.factors, ops.equal(self.followed, 0.0)),
+            followed,
             due.factors,
         )
         gram = None if gram is None else ops.convert_to_tensor(gram)
-        new = self.geometry.displace(state, step, gram)
-        for name, variable in self.state.items():
-            variable.assign(new.state[name])
+        new = self.geometry.displace(self._state, step, gram)
+        if not followed:
+            self._keep(new.state)
         return new
 
     def _size_of(self, rows: Tensor) -> Tensor:
