@@ -81,7 +81,7 @@ class ISGM(LiftedOptimizer):
             change (of the change of the pre-activations, over theirs, for
             Covariance). A number, a schedule, or a callable as for any Keras
             optimizer; by default 0.1, and less for more than nine kernels:
-            `0.1 (9/L)²` for L of them, at least 0.02.
+            `0.1 (9/L)²` for L of them, every block of a stack one, at least 0.02.
         geometry: "auto", a geometry of `keras_lifted.geometries` or its name,
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
@@ -216,7 +216,8 @@ class ISGM(LiftedOptimizer):
         matrices = find_matrices(model) if model is not None else []
         self.matrix_blocks = [MatrixBlock.build(self, each) for each in matrices]
         if self._rate_by_depth:
-            self._learning_rate.assign(rate_at(len(self.weight_blocks)))
+            count = len(affine) + sum(each.count for each in matrices)
+            self._learning_rate.assign(rate_at(count))
         place = {id(v): i for i, v in enumerate(variables)}
         for block, (kernel, bias) in self._served():
             self._block_at[place[id(kernel)]] = block, True

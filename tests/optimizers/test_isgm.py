@@ -276,6 +276,16 @@ def test_the_default_rate_falls_with_depth(hidden, rate):
     assert np.isclose(_built(ISGM(), hidden).learning_rate, rate)
 
 
+def test_every_block_of_a_stack_counts_as_a_kernel():
+    inputs = keras.Input((2,))
+    h = kl.layers.ProximalStack(2, 17)(inputs)
+    model = kl.LiftedModel(inputs, layers.Dense(1)(h))
+    optimizer = ISGM()
+    model.compile(optimizer, "mse")
+    optimizer.build(model.trainable_variables)
+    assert float(optimizer.learning_rate) == pytest.approx(0.025)
+
+
 def test_a_given_rate_stays_at_every_depth():
     assert np.isclose(_built(ISGM(0.1), 30).learning_rate, 0.1)
     assigned = ISGM()
