@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import os
 import pathlib
 import sys
@@ -150,7 +151,8 @@ def plan(restorer: Restorer, rates: dict[str, Any]) -> list[dict[str, Any]]:
         rate = float(given[0]) if given else None
         if METHODS[name].start is not None and rate is None:
             key = f"{name}:{schedule}"
-            rates.setdefault(key, find_rate(restorer, name, schedule))
+            if key not in rates:
+                rates[key] = find_rate(restorer, name, schedule)
             rate = rates[key]["rate"]
         runs.append(
             {
@@ -231,6 +233,7 @@ def main() -> None:
         default="isgm:cosine,adam:constant:0.001,adam:cosine",
         help="method:schedule, and :rate to leave out its search",
     )
+    parser.add_argument("--rates", default="", help="report whose search is reused")
     parser.add_argument("--no-xla", default="adam", help="methods")
     parser.add_argument("--output", default="")
     options = parser.parse_args()
@@ -240,6 +243,9 @@ def main() -> None:
         **{"unit": restorer.task.unit, "batches": options.batches},
         **{"noisy": float(np.mean(noisy)), "rates": {}},
     }
+    if options.rates:
+        report = json.loads(pathlib.Path(options.rates).read_text())
+        results["rates"] = report["results"]["rates"]
     results["runs"] = plan(restorer, results["rates"])
     train_in_turn(
         restorer, results["runs"], lambda: write_report(options, "denoiser.py", results)

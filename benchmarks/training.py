@@ -11,6 +11,7 @@ import numpy as np
 from data import Arrays
 from keras import ops
 from methods import Method
+from report import cores
 from task import Task
 
 import keras_lifted as kl
@@ -18,6 +19,9 @@ import keras_lifted as kl
 State = list[np.ndarray]
 # Steps of a cosine whose rate is constant in float32.
 FOREVER = 1e30
+
+# On one core the time of the processor, in which other jobs have no part.
+now = time.process_time if cores() == 1 else time.perf_counter
 
 
 class Clock(keras.callbacks.Callback):
@@ -29,10 +33,10 @@ class Clock(keras.callbacks.Callback):
         self.state: State = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start = time.perf_counter()
+        self._start = now()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds = time.perf_counter() - self._start
+        self.seconds = now() - self._start
         self.loss = float(logs["loss"])
         self.state = state_of(self.model)
 
