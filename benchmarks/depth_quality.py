@@ -1,107 +1,147 @@
-"""Test accuracy of a deep residual stack: rounds all at once, sweep, backprop.
+"""Test accuracy of deep residual stacks against time: lifted, and by backprop.
 
     python benchmarks/depth_quality.py --output benchmarks/results/depth_quality.json
 
 784-64, a stack of residual ReLU blocks of width 64 whose branches start small, and 10
-classes of Fashion-MNIST; the same seed, data order and optimizer (Keras's Adam,
-default rate) for all. Seconds are those of `fit`, first compilation included.
+classes of Fashion-MNIST; the stack runs as a loop for all methods. Rates of Adam, of
+Muon on every block and of Adam in rounds are searched on validation images, `ISGM`
+keeps its default. All methods train in turn, one epoch each, as in
+time_to_quality.py; the clock leaves the first step and its compilation out, which
+the table shows apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import pathlib
 import sys
-import time
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import keras
-from data import images
-from depth import SCANNED
-from depth import SWEEP
-from depth import compiled
-from report import write_report
+import time_to_quality
+from depth import by_depth
+from methods import METHODS
+from tasks import classification
+from time_to_quality import Trainers
+from time_to_quality import curve
+from time_to_quality import elapsed
 
 import keras_lifted as kl
 
+Run = dict[str, Any]
 
-def build(kind: str, options: argparse.Namespace) -> keras.Model:
-    """A compiled model; `kind` as in `depth.py`."""
-    keras.utils.set_random_seed(options.seed)
-    scale = options.branch / options.depth
-    initializer = keras.initializers.VarianceScaling(scale**2, "fan_avg", "uniform")
+
+def network(depth: int, width: int, branch: float, cls: type) -> keras.Model:
+    """A classifier with one residual stack; its branches sum up to about `branch`."""
+    scale = (branch / depth) ** 2
+    initializer = keras.initializers.VarianceScaling(scale, "fan_avg", "uniform")
     inputs = keras.Input((28, 28, 1))
-    h = keras.layers.Dense(options.width)(keras.layers.Flatten()(inputs))
+    h = keras.layers.Dense(width)(keras.layers.Flatten()(inputs))
     h = kl.layers.ProximalStack(
-        options.width,
-        options.depth,
-        options.activation,
-        residual=True,
-        kernel_initializer=initializer,
+        width, depth, "relu", residual=True, kernel_initializer=initializer
     )(h)
-    return compiled(kind, inputs, keras.layers.Dense(10)(h), "adam")
+    return cls(inputs, keras.layers.Dense(10, name="output")(h))
 
 
-def train(kind: str, options: argparse.Namespace, data: Any) -> dict[str, Any]:
-    """Accuracies in per cent and seconds of training, epoch by epoch."""
-    (x, y), (x_test, y_test) = data
-    model = build(kind, options)
-    row: dict[str, Any] = {"accuracy": [], "seconds": []}
-    seconds = 0.0
-    for _ in range(options.epochs):
-        start = time.perf_counter()
-        try:
-            model.fit(x, y, batch_size=options.batch, verbose=0)
-        except ValueError as error:  # the loss is not finite
-            row["failed"] = str(error).split(".")[0]
-            break
-        seconds += time.perf_counter() - start
-        logs = model.evaluate(
-            x_test, y_test, batch_size=1000, verbose=0, return_dict=True
-        )
-        row["accuracy"].append(100.0 * logs["accuracy"])
-        row["seconds"].append(seconds)
-    return row
+def measure(depth: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Rates and runs of one depth, as those of a task of time_to_quality.py."""
+    build = functools.partial(network, depth, options.width, options.branch)
+    task = classification(build)
+    data, trainers = task.load(options.limit), Trainers(task, {})
+    searched = data._replace(train=tuple(each[: options.search] for each in data.train))
+    rates: dict[str, Any] = {}
+    time_to_quality.find_rates(rates, options, searched, trainers, lambda: None)
+    runs = time_to_quality.plan(options, rates)
+    for seed in range(options.seeds):
+        time_to_quality.train_in_turn(runs, seed, data, trainers)
+    for run in runs:
+        trainer = trainers(run["method"], run["choice"])
+        run["first_step"] = trainer.first_seconds
+    return {
+        "unit": task.unit,
+        "images": len(data.train[0]),
+        "rates": rates,
+        "horizons": sorted({run["epochs"] for run in runs}),
+        "runs": runs,
+    }
+
+
+def ends(run: Run, horizons: list[int]) -> list[tuple[int, float, float]]:
+    """Epochs, seconds and mean accuracy where a run is read; not where it failed."""
+    read = horizons if run["schedule"] != "cosine" else [run["epochs"]]
+    quality, seconds = curve(run, "quality").mean(axis=0), elapsed(run)
+    return [
+        (end, float(seconds[end - 1]), float(quality[end - 1]))
+        for end in read
+        if end <= run["epochs"] and quality[end - 1] == quality[end - 1]
+    ]
+
+
+def best_by(seconds: float, runs: list[Run]) -> float | None:
+    """The best accuracy that the usual methods had after so many seconds."""
+    reached = [
+        quality
+        for run in runs
+        if not METHODS[run["method"]].lifted
+        for _, time, quality in ends(run, list(range(1, run["epochs"] + 1)))
+        if time <= seconds
+    ]
+    return max(reached, default=None)
 
 
 def table(results: dict[str, Any]) -> str:
-    """Markdown: accuracy after each epoch, and seconds to the last one."""
+    """Markdown: accuracies and seconds, and what backprop had by that time."""
     lines = [
-        "| training | test accuracy after each epoch (%) | seconds |",
-        "|---|---|---|",
+        "| depth | training | rate | epochs | accuracy (%) | seconds | less the best "
+        "of backprop by then | first step, s |",
+        "|---" * 8 + "|",
     ]
-    for kind, row in results.items():
-        each = " / ".join(f"{value:.1f}" for value in row["accuracy"])
-        end = row.get("failed") or f"{row['seconds'][-1]:.1f}"
-        lines.append(f"| {kind} | {each} | {end} |")
+    for depth, result in results.items():
+        for run in result["runs"]:
+            rate = "default" if run["rate"] is None else f"{run['rate']:g}"
+            for end, seconds, quality in ends(run, result["horizons"]):
+                best = best_by(seconds, result["runs"])
+                less = "" if best is None else f"{quality - best:+.2f}"
+                cells = [
+                    depth,
+                    f"{run['method']}, {run['schedule']}",
+                    rate,
+                    str(end),
+                    f"{quality:.2f}",
+                    f"{seconds:.1f}",
+                    less if METHODS[run["method"]].lifted else "",
+                    f"{run['first_step']:.1f}",
+                ]
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--depth", type=int, default=64)
+    parser.add_argument("--depths", default="64,128")
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--activation", default="relu")
     parser.add_argument("--branch", type=float, default=1.0)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", default="1,3", help="horizons")
+    parser.add_argument("--more-epochs", default="9", help="horizons of Adam besides")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--limit", type=int, help="training images")
+    parser.add_argument("--search", type=int, default=20_000, help="images")
+    parser.add_argument("--search-epochs", type=int, default=1)
+    parser.add_argument("--reach", type=int, default=1)
+    parser.add_argument("--choices", type=int, default=1)
     parser.add_argument(
-        "--kinds",
-        default=f"{SCANNED};{SWEEP};lifted 8+4;lifted 4+2;lifted 2+2;lifted 2+1",
+        "--methods",
+        default="adam,block_muon,isgm,isgm_4+2,isgm_2+1,adam_4+2:constant,"
+        "adam_2+1:constant",
     )
     parser.add_argument("--output", default="")
-    options = parser.parse_args()
-    data = images("fashion_mnist")
-    results = {}
-    for kind in options.kinds.split(";"):
-        results[kind] = train(kind, options, data)
-        print(table({kind: results[kind]}).splitlines()[-1], flush=True)
-    write_report(options, "depth_quality.py", results)
+    by_depth(parser.parse_args(), "depth_quality.py", measure, table)
 
 
 if __name__ == "__main__":

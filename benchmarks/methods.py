@@ -8,6 +8,9 @@
 | muon | Muon, its output layer with Muon or with AdamW | backprop | 0.002 |
 | isgm | ISGM, no argument | lifting | its default, not searched, with its cosine |
 | lifted_adam | BlockCoordinateDescent("adam") | lifting | its default, not searched |
+| block_muon | Muon, each block of a stack as a matrix | backprop | 0.002 |
+| isgm_4+2, isgm_2+1 | ISGM, stacks in rounds | lifting | its default, not searched |
+| adam_4+2, adam_2+1 | Adam, stacks in rounds | lifting | 0.001 |
 
 Everything else is Keras's default. Keras's Muon serves biases and convolution
 kernels by AdamW at the same rate, which its scaling makes comparable; whether
@@ -18,15 +21,19 @@ the search.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
+from block_muon import BlockMuon
 
 import keras_lifted as kl
 
 # Names of the last layers of the networks.
 OUTPUTS = ["output", "dense_5"]
+# Forward and backward, of `AllAtOnce`.
+ROUNDS = ((4, 2), (2, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +71,16 @@ def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
     return kl.optimizers.BlockCoordinateDescent(adam, **_with_penalty(arguments))
 
 
+def _rounds(forward: int, backward: int) -> dict[str, Any]:
+    """All blocks of a stack at once."""
+    return {"lifted_update": kl.updates.AllAtOnce(forward, backward)}
+
+
+def _adam_in_rounds(**update: Any) -> keras.optimizers.Optimizer:
+    adam = keras.optimizers.Adam()
+    return kl.optimizers.BlockCoordinateDescent(adam, **update)
+
+
 def _with_penalty(arguments: dict[str, Any]) -> dict[str, Any]:
     """A number as penalty, as JSON has it, is the weight of a Bregman penalty."""
     penalty = arguments.get("penalty")
@@ -85,4 +102,17 @@ METHODS: dict[str, Method] = {
     ),
     "isgm": Method(_isgm, lifted=True, decays=True),
     "lifted_adam": Method(_lifted_adam, lifted=True),
+    "block_muon": Method(BlockMuon, 0.002),
+    **{
+        f"isgm_{i}+{j}": Method(
+            functools.partial(_isgm, **_rounds(i, j)), lifted=True, decays=True
+        )
+        for i, j in ROUNDS
+    },
+    **{
+        f"adam_{i}+{j}": Method(
+            functools.partial(_adam_in_rounds, **_rounds(i, j)), 0.001, lifted=True
+        )
+        for i, j in ROUNDS
+    },
 }

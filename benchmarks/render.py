@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import ablation
 import accuracy
+import denoiser
 import depth
 import depth_quality
 import deterministic
@@ -37,6 +38,7 @@ from time_to_quality import elapsed
 TABLES = {
     "ablation.py": ablation.table,
     "accuracy.py": accuracy.table,
+    "denoiser.py": denoiser.table,
     "depth.py": depth.table,
     "depth_quality.py": depth_quality.table,
     "deterministic.py": deterministic.table,
@@ -101,6 +103,27 @@ def plot_sweeps(results: dict[str, Any], path: pathlib.Path) -> None:
     _save(figure, path)
 
 
+def plot_denoiser(results: dict[str, Any], path: pathlib.Path) -> None:
+    """PSNR of the first pictures against steps and minutes, a line for each run."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for run, line in zip(results["runs"], LINES, strict=False):
+        steps = results["batches"] * np.arange(1, len(run["quality"]) + 1)
+        minutes = np.cumsum(run["seconds"])[: len(steps)] / 60.0
+        label = f"{run['method']}, {run['schedule']}"
+        label += f" {run['rate']:g}" if run["rate"] else ""
+        for axis, x in zip(axes, (steps, minutes), strict=True):
+            axis.plot(x, run["quality"], line, label=label)
+    axes[0].set(xlabel="step", ylabel=results["unit"])
+    axes[1].set(xlabel="minutes of training")
+    axes[0].legend(fontsize="small")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
 def _save(figure: Any, path: pathlib.Path) -> None:
     from matplotlib import pyplot as plt
 
@@ -146,6 +169,13 @@ def render(path: pathlib.Path, folder: pathlib.Path) -> str:
     if script == "deterministic.py":
         plot_sweeps(results, folder / "figures" / f"{name}.svg")
         lines += [f"![Every sweep](figures/{name}.svg)", ""]
+    if script == "denoiser.py":
+        plot_denoiser(results, folder / "figures" / f"{name}.svg")
+        lines += [f"![PSNR against steps and minutes](figures/{name}.svg)", ""]
+    if script == "depth_quality.py":
+        for depth_, result in results.items():
+            plot(result, folder / "figures" / f"{name}_{depth_}.svg")
+            lines += [f"![Depth {depth_}](figures/{name}_{depth_}.svg)", ""]
     if script == "time_to_quality.py":
         plot(results, folder / "figures" / f"{name}.svg")
         lines += [f"![Quality against epochs and seconds](figures/{name}.svg)", ""]

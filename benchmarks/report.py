@@ -14,6 +14,13 @@ from typing import Any
 import keras
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def write_report(options: argparse.Namespace, script: str, results: Any) -> None:
     """Write `results` as JSON to `options.output`, if that is given."""
     if not options.output:
@@ -28,7 +35,7 @@ def write_report(options: argparse.Namespace, script: str, results: Any) -> None
         },
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "cpu_count": os.cpu_count(),
+        "cpu_count": cores(),
         "results": results,
     }
     path = pathlib.Path(options.output)

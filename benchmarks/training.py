@@ -11,6 +11,7 @@ import numpy as np
 from data import Arrays
 from keras import ops
 from methods import Method
+from report import cores
 from task import Task
 
 import keras_lifted as kl
@@ -18,6 +19,9 @@ import keras_lifted as kl
 State = list[np.ndarray]
 # Steps of a cosine whose rate is constant in float32.
 FOREVER = 1e30
+
+# On one core the time of the processor, in which other jobs have no part.
+now = time.process_time if cores() == 1 else time.perf_counter
 
 
 class Clock(keras.callbacks.Callback):
@@ -29,10 +33,10 @@ class Clock(keras.callbacks.Callback):
         self.state: State = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start = time.perf_counter()
+        self._start = now()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds = time.perf_counter() - self._start
+        self.seconds = now() - self._start
         self.loss = float(logs["loss"])
         self.state = state_of(self.model)
 
@@ -44,11 +48,14 @@ class Trainer:
     schedules share one compiled step.
     """
 
-    def __init__(self, task: Task, method: Method, arguments: Any = None) -> None:
+    def __init__(
+        self, task: Task, method: Method, arguments: Any = None, xla: bool = True
+    ) -> None:
         self.task, self.method, self.arguments = task, method, arguments or {}
+        self.xla = xla
         self.model = self._fresh(0)
         self.default_rate = float(self.model.optimizer.learning_rate)
-        self._warm = False
+        self.first_seconds = float("nan")  # of the first step, with compilation
 
     def _fresh(self, seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
@@ -56,7 +63,7 @@ class Trainer:
         optimizer = self.method.make(**self.arguments)
         if self.method.start is not None:
             schedule(optimizer)
-        model.compile(optimizer=optimizer, loss=self.task.loss(), jit_compile=True)
+        model.compile(optimizer=optimizer, loss=self.task.loss(), jit_compile=self.xla)
         model.optimizer.build(model.trainable_variables)
         return model
 
@@ -73,7 +80,7 @@ class Trainer:
         put(self.model, state_of(self._fresh(seed)))
         optimizer = self.model.optimizer
         if self.method.start is not None:
-            decay = optimizer._learning_rate
+            decay = _moving(optimizer)._learning_rate
             decay.initial_learning_rate.assign(rate or self.default_rate)
             decay.decay_steps.assign(steps or FOREVER)
         elif rate is not None:
@@ -89,10 +96,9 @@ class Trainer:
         The model is left as `fit` leaves it, which may average weights. The
         state is empty and the loss NaN after a loss that is not finite.
         """
-        if not self._warm:
+        if math.isnan(self.first_seconds):
             batch = slice(self.task.batch_size)
-            self._fit(x[batch], y[batch])
-            self._warm = True
+            self.first_seconds = self._fit(x[batch], y[batch]).seconds
         put(self.model, state)
         clock = self._fit(x, y)
         if not math.isfinite(clock.loss):
@@ -134,8 +140,14 @@ class Judge:
         return self.model.predict(x, batch_size=1000, verbose=0), y
 
 
+def _moving(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer that moves the weights: itself, or the one it wraps."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def schedule(optimizer: keras.optimizers.Optimizer) -> None:
     """Give it a cosine decay whose rate and horizon are optimizer variables."""
+    optimizer = _moving(optimizer)
     default = float(optimizer.learning_rate)
     rate = optimizer.add_variable((), name="initial_rate")
     steps = optimizer.add_variable((), initializer="ones", name="horizon")

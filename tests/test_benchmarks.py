@@ -178,6 +178,92 @@ def test_best_baseline(benchmarks):
     assert "13.00 / 0.500 (adam, constant 0.1, 4 epochs, 4.0 s) | +7.00 |" in row
 
 
+def test_muon_serves_blocks_as_matrices(benchmarks):
+    """As Keras's serves Dense layers in their places, wherever it scales steps."""
+    from block_muon import BlockMuon
+
+    rng = np.random.default_rng(0)
+    start, slopes = rng.normal(size=(2, 3, 4, 6)).astype("float32")
+    stack = keras.Variable(start)
+    ours = BlockMuon(0.1)
+    ours.build([stack])
+    blocks = [keras.Variable(each) for each in start]
+    usual = keras.optimizers.Muon(0.1)
+    usual.build(blocks)
+    for _ in range(2):
+        ours.apply([keras.ops.convert_to_tensor(slopes)], [stack])
+        usual.apply([keras.ops.convert_to_tensor(each) for each in slopes], blocks)
+    got, wanted = np.array(stack), np.stack([np.array(each) for each in blocks])
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
+    assert np.abs(got - start).max() > 1e-2
+
+
+@pytest.mark.slow
+def test_depth_quality(call):
+    results = call(
+        "depth_quality",
+        *["--depths", "3", "--methods", "adam:constant,isgm_2+1,adam_2+1:cosine"],
+        *["--limit", "256", "--search", "128", "--epochs", "1", "--more-epochs", "2"],
+    )
+    assert [run["epochs"] for run in results["3"]["runs"]] == [2, 1, 1]
+    assert all(run["first_step"] > 0 for run in results["3"]["runs"])
+
+
+def test_what_backprop_had_by_then(benchmarks):
+    import depth_quality
+
+    def run(method, quality, seconds):
+        curves = {"quality": [quality], "seconds": [seconds]}
+        return {
+            **{"method": method, "schedule": "constant", "epochs": len(quality)},
+            **{"rate": 0.1, "first_step": 1.0, **curves},
+        }
+
+    runs = [
+        run("adam", [70.0, 80.0, 75.0], [1.0, 1.0, 1.0]),
+        run("block_muon", [85.0, None], [2.5, 1.0]),
+        run("isgm", [82.0, 84.0], [2.2, 1.0]),
+    ]
+    assert depth_quality.best_by(2.2, runs) == 80.0
+    assert depth_quality.best_by(0.5, runs) is None
+    table = depth_quality.table({"64": {"runs": runs, "horizons": [1, 2]}})
+    assert "| 82.00 | 2.2 | +2.00 |" in table
+    assert "| 84.00 | 3.2 | -1.00 |" in table
+    assert "nan" not in table
+
+
+@pytest.mark.slow
+def test_denoiser(call, tmp_path):
+    from matplotlib import image
+
+    rng = np.random.default_rng(0)
+    folders = [tmp_path / name for name in ("train", "test")]
+    for folder in folders:
+        folder.mkdir()
+        for i, shape in enumerate([(16, 24), (24, 16)]):
+            image.imsave(folder / f"{i}.png", rng.random((*shape, 3)))
+    results = call(
+        "denoiser",
+        *["--train", str(folders[0]), "--test", str(folders[1]), "--minutes", "0.001"],
+        *["--layers", "2", "--filters", "2", "--side", "8", "--batches", "2"],
+        *["--methods", "isgm:cosine,adam:constant:0.001", "--curve", "1"],
+    )
+    assert 19.0 < results["noisy"] < 21.5  # 20.2 dB and what is clipped
+    for run in results["runs"]:
+        assert len(run["quality"]) == run["rounds"]
+        assert len(run["pictures"]) == 2
+
+
+def test_pictures_are_rounded_to_bytes(benchmarks):
+    import pictures
+
+    clean = np.full((1, 4, 4, 1), 100 / 255, "float32")
+    off = clean + 1.4 / 255  # rounds to 1, and then 20 log₁₀ 255
+    assert abs(pictures.psnr_of_bytes(off, clean) - 20 * np.log10(255)) < 1e-3
+    above = np.full((1, 4, 4, 1), 7.0)
+    assert pictures.psnr_of_bytes(above, np.zeros_like(above)) == 0.0
+
+
 @pytest.mark.slow
 def test_tuning_sensitivity(call):
     results = call(

@@ -54,11 +54,11 @@ class Spectral(Geometry):
 
 
 def steepest(gradient: Tensor, iterations: int = 5) -> Tensor:
-    """`√max(1, m/n) U Vᵀ` of a gradient `U Σ Vᵀ` without a bias, `(n, m)`."""
+    """`√max(1, m/n) U Vᵀ` of a gradient `U Σ Vᵀ`, `(..., n, m)`."""
     return widening(gradient) * polar(gradient, iterations)
 
 
 def widening(kernel: Tensor) -> float:
     """`√max(1, m/n)`: outputs of a wide layer change as much as their inputs."""
-    inputs, outputs = kernel.shape
+    *_, inputs, outputs = kernel.shape
     return float(max(1.0, outputs / inputs) ** 0.5)

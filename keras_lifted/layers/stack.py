@@ -65,6 +65,9 @@ class ProximalStack(keras.layers.Layer):
     (3, 2, 2)
     """
 
+    # `ISGM` moves the kernel of each block as a matrix.
+    matrix_kernel = "stacked"
+
     def __init__(
         self,
         units: int,

@@ -83,6 +83,28 @@ class Affine:
         return rows[:ROWS]
 
 
+@dataclasses.dataclass(frozen=True)
+class Matrices:
+    """A kernel that is read as one matrix or as several, whatever its layer does.
+
+    Attributes:
+        name: of the layer.
+        kernel: its trainable kernel.
+        bias: its trainable bias, one number for each column, or None.
+        shape: of the kernel, `(n, m)` or `(depth, n, m)`.
+    """
+
+    name: str
+    kernel: keras.Variable
+    bias: keras.Variable | None
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many matrices these are."""
+        return math.prod(self.shape[:-2])
+
+
 def find_affine(model: keras.Model) -> list[Affine]:
     """Every Dense, EinsumDense and convolution layer with a trainable kernel.
 
@@ -121,19 +143,30 @@ def find_affine(model: keras.Model) -> list[Affine]:
     return list(found.values())
 
 
-def find_matrices(model: keras.Model) -> list[keras.layers.Layer]:
-    """Other layers with a trainable kernel that say it is one matrix.
+def find_matrices(model: keras.Model) -> list[Matrices]:
+    """Other layers with a trainable kernel that say how it is read as matrices.
 
-    They have an attribute `matrix_kernel` that is True: the kernel's last axis are
-    the columns, all others the rows.
+    They have an attribute `matrix_kernel`. True: the kernel's last axis are the
+    columns of one matrix, all others its rows. "stacked": the same of each slice of
+    the kernel along its first axis.
     """
     trainable = {id(v) for v in model.trainable_variables}
-    found: dict[int, keras.layers.Layer] = {}
+    found: dict[int, Matrices] = {}
     for layer, loop in walk_layers(model, whole=False):
-        if isinstance(layer, _AFFINE) or not getattr(layer, "matrix_kernel", False):
+        how = getattr(layer, "matrix_kernel", False)
+        if not how or isinstance(layer, _AFFINE) or loop is not None or not layer.built:
             continue
-        if loop is None and layer.built and id(layer.kernel) in trainable:
-            found.setdefault(id(layer.kernel), layer)
+        kernel, bias = layer.kernel, getattr(layer, "bias", None)
+        if id(kernel) not in trainable:
+            continue
+        stack = tuple(kernel.shape[: how == "stacked"])
+        *rows, columns = kernel.shape[len(stack) :]
+        if bias is not None and (
+            id(bias) not in trainable or tuple(bias.shape) != (*stack, columns)
+        ):
+            bias = None
+        shape = (*stack, math.prod(rows), columns)
+        found.setdefault(id(kernel), Matrices(str(layer.name), kernel, bias, shape))
     return list(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -33,6 +34,7 @@ from keras_lifted.optimizers.weight_block import WeightBlock
 from keras_lifted.updates.base import Solution
 
 Tensor = Any
+Pair = tuple[keras.Variable, keras.Variable | None]
 
 # Penalty weight where the geometry is Frobenius: it divides the step there.
 FROBENIUS_WEIGHT = 10.0
@@ -59,10 +61,11 @@ class ISGM(LiftedOptimizer):
     Each takes `argmin_W ⟨M, W⟩ + (1/2τ)‖W − W_k‖²`, `M` the momentum of its
     gradient, in the norm of its geometry, for the kernels of Dense, EinsumDense
     (so of attention) and convolution layers with their biases. Kernels of other
-    layers with an attribute `matrix_kernel` that is True, such as the tied
-    convolutions of proximal networks, move in the spectral norm, the last axis
-    the matrix's columns. All other variables (normalisation, PReLU slopes, …) go
-    to `inner_optimizer`. The
+    layers with an attribute `matrix_kernel` move in the spectral norm: with True,
+    as the tied convolutions of proximal networks have, the last axis the matrix's
+    columns; with "stacked", as `ProximalStack` has, the same of every slice of the
+    first axis. The layer's bias, if it has one, is one more row. All other
+    variables (normalisation, PReLU slopes, …) go to `inner_optimizer`. The
     length of the steps suits depth, activations and loss by itself: all together
     they promise to lower the loss by at most the part `largest_decrease` of it,
     and none moves a block's pre-activations by more than the part
@@ -78,7 +81,7 @@ class ISGM(LiftedOptimizer):
             change (of the change of the pre-activations, over theirs, for
             Covariance). A number, a schedule, or a callable as for any Keras
             optimizer; by default 0.1, and less for more than nine kernels:
-            `0.1 (9/L)²` for L of them, at least 0.02.
+            `0.1 (9/L)²` for L of them, every block of a stack one, at least 0.02.
         geometry: "auto", a geometry of `keras_lifted.geometries` or its name,
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
@@ -180,8 +183,8 @@ class ISGM(LiftedOptimizer):
         self.promise: Promise | None = None
         self.weight_blocks: list[WeightBlock] = []
         self._followed: set[int] = set()
-        self._block_at: dict[int, tuple[WeightBlock, bool]] = {}
-        self._matrix_at: dict[int, MatrixBlock] = {}
+        self.matrix_blocks: list[MatrixBlock] = []
+        self._block_at: dict[int, tuple[WeightBlock | MatrixBlock, bool]] = {}
         self._inner_at: dict[int, keras.Variable] = {}
 
     @property
@@ -210,19 +213,28 @@ class ISGM(LiftedOptimizer):
             )
             for each in affine
         ]
+        matrices = find_matrices(model) if model is not None else []
+        self.matrix_blocks = [MatrixBlock.build(self, each) for each in matrices]
         if self._rate_by_depth:
-            self._learning_rate.assign(rate_at(len(self.weight_blocks)))
+            count = len(affine) + sum(each.count for each in matrices)
+            self._learning_rate.assign(rate_at(count))
         place = {id(v): i for i, v in enumerate(variables)}
-        for block in self.weight_blocks:
-            self._block_at[place[id(block.affine.kernel)]] = block, True
-            if block.affine.bias is not None:
-                self._block_at[place[id(block.affine.bias)]] = block, False
-        for layer in find_matrices(model) if model is not None else []:
-            self._matrix_at[place[id(layer.kernel)]] = MatrixBlock.build(self, layer)
-        served = {*self._block_at, *self._matrix_at}
-        self._inner_at = {i: v for i, v in enumerate(variables) if i not in served}
+        for block, (kernel, bias) in self._served():
+            self._block_at[place[id(kernel)]] = block, True
+            if bias is not None:
+                self._block_at[place[id(bias)]] = block, False
+        self._inner_at = {
+            i: v for i, v in enumerate(variables) if i not in self._block_at
+        }
         if self._inner_at:
             self.inner_optimizer.build(list(self._inner_at.values()))
+
+    def _served(self) -> Iterator[tuple[WeightBlock | MatrixBlock, Pair]]:
+        """Every block, with its kernel and bias."""
+        for block in self.weight_blocks:
+            yield block, (block.affine.kernel, block.affine.bias)
+        for matrix in self.matrix_blocks:
+            yield matrix, (matrix.matrices.kernel, matrix.matrices.bias)
 
     def _check_names(self, affine: Sequence[Affine]) -> None:
         if self._model is not None:
@@ -246,12 +258,11 @@ class ISGM(LiftedOptimizer):
             )
         inner = type(self.inner_optimizer).__name__
         chosen = {v.path: inner for v in self._inner_at.values()}
-        spectral = geometries.Spectral.__name__
-        chosen |= {b.kernel.path: spectral for b in self._matrix_at.values()}
-        for block in self.weight_blocks:
-            for variable in (block.affine.kernel, block.affine.bias):
-                if variable is not None:
-                    chosen[variable.path] = type(block.geometry).__name__
+        for block, pair in self._served():
+            name = geometries.Spectral.__name__
+            if isinstance(block, WeightBlock):
+                name = type(block.geometry).__name__
+            chosen |= {v.path: name for v in pair if v is not None}
         return chosen
 
     @property
@@ -272,8 +283,7 @@ class ISGM(LiftedOptimizer):
         assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
-        blocks: list[Any] = [*self.weight_blocks, *self._matrix_at.values()]
-        promised = sum((block.decrease for block in blocks), 0.0)
+        promised = sum((block.decrease for block, _ in self._served()), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
@@ -338,13 +348,12 @@ class ISGM(LiftedOptimizer):
             self.inner_optimizer.update_step(gradient, variable, rate)
             return
         part = factor * self.promise.part
-        if index in self._matrix_at:
-            matrix = self._matrix_at[index]
-            matrix.step(gradient, learning_rate, part, self.momentum, self._due)
-            return
         block, is_kernel = self._block_at[index]
         if not is_kernel:
             block.remember_bias(gradient, self.momentum)
+            return
+        if isinstance(block, MatrixBlock):
+            block.step(gradient, learning_rate, part, self.momentum, self._due)
             return
         block.step(
             gradient,

@@ -1,9 +1,8 @@
-"""A kernel that is a matrix, of a layer whose inputs say little about it."""
+"""Kernels that are matrices, of layers whose inputs say little about them."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.spectral import steepest
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.affine import Matrices
 from keras_lifted.optimizers.promise import unbiased
 from keras_lifted.optimizers.weight_block import average
 from keras_lifted.optimizers.weight_block import subtract
@@ -22,22 +22,26 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True)
 class MatrixBlock:
-    """State of one kernel that takes steps in the spectral norm.
+    """State of one kernel, or of those of a stack, with steps in the spectral norm.
+
+    A bias is one more row of its matrix.
 
     Attributes:
-        kernel: whose last axis are the columns of the matrix.
-        momentum: of its gradient, `(n, m)`.
+        matrices: the kernel and its bias.
+        kernel_momentum: of the kernel's gradient, `(n, m)` or `(depth, n, m)`.
+        bias_momentum: of the bias's, `(m,)` or `(depth, m)`, or None.
         decrease: of the loss, that a whole step promised when the last one was
             taken, `()`.
     """
 
-    kernel: keras.Variable
-    momentum: keras.Variable
+    matrices: Matrices
+    kernel_momentum: keras.Variable
+    bias_momentum: keras.Variable | None
     decrease: keras.Variable
 
     @classmethod
     def build(
-        cls, optimizer: keras.optimizers.Optimizer, layer: keras.layers.Layer
+        cls, optimizer: keras.optimizers.Optimizer, matrices: Matrices
     ) -> MatrixBlock:
         """Add the variables to `optimizer`."""
 
@@ -46,21 +50,36 @@ class MatrixBlock:
                 shape,
                 dtype=real_dtype(),
                 aggregation="mean",
-                name=f"{layer.name}_{name}",
+                name=f"{matrices.name}_{name}",
             )
 
-        *rows, columns = layer.kernel.shape
-        momentum = add("kernel_momentum", (math.prod(rows), columns))
-        return cls(layer.kernel, momentum, add("decrease", ()))
+        bias = matrices.bias
+        return cls(
+            matrices,
+            add("kernel_momentum", matrices.shape),
+            None if bias is None else add("bias_momentum", tuple(bias.shape)),
+            add("decrease", ()),
+        )
+
+    def remember_bias(self, gradient: Tensor, momentum: float) -> None:
+        """Take in the gradient of the bias."""
+        assert self.bias_momentum is not None
+        average(self.bias_momentum, lifted_real(gradient), momentum)
 
     def step(
         self, gradient: Tensor, rate: Tensor, part: Tensor, momentum: float, due: Due
     ) -> None:
-        """Move the kernel by the `part` of a step of length `rate`."""
-        matrix = ops.reshape(lifted_real(gradient), self.momentum.shape)
-        average(self.momentum, matrix, momentum)
-        slope = ops.convert_to_tensor(self.momentum)
+        """Move kernel and bias by the `part` of a step of length `rate`."""
+        kernel, bias = self.matrices.kernel, self.matrices.bias
+        gradient = ops.reshape(lifted_real(gradient), self.matrices.shape)
+        average(self.kernel_momentum, gradient, momentum)
+        slope = ops.convert_to_tensor(self.kernel_momentum)
+        if self.bias_momentum is not None:
+            row = ops.expand_dims(self.bias_momentum, -2)
+            slope = ops.concatenate([slope, row], axis=-2)
         whole = ops.cast(rate, slope.dtype) * steepest(slope)
-        promised = ops.sum(slope * whole)
-        self.decrease.assign(unbiased(promised, momentum, due.taken))
-        subtract(self.kernel, part, whole)
+        self.decrease.assign(unbiased(ops.sum(slope * whole), momentum, due.taken))
+        if bias is not None:
+            subtract(bias, part, whole[..., -1, :])
+            whole = whole[..., :-1, :]
+        subtract(kernel, part, whole)

@@ -63,6 +63,29 @@ def test_norm(monkeypatch):
     np.testing.assert_allclose(scaled, expected, rtol=3e-3, atol=1e-6)
 
 
+def test_the_norm_is_differentiated(monkeypatch):
+    """A step of SGD(1) against differences of the loss of `L x/‖L‖²`."""
+    monkeypatch.setattr("keras_lifted.architectures.tied_convolution.SIDE", 8)
+    convolution = TiedConvolution(CHANNELS, FILTERS)
+    inputs = keras.Input((SIDE, SIDE, CHANNELS))
+    model = keras.Model(inputs, convolution(inputs, scale=1.0))
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    x = image(CHANNELS)
+    for _ in range(60):
+        convolution(x, scale=1.0, training=True)
+    kernel = ops.convert_to_numpy(convolution.kernel)
+    model.train_on_batch(x, np.zeros(model(x).shape))
+    gradient = kernel - ops.convert_to_numpy(convolution.kernel)
+    along = np.random.default_rng(2).normal(size=kernel.shape)
+    for direction in (kernel, along):  # that of its length first
+        losses = []
+        for step in (1e-2, -1e-2):
+            convolution.kernel.assign(kernel + step * direction)
+            losses.append(np.mean(np.square(model.predict(x, verbose=0))))
+        expected = (losses[0] - losses[1]) / 2e-2
+        np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=1e-2)
+
+
 def test_a_kernel_of_zeros_keeps_the_norm_finite():
     convolution = layer()
     convolution.kernel.assign(np.zeros(convolution.kernel.shape))

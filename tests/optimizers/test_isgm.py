@@ -127,6 +127,68 @@ def test_tied_convolutions_move_in_the_spectral_norm():
         assert geometry == ("Spectral" if kernel else "Adam")
 
 
+def chain_and_stack(use_bias):
+    """The same network of three blocks in a row, as Dense layers and as a stack."""
+    keras.utils.set_random_seed(0)
+    inputs = h = keras.Input((6,))
+    for i in range(3):
+        after = kl.layers.Tanh()(layers.Dense(6, use_bias=use_bias, name=f"{i}")(h))
+        h = layers.Add()([h, after])
+    outputs = layers.Dense(3, use_bias=False, name="out")(h)
+    chain = kl.LiftedModel(inputs, outputs)
+    copy = keras.models.clone_model(chain)
+    copy.set_weights(chain.get_weights())
+    return chain, kl.stack(copy)
+
+
+def test_a_stack_moves_like_spectral_dense_layers():
+    chain, stacked = chain_and_stack(use_bias=False)
+    for model in (chain, stacked):
+        fitted(ISGM(0.1, "spectral", largest_change=1e6), model, 2, shuffle=False)
+    blocks = np.stack([chain.get_layer(f"{i}").get_weights()[0] for i in range(3)])
+    (stack,) = (each for each in stacked.layers if hasattr(each, "depth"))
+    got, last = stack.get_weights()[0], stacked.layers[-1].get_weights()[0]
+    np.testing.assert_allclose(got, blocks, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(last, chain.layers[-1].get_weights()[0], atol=1e-4)
+
+
+def test_the_biases_of_a_stack_are_rows_of_its_matrices():
+    """The first step, a tenth of the rate, against singular values."""
+    _, model = chain_and_stack(use_bias=True)
+    optimizer = ISGM(0.3, momentum=0.0)
+    model.compile(optimizer, "mse")
+    (stack,) = (each for each in model.layers if hasattr(each, "depth"))
+    before = [np.array(w) for w in stack.get_weights()]
+    model.train_on_batch(X, Y)
+    steps = [a - b for a, b in zip(before, stack.get_weights(), strict=True)]
+    (block,) = optimizer.matrix_blocks
+    momenta = (block.kernel_momentum, block.bias_momentum)
+    gradient = [keras.ops.convert_to_numpy(each) for each in momenta]
+    for step, slope in zip(_joint(*steps), _joint(*gradient), strict=True):
+        u, _, vt = np.linalg.svd(slope, full_matrices=False)
+        parts = np.diag(u.T @ step @ vt.T) / 0.03  # Newton-Schulz, roughly one
+        assert np.all((parts > 0.6) & (parts < 1.25))
+        np.testing.assert_allclose((u * parts) @ vt * 0.03, step, atol=2e-5)
+    chosen = optimizer.chosen_geometries()
+    paths = {stack.kernel.path, stack.bias.path}
+    assert {p for p, name in chosen.items() if name == "Spectral"} == paths
+
+
+def _joint(kernel, bias):
+    return np.concatenate([kernel, bias[:, None]], axis=1)
+
+
+def test_a_frozen_stack_stays():
+    _, model = chain_and_stack(use_bias=True)
+    (stack,) = (each for each in model.layers if hasattr(each, "depth"))
+    stack.bias.trainable = False
+    before = [np.array(w) for w in stack.get_weights()]
+    fitted(ISGM(), model, epochs=1)
+    kernel, bias = stack.get_weights()
+    assert np.array_equal(bias, before[1])
+    assert not np.allclose(kernel, before[0])
+
+
 def test_a_kernel_that_starts_at_zero_moves():
     model = mlp()
     model.layers[-1].kernel.assign(np.zeros((16, 3)))
@@ -212,6 +274,16 @@ def test_no_setting_gives_nan(rate, geometry, weight, activation, depth, scale):
 @pytest.mark.parametrize("hidden, rate", [(2, 0.1), (8, 0.1), (9, 0.081), (30, 0.02)])
 def test_the_default_rate_falls_with_depth(hidden, rate):
     assert np.isclose(_built(ISGM(), hidden).learning_rate, rate)
+
+
+def test_every_block_of_a_stack_counts_as_a_kernel():
+    inputs = keras.Input((2,))
+    h = kl.layers.ProximalStack(2, 17)(inputs)
+    model = kl.LiftedModel(inputs, layers.Dense(1)(h))
+    optimizer = ISGM()
+    model.compile(optimizer, "mse")
+    optimizer.build(model.trainable_variables)
+    assert float(optimizer.learning_rate) == pytest.approx(0.025)
 
 
 def test_a_given_rate_stays_at_every_depth():

@@ -8,6 +8,7 @@ from fitted import X
 from fitted import Y
 from fitted import fitted
 from fitted import mlp
+from keras import layers
 
 import keras_lifted as kl
 
@@ -68,9 +69,17 @@ def test_mixed_precision():
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_resumes_bit_by_bit(tmp_path):
+def stacked():
+    """A stack of blocks, whose kernels and biases are matrices."""
+    inputs = keras.Input((6,))
+    h = kl.layers.ProximalStack(6, 3, "tanh", residual=True)(inputs)
+    return kl.LiftedModel(inputs, layers.Dense(3, name="out")(h))
+
+
+@pytest.mark.parametrize("build", [mlp, pytest.param(stacked, marks=pytest.mark.slow)])
+def test_resumes_bit_by_bit(build, tmp_path):
     options = {"epochs": 4, "shuffle": False}
-    whole = mlp()
+    whole = build()
     save = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     fitted(ISGM(factor_refresh=3), whole, callbacks=[save], **options, xla=True)
     again = keras.models.load_model(tmp_path / "2.keras")
