@@ -302,6 +302,7 @@ def test_duals_take_steps_of_their_size(monkeypatch):
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([10 * kernel, bias])
     y = model.predict(image, verbose=0)
+    model = keras.Sequential([keras.Input((16, 16, 1)), model, layers.Rescaling(1.0)])
     start = rng().random(image.shape)
     keywords = {"steps": 200, "tolerance": 0, "start": start}
     found = [invert(model, y, R.TotalVariation(1e-2), **keywords).objective[0]]
