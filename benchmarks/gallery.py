@@ -107,7 +107,7 @@ def main() -> None:
     draw(rows, folder / "gallery_encoder.png", 0.8)
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         draw(perceptron(), folder / "gallery_perceptron.png", 2.0)
-        draw(restoration(), folder / "gallery_restoration.png", 2.4)
+        draw(restoration(), folder / "gallery_restoration.png", 2.2)
 
 
 if __name__ == "__main__":
