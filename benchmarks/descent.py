@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from rates import best_on_grid
 
 import keras_lifted as kl
 from keras_lifted.backend import compiled
@@ -61,6 +62,27 @@ def adam(network: keras.Model, boxed: bool = False) -> Descent:
         return ops.convert_to_numpy(fast(*tensors))
 
     return called
+
+
+def tuned(
+    score: Callable[[float, float], float], alpha: float, rate: float
+) -> tuple[float, float]:
+    """The alpha of the grid that scores best, each at its best rate of the grid.
+
+    Args:
+        score: of an alpha and a rate; the higher the better.
+        alpha: where the search begins.
+        rate: the same.
+    """
+    rates: dict[float, float] = {}
+
+    def at_its_best(weight: float) -> float:
+        near = list(rates.values())[-1] if rates else rate
+        rates[weight], best = best_on_grid(near, lambda r: score(weight, r))
+        return best
+
+    weight, _ = best_on_grid(alpha, at_its_best)
+    return weight, rates[weight]
 
 
 def seconds(function: Callable[[], Any]) -> float:

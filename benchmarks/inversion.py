@@ -31,12 +31,14 @@ import sys
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import keras
 import numpy as np
 from descent import adam
 from descent import seconds
+from descent import tuned
 from keras import ops
 from rates import best_on_grid
 from report import write_report
@@ -132,21 +134,15 @@ def cell(options: argparse.Namespace, outputs: int, noise: float) -> Arrays:
     trial = max(10, options.steps // 4)
     taken = seconds(lambda: run(grey, y, alpha, 0.1, trial))
     count = max(1, int(budget / taken * trial))
-    rates: dict[float, float] = {}
 
-    def descended(weight: float) -> float:
-        def at(rate: float) -> float:
-            return quality(run(grey, y, weight, rate, count), images).mean()
+    def score(weight: float, rate: float) -> float:
+        return quality(run(grey, y, weight, rate, count), images).mean()
 
-        near = list(rates.values())[-1] if rates else 0.05
-        rates[weight], score = best_on_grid(near, at)
-        return score
-
-    weight, _ = best_on_grid(alpha, descended)
-    other = quality(run(grey, y, weight, rates[weight], count), images)
+    weight, rate = tuned(score, alpha, 0.05)
+    other = quality(run(grey, y, weight, rate, count), images)
     row["adam"] = {
         "alpha": weight,
-        "rate": rates[weight],
+        "rate": rate,
         "psnr": other.tolist(),
         "iterations": count,
         "seconds": budget,

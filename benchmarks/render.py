@@ -21,12 +21,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import ablation
 import accuracy
+import autoencoder_inversion
 import denoiser
 import depth
 import depth_quality
 import deterministic
 import devices
 import inversion
+import inversion_memory
 import matplotlib
 import numpy as np
 import step_cost
@@ -39,11 +41,13 @@ TABLES = {
     "ablation.py": ablation.table,
     "accuracy.py": accuracy.table,
     "denoiser.py": denoiser.table,
+    "autoencoder_inversion.py": autoencoder_inversion.table,
     "depth.py": depth.table,
     "depth_quality.py": depth_quality.table,
     "deterministic.py": deterministic.table,
     "devices.py": devices.table,
     "inversion.py": inversion.table,
+    "inversion_memory.py": inversion_memory.table,
     "step_cost.py": step_cost.table,
     "time_to_quality.py": time_to_quality.table,
     "tuning_sensitivity.py": tuning_sensitivity.table,

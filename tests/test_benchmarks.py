@@ -328,6 +328,68 @@ def test_inversion(call):
         assert cell[method]["iterations"] >= 1
 
 
+@pytest.mark.slow
+def test_autoencoder_inversion(call, tmp_path):
+    weights = str(tmp_path / "encoder.weights.h5")
+    settings = "--images 2 --tuning 2 --starts 2 --epochs 1 --noise 0.1".split()
+    settings += ["--steps", "20", "--sensitivity", "--weights", weights]
+    results = call("autoencoder_inversion", *settings)
+    (row,) = results["cells"]
+    for method in ("invert", "adam"):
+        assert row[method]["runs"] == 4
+        assert row[method]["seconds"] > 0
+        assert len(row[method]["by_alpha"]) == len(row[method]["by_step"]) == 5
+    assert row["decoder"]["runs"] == 2
+    assert pathlib.Path(weights).exists()
+    import autoencoder_inversion
+
+    lines = autoencoder_inversion.table(results).splitlines()
+    assert len({line.count("|") for line in lines[:5]}) == 1
+    assert [line.split(" | ")[1] for line in lines[2:5]] == [
+        "kl.invert",
+        "Adam",
+        "decoder",
+    ]
+
+
+@pytest.mark.slow
+def test_inversion_memory(call):
+    results = call("inversion_memory", "--batch", "2", "--steps", "2")
+    assert 0 < results["building"] <= results["one image"]
+    import inversion_memory
+
+    assert "| a batch of 2 |" in inversion_memory.table(results)
+
+
+def test_failures_and_the_best_start(benchmarks):
+    """Of two images from two starts, worked out by hand."""
+    import autoencoder_inversion
+
+    truth = np.zeros((2, 28, 28, 1), "float32")
+    errors = np.array([[0.1, 0.2], [0.01, 0.1]], "float32")
+    found = errors[:, :, None, None, None] + np.stack([truth, truth])
+    best = np.array([40.0, 20.0])
+    values = np.array([[1.0, 3.0], [2.0, np.nan]])
+    row = autoencoder_inversion.judged(truth, found, values, best)
+    # PSNR 20 and 13.98 from the first start, 40 and 20 from the second.
+    assert row["psnr"] == pytest.approx((20 + 13.979 + 40 + 20) / 4, abs=1e-3)
+    assert row["psnr_best_start"] == pytest.approx((20 + 13.979) / 2, abs=1e-3)
+    assert (row["failures"], row["runs"]) == (2, 4)
+
+    found[1, 1] = np.nan
+    row = autoencoder_inversion.judged(truth, found, values, best)
+    assert row["failures"] == 3
+
+
+def test_alpha_and_rate_are_searched_together(benchmarks):
+    from descent import tuned
+
+    def score(alpha, rate):
+        return -abs(np.log(alpha / 0.02)) - abs(np.log(rate * alpha / 0.001))
+
+    assert tuned(score, 0.1, 1.0) == (0.02, 0.05)
+
+
 HLO = """HloModule step
 
 %body (p: f32[4]) -> f32[4] {

@@ -40,6 +40,7 @@ def marked(script):
         "04_inverting_a_perceptron",
         "05_architectures",
         "06_restoration",
+        "07_inverting_an_encoder",
     )
     marks = [pytest.mark.slow] if long else []
     return pytest.param(script, marks=marks, id=script.stem)

@@ -26,6 +26,7 @@ def invert(
     out_of_range: str = "raise",
     acceleration: str | None = "nesterov",
     check_every: int = 50,
+    step_factor: float | None = None,
     jit_compile: bool = True,
     verbose: bool | str = "auto",
 ) -> Inversion:
@@ -73,6 +74,9 @@ def invert(
             the last activation's potential.
         acceleration: "nesterov", or None for plain PDHG.
         check_every: steps between checks of the objective and residual.
+        step_factor: on the step lengths that power iteration gives, one or one for
+            each sample. 1 by default for one block, where theory asks for it, and 2
+            with hidden ones.
         jit_compile: compile the steps with XLA.
         verbose: True, False, or "auto": show progress after ten seconds.
 
@@ -112,5 +116,6 @@ def invert(
         start=start,
         out_of_range=out_of_range,
         check_every=check_every,
+        step_factor=step_factor,
         verbose=verbose,
     )

@@ -24,6 +24,10 @@ from keras_lifted.inversion.steps import Steps
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.regularizers.base import Regularizer
 
+# Factor on steps through hidden blocks: where power iteration takes all units for
+# active, some are silent. Samples for which it is too much shorten their steps.
+_LONG = 2.0
+
 
 @final
 class Inverter:
@@ -93,6 +97,7 @@ class Inverter:
         start: Any = None,
         out_of_range: str = "raise",
         check_every: int = 50,
+        step_factor: float | None = None,
         verbose: bool | str = "auto",
     ) -> Inversion:
         """Inputs whose outputs are `y`; see `invert`."""
@@ -107,14 +112,19 @@ class Inverter:
         factor, deviation = _strength(alpha, noise, parameter, source, batch)
         begin = lifted_real(checks.check_start(start, (batch, *self._inputs)))
         check_information(self._network, begin)
-        sigma = self._steps.problem.sigma
+        problem = self._steps.problem
+        if step_factor is None:
+            step_factor = _LONG if problem.hidden else 1.0
+        advice = "1 is what power iteration gives"
+        length = checks.check_positive("step_factor", step_factor, batch, advice)
         solver = Solver(
             self._steps,
-            lifted_real(in_range(sigma, data, out_of_range)),
+            lifted_real(in_range(problem.sigma, data, out_of_range)),
             begin,
             min(check_every, steps),
             tolerance,
             verbose,
+            length,
         )
         if deviation is not None and parameter is None:
             factor = rules.theorem(solver, deviation, source, steps)
@@ -123,7 +133,7 @@ class Inverter:
         stats = solver.run(factor, steps)
         converged = bool((stats["residual"] <= tolerance).all())
         if not converged and tolerance > 0:
-            _warn(stats["residual"], steps, tolerance, bool(self._steps.problem.hidden))
+            _warn(stats["residual"], steps, tolerance, bool(problem.hidden))
         return Inversion(
             x=ops.convert_to_numpy(solver.best),
             alpha=np.array(factor),

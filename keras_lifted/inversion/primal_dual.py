@@ -27,7 +27,7 @@ State = dict[str, Any]
 # sweep(u, carriers) -> (∂f/∂u, new carriers)
 Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
 
-# Share of the step that the dual part takes: `Σ_i s_i ‖A_i‖² = BALANCE · L`.
+# Largest share of the step that the dual part takes: `Σ_i s_i ‖A_i‖² ≤ BALANCE · L`.
 BALANCE = 0.1
 # A young iteration is not restarted.
 _YOUNG = 5
@@ -37,9 +37,9 @@ _YOUNG = 5
 class PrimalDual:
     """PDHG with a gradient step on f, plain or accelerated.
 
-    Plain (Condat, Vũ): with `s_i = BALANCE · L/(n ‖A_i‖²)`,
+    Plain (Condat, Vũ): with `s_i = b L/(n ‖A_i‖²)`,
 
-        u⁺   = prox_{τg}(u − τ(∇f(u) + Σ A_iᵀ p_i)),   τ (L/2 + Σ s_i‖A_i‖²) = 1
+        u⁺   = prox_{τg}(u − τ(∇f(u) + Σ A_iᵀ p_i)),   τ L (1/2 + b) = 1
         p_i⁺ = prox_{s_i h_i*}(p_i + s_i A_i (2u⁺ − u))
 
     Accelerated (Chen, Lan, Ouyang): the gradient is taken at a mean `m` of the
@@ -47,12 +47,17 @@ class PrimalDual:
 
         m = (1 − β) ū + β u,   β = 2/(k + 1),   θ = (k − 1)/k
         p_i⁺ = prox_{s_i h_i*}(p_i + s_i A_i (u + θ (u − u₋)))
-        u⁺   = prox_{ηg}(u − η(∇f(m) + Σ A_iᵀ p_i⁺)),   η L (2/k + BALANCE) = 1
+        u⁺   = prox_{ηg}(u − η(∇f(m) + Σ A_iᵀ p_i⁺)),   η L (2/k + b) = 1
         ū⁺   = (1 − β) ū + β u⁺
 
     Hidden variables are extrapolated by `(k − 1)/(k + 2)` of their last change before
     they step. Without them the error falls like `L/k² + ‖A‖/k`; a sample restarts from
     ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
+
+    `b` is BALANCE, or `min(BALANCE, Σ √(alpha weight_i) ‖A_i‖/L)` if `sized`: the
+    steps of u and of the duals are then as far apart as the sizes of pixels, 1, and of
+    duals, `alpha weight_i`. It takes u farther where L is large and alpha small, as
+    with hidden blocks; the last digits come sooner with BALANCE.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
     for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart).
@@ -61,19 +66,23 @@ class PrimalDual:
         direct: g, or None.
         duals: the h_i.
         accelerated: which scheme.
+        sized: see above.
     """
 
     direct: Regularizer | None
     duals: tuple[Regularizer, ...]
     accelerated: bool
+    sized: bool = False
 
     @classmethod
-    def of(cls, regularizer: Regularizer, accelerated: bool) -> PrimalDual:
+    def of(
+        cls, regularizer: Regularizer, accelerated: bool, sized: bool = False
+    ) -> PrimalDual:
         """The scheme for these regularizers; constraints stay with u itself."""
         direct = [term for term in regularizer.terms if term.direct]
         first = min(direct, key=_is_soft, default=None)
         duals = tuple(term for term in regularizer.terms if term is not first)
-        return cls(first, duals, accelerated)
+        return cls(first, duals, accelerated, sized)
 
     def start(self, u: Tensor, carriers: Lifted) -> State:
         """The state before the first step: a structure of tensors, by sample.
@@ -114,7 +123,7 @@ class PrimalDual:
             return self._accelerated(sweep, state, carriers, alpha, lipschitz)
         u, duals = state["u"], state["duals"]
         gradient, carriers = sweep(u, carriers)
-        total = 0.5 + (BALANCE if duals else 0.0)
+        total = 0.5 + self._balance(u, alpha, lipschitz)
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         ahead = 2.0 * new - u
         duals = self._dual(ahead, duals, alpha, lipschitz)
@@ -139,7 +148,7 @@ class PrimalDual:
             for key, s in carriers.items()
         }
         gradient, swept = sweep(middle, thrown)
-        total = 2.0 / age + (BALANCE if duals else 0.0)
+        total = 2.0 / age + self._balance(u, alpha, lipschitz)
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         moved = mean + beta * (new - mean)
         turn = _dot(middle - moved, moved - mean)
@@ -169,14 +178,25 @@ class PrimalDual:
             return moved
         return self.direct.prox(moved, per_sample(step * alpha * self.direct.weight, u))
 
+    def _balance(self, u: Tensor, alpha: Tensor, lipschitz: Tensor) -> Tensor:
+        """`b`, the share of the step that the dual part takes, `(batch,)`."""
+        best = ops.zeros_like(alpha)
+        if not self.sized:
+            return best + (BALANCE if self.duals else 0.0)
+        shape = tuple(u.shape[1:])
+        for term in self.duals:
+            best = best + ops.sqrt(alpha * term.weight * term.operator_bound(shape))
+        return ops.minimum(best / lipschitz, BALANCE)
+
     def _dual(
         self, u: Tensor, duals: Any, alpha: Tensor, lipschitz: Tensor
     ) -> list[Tensor]:
         """`prox_{s h*}(p + s A u)`, by the prox of h (Moreau)."""
         new = []
+        share = self._balance(u, alpha, lipschitz) * lipschitz
         for term, p in zip(self.duals, duals, strict=True):
             bound = term.operator_bound(tuple(u.shape[1:]))
-            s = BALANCE / (len(self.duals) * bound) * lipschitz
+            s = share / (len(self.duals) * bound)
             weight = per_sample(alpha * term.weight / s, p)
             s = per_sample(s, p)
             q = p / s + term.operator(u)

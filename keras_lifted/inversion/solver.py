@@ -33,6 +33,7 @@ class Solver:
         check_every: steps between checks.
         tolerance: of the relative residual.
         verbose: True, False, or "auto": show progress on long runs.
+        factor: on all step lengths, to begin with, `(batch,)`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Solver:
         check_every: int,
         tolerance: float,
         verbose: bool | str,
+        factor: np.ndarray,
     ) -> None:
         self.steps = steps
         self.y = y
@@ -55,7 +57,7 @@ class Solver:
         self.history: dict[str, list[Any]] = {}
         self._point = steps.start(self.values, start)
         self._lowest = np.full((len(start),), np.inf)
-        self._caution = np.ones((len(start),))
+        self._caution = 1.0 / factor
 
     @property
     def best(self) -> Tensor:
@@ -71,8 +73,8 @@ class Solver:
         """
         self._lowest[:] = np.inf
         self.history = {}
-        stats: Stats = {}
         begun, bar, done = time.monotonic(), None, 0
+        stats = self._block(alpha, 0)  # no step may end above the start
         while done < steps:
             count = min(self.check_every, steps - done)
             done += count
@@ -143,7 +145,5 @@ class Solver:
 
 def _better(old: Stats, new: Stats) -> Stats:
     """Sample by sample, the figures of the lower objective."""
-    if not old:
-        return new
     lower = new["objective"] <= old["objective"]
     return {name: np.where(lower, new[name], old[name]) for name in new}

@@ -80,7 +80,8 @@ class Steps:
     ) -> None:
         self.problem = problem
         self.regularizer = regularizer
-        self.scheme = PrimalDual.of(regularizer, accelerated)
+        sized = bool(problem.hidden)
+        self.scheme = PrimalDual.of(regularizer, accelerated, sized)
         self.advance = compiled(self._advance, xla)
         self.lipschitz = compiled(problem.lipschitz, xla)
 

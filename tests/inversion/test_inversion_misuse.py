@@ -78,6 +78,7 @@ CASES = {
     "source": ({"noise": 0.1, "source": -1.0}, "`source` must be positive"),
     "steps": ({"steps": 0}, "`steps` must be an integer of at least 1.*steps=0"),
     "half a step": ({"steps": 1.5}, "`steps` must be an integer"),
+    "step factor": ({"step_factor": 0.0}, "`step_factor` must be positive.*power it"),
     "check": ({"check_every": 0}, "`check_every`"),
     "tolerance": ({"tolerance": -1.0}, "`tolerance` must be a number"),
     "range": ({"out_of_range": "clip"}, "`out_of_range` must be one of"),

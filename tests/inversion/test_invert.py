@@ -6,6 +6,8 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
+from keras_lifted.inversion.primal_dual import BALANCE
+from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.steps import Steps
 
 R = kl.regularizers
@@ -278,3 +280,30 @@ def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
             alone = invert(model, y, R.TotalVariation(), 60, alpha=alpha, tolerance=0)
             np.testing.assert_allclose(again.x, alone.x, atol=1e-4)
     assert len(traces) == 1 + 4  # one of the inverter, one for each `invert`
+
+
+def test_no_step_ends_above_the_start():
+    """Steps far too long are taken back, from the very first check on."""
+    model = deep("functional")
+    u = np.repeat(rng().normal(size=(3, 4)), 4, axis=1).astype("float32")
+    y = model.predict(u, verbose=0)
+    found = {}
+    for factor in (1e-6, 1.0, 1e6):
+        keywords = {"step_factor": factor, "tolerance": 0, "check_every": 10}
+        found[factor] = invert(model, y, R.TotalVariation(1e-5), 500, **keywords)
+    hardly_moved, usual, long = (found[f].objective for f in found)
+    assert np.isfinite(found[1e6].x).all() and (long <= 1.001 * hardly_moved).all()
+    assert long.mean() < 2 * usual.mean() < 0.1 * hardly_moved.mean()
+
+
+def test_duals_take_steps_of_their_size(monkeypatch):
+    """Far from noise with a small alpha: a fixed share moves the image too little."""
+    model, image = perceptron(), phantom()
+    y = model.predict(image, verbose=0)
+    model = keras.Sequential([keras.Input((16, 16, 1)), model, layers.Rescaling(1.0)])
+    start, penalty = rng().random(image.shape), kl.penalties.Bregman(100.0)
+    keywords = {"steps": 200, "tolerance": 0, "start": start, "penalty": penalty}
+    found = [invert(model, y, R.TotalVariation(1e-2), **keywords).objective[0]]
+    monkeypatch.setattr(PrimalDual, "_balance", lambda *arguments: BALANCE)
+    found.append(invert(model, y, R.TotalVariation(1e-2), **keywords).objective[0])
+    assert found[0] < 0.8 * found[1]
