@@ -36,6 +36,7 @@ import time_to_quality
 import tuning_sensitivity
 from time_to_quality import curve
 from time_to_quality import elapsed
+from time_to_quality import parts_of
 
 TABLES = {
     "ablation.py": ablation.table,
@@ -161,7 +162,8 @@ def _points(axes: Any, runs: list[dict[str, Any]], method: str, colour: str) -> 
 
 
 def _epochs(run: dict[str, Any]) -> np.ndarray:
-    return np.arange(1, run["epochs"] + 1)
+    parts = parts_of(run)
+    return np.arange(1, run["epochs"] * parts + 1) / parts
 
 
 def render(path: pathlib.Path, folder: pathlib.Path) -> str:

@@ -7,12 +7,14 @@ Learning rates of the usual optimizers are searched first, for a constant rate
 and for Keras's CosineDecay apart, by quality on validation images; see
 methods.py and rates.py. A horizon with cosine decay is a run of its own; a
 constant rate runs once, to the longest horizon. All methods train in turn, one
-epoch each, and the clock leaves compilation, evaluation and shuffling out.
+epoch each, or one of the `--parts` of an epoch, after which they are judged; the clock
+leaves compilation, evaluation and shuffling out.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -161,9 +163,13 @@ def _run(
 
 
 def train_in_turn(
-    runs: list[dict[str, Any]], seed: int, data: Data, trainers: Trainers
+    runs: list[dict[str, Any]],
+    seed: int,
+    data: Data,
+    trainers: Trainers,
+    parts: int = 1,
 ) -> None:
-    """Add the curves of one seed to all runs, epoch by epoch in turn."""
+    """Add the curves of one seed to all runs, in turn after each part of an epoch."""
     judge = Judge(trainers.task)
     size = trainers.task.batch_size
     steps = len(data.train[0]) // size
@@ -177,13 +183,17 @@ def train_in_turn(
             run.setdefault(curve, []).append([])
     for epoch in range(max(run["epochs"] for run in runs)):
         x, y = shuffled(data.train, size, seed, epoch)
-        for i, run in enumerate(runs):
+        ends = size * np.linspace(0, steps, parts + 1).astype(int)
+        for part, (i, run) in itertools.product(
+            itertools.pairwise(ends), enumerate(runs)
+        ):
             if epoch >= run["epochs"]:
                 continue
             values = dict.fromkeys(curves, float("nan"))
             if states[i]:
                 trainer = trainers(run["method"], run["choice"])
-                states[i], *measured = trainer.epoch(states[i], x, y)
+                batches = slice(*part)
+                states[i], *measured = trainer.epoch(states[i], x[batches], y[batches])
                 values["loss"], values["seconds"] = measured
             if states[i]:
                 values |= judge.all(trainer.model, data.test)
@@ -199,13 +209,18 @@ def curve(run: dict[str, Any], name: str) -> np.ndarray:
     return np.array(run[name], dtype=float)
 
 
+def parts_of(run: dict[str, Any]) -> int:
+    """Points of its curves in an epoch."""
+    return max(1, curve(run, "quality").shape[1] // run["epochs"])
+
+
 def elapsed(run: dict[str, Any]) -> np.ndarray:
-    """Seconds of training up to the end of each epoch, mean over seeds."""
+    """Seconds of training up to each point of the curves, mean over seeds."""
     return np.cumsum(curve(run, "seconds"), axis=1).mean(axis=0)
 
 
 def time_to(run: dict[str, Any], level: float, score: Any) -> float:
-    """Seconds until the end of the epoch whose mean quality reaches `level`."""
+    """Seconds until the first point whose mean quality reaches `level`."""
     means = curve(run, "quality").mean(axis=0)
     reached = [score(mean) >= score(level) for mean in means]
     return float(elapsed(run)[reached.index(True)]) if True in reached else np.inf
@@ -234,9 +249,10 @@ def table(results: dict[str, Any]) -> str:
         ends = [h for h in results["horizons"] if h <= run["epochs"]]
         ends = [run["epochs"]] if run["schedule"] == "cosine" else ends
         for end in ends:
-            quality = curve(run, "quality")[:, end - 1]
+            at = end * parts_of(run) - 1
+            quality = curve(run, "quality")[:, at]
             spread = quality.std(ddof=1) if len(quality) > 1 else 0.0
-            seconds = elapsed(run)[end - 1]
+            seconds = elapsed(run)[at]
             ratio = f"{step_ratio(run, adam[0]):.2f}" if adam else ""
             times = [time_to(each, quality.mean(), task.score) for each in lifted]
             cells = [
@@ -266,6 +282,7 @@ def main() -> None:
         "--more-epochs", default="", help="horizons of sgd, adam and adamw besides"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parts", type=int, default=1, help="of an epoch, each judged")
     parser.add_argument(
         "--methods",
         default="sgd,adam,adamw,muon,isgm",
@@ -308,7 +325,7 @@ def main() -> None:
     results["horizons"] = sorted({run["epochs"] for run in runs})
     results["runs"] = runs
     for seed in range(options.seeds):
-        train_in_turn(runs, seed, data, trainers)
+        train_in_turn(runs, seed, data, trainers, options.parts)
         print(
             f"\nAfter {seed + 1} of {options.seeds} seeds\n\n{table(results)}",
             flush=True,

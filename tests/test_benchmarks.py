@@ -113,7 +113,16 @@ def test_averaged_weights_are_judged_but_not_trained_on(benchmarks):
 def test_time_to_quality(call, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ["--task", "classification_mlp", "--methods", "adam,lifted_adam"]
-    arguments += ["--epochs", "1,2", "--seeds", "2", "--search-epochs", "1"]
+    arguments += [
+        "--epochs",
+        "1,2",
+        "--seeds",
+        "2",
+        "--search-epochs",
+        "1",
+        "--parts",
+        "2",
+    ]
     results = call("time_to_quality", *arguments)
     assert [(run["schedule"], run["epochs"]) for run in results["runs"]] == [
         ("constant", 2),
@@ -121,7 +130,7 @@ def test_time_to_quality(call, tmp_path):
         ("cosine", 2),
         ("own", 2),
     ]
-    assert np.shape(results["runs"][0]["quality"]) == (2, 2)
+    assert np.shape(results["runs"][0]["quality"]) == (2, 4)  # seeds, parts
     import render
 
     folder = tmp_path / "docs"
