@@ -71,6 +71,7 @@ class Sample:
     Attributes:
         rows: inputs `a`, less their running mean, `(rows, n)`.
         displacements: `δ`, `(rows, m)`.
+        shift: what was subtracted from the inputs before, less what is now, `(n,)`.
         keep: momentum of the gradients.
         biased: whether the layer has a bias.
         rest: of the gradient, with a last row for the bias, `(n + 1, m)`, or None.
@@ -78,6 +79,7 @@ class Sample:
 
     rows: Tensor
     displacements: Tensor
+    shift: Tensor
     keep: float
     biased: bool
     rest: Tensor | None = None

@@ -139,10 +139,18 @@ class Kronecker(Geometry):
             raw = self._both(state, "back", state["whitened"])
             return self._both(new, "root", raw)
 
-        keep = sample.keep
         before = cond(due.factors, turned, lambda: state["whitened"])
-        new["whitened"] = keep * before + (1.0 - keep) * step
-        new["sketch"] = keep * state["sketch"] + (1.0 - keep) * seen
+        shift = left.apply(new["left_root"], sample.shift[:, None])
+        for name, value, moved, part in (
+            ("whitened", before, shift, step),
+            ("sketch", state["sketch"], sample.shift[:, None], seen),
+        ):
+            value = cond(
+                due.moments,
+                functools.partial(_recentred, value, moved),
+                lambda value=value: value,
+            )
+            new[name] = sample.keep * value + (1.0 - sample.keep) * part
 
         def moment() -> Tensor:
             half = new["whitened"] / (ops.max(ops.abs(new["whitened"])) + TINY)
@@ -218,6 +226,11 @@ class Kronecker(Geometry):
         new = Tiles(half.shape[1], self.widest_outputs).products(half, half)
         new = new / (ops.sum(ops.trace(new, axis1=-2, axis2=-1)) + TINY)
         return keep * state["right"] + (1.0 - keep) * new
+
+
+def _recentred(joint: Tensor, shift: Tensor) -> Tensor:
+    """A joint matrix of `Σ (a − mean)ᵀ δ` and `Σ δ` after the mean fell by `shift`."""
+    return joint + ops.pad(shift, ((0, 1), (0, 0))) * joint[-1:]
 
 
 def _root(matrix: Tensor, damping: Any, steps: Tensor) -> Tensor:

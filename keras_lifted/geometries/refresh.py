@@ -11,7 +11,7 @@ from keras import ops
 Tensor = Any
 
 # While steps are few, factors are computed whenever their number has grown by this.
-GROWTH = 4.0
+GROWTH = 2.0
 # First steps, each of which is observed.
 EARLY = 20
 
@@ -34,7 +34,7 @@ class Due(NamedTuple):
 def due_at(taken: Tensor, moment_refresh: int, factor_refresh: int) -> Due:
     """What the step after `taken` others computes anew.
 
-    Factors also when the number of steps has grown fourfold, and moments in each of
+    Factors also when the number of steps has doubled, and moments in each of
     the first steps, when both change fast.
     """
     taken = ops.cast(taken, "int32")

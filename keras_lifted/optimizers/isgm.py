@@ -290,7 +290,7 @@ class ISGM(LiftedOptimizer):
         self._followed = set()  # of the step that is being traced
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
-            block.observe(rows, due.moments)
+            shift = block.observe(rows, due.moments)
             block.weigh(problem, last.owners.get(index))
             if index in last.displacements:
                 block.measure(rows, last.displacements[index], due)
@@ -298,7 +298,7 @@ class ISGM(LiftedOptimizer):
                 block.assume(measured)
             if block.geometry.follows and self._plain(problem, index):
                 d, rest = last.displacements[index], last.rests[index]
-                block.follow(rows, d, rest, self.momentum, due)
+                block.follow(rows, d, rest, shift, self.momentum, due)
                 self._followed.add(id(block))
         return solution
 

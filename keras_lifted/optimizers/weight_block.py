@@ -111,13 +111,19 @@ class WeightBlock:
             add("decrease", ()),
         )
 
-    def observe(self, rows: Tensor, due: Tensor) -> None:
-        """Take in the inputs of a batch, `(rows, n)`; see `Moments.observe`."""
+    def observe(self, rows: Tensor, due: Tensor) -> Tensor:
+        """Take in the inputs of a batch, `(rows, n)`; see `Moments.observe`.
+
+        Returns:
+            By how much their running mean fell, `(n,)`.
+        """
+        mean = self.moments.mean + 0.0  # its value now: a tensor may be a reference
         tiles = Tiles(self.affine.inputs, self.geometry.widest)
         self.moments.observe(self.affine, tiles, rows, due)
         known = ops.convert_to_tensor(self.size)
         shown = self.moments.rows[:SHOWN]
         self.size.assign(cond(due, lambda: self._size_of(shown), lambda: known))
+        return mean - ops.convert_to_tensor(self.moments.mean)
 
     def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
         """Take the signal's share of a batch in, where moments are due."""
@@ -146,6 +152,7 @@ class WeightBlock:
         rows: Tensor,
         displacements: Tensor,
         rest: tuple[Tensor | None, Tensor | None],
+        shift: Tensor,
         momentum: float,
         due: Due,
     ) -> None:
@@ -157,6 +164,7 @@ class WeightBlock:
             rows: the layer's inputs `a`, `(rows, n)`.
             displacements: `δ`, in the units of the gradients, `(rows, m)`.
             rest: of the gradients of kernel and bias, besides `aᵀ δ`.
+            shift: what `observe` returned.
             momentum: of the gradients.
             due: what the step computes anew.
         """
@@ -168,7 +176,7 @@ class WeightBlock:
         )
         biased = self.affine.bias is not None
         joint = self._joint(*rest)
-        sample = Sample(rows, displacements, momentum, biased, joint)
+        sample = Sample(rows, displacements, shift, momentum, biased, joint)
         gram = ops.convert_to_tensor(self.moments.gram)
         self._keep(self.geometry.follow(self._state, sample, gram, self.share, due))
 
