@@ -53,16 +53,16 @@ class Kronecker(Geometry):
     factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`: B(n² + nm + 128m) products in
     place of n² m + 128nm. The first step takes `A` and `D` for identities.
 
-    Cost: these products a step, those and 11 to 23 products of the side of a tile
+    Cost: these products a step, those and 12 to 24 products of the side of a tile
     at each refresh (see `factor_refresh` of `ISGM`); memory
-    `2 n·min(n, widest) + 2 m·min(m, widest_outputs) + nm`.
+    `3 n·min(n, widest) + 3 m·min(m, widest_outputs) + nm + 32 n`.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
             "auto" takes 0.1 for `D`, and for `A` between 0.001 and 1 the more,
             the more of the gradient is noise of its batch.
-        decay: of the running covariance of the gradient, each time that the
-            step is computed from the momentum.
+        decay: of the running covariance of the gradient, each time that it takes
+            the momentum in.
         widest: above this side `A` becomes block-diagonal.
         widest_outputs: above this side `D` does: narrow blocks of it lose little
             and make the step cheap.
