@@ -139,18 +139,18 @@ class Kronecker(Geometry):
             raw = self._both(state, "back", state["whitened"])
             return self._both(new, "root", raw)
 
+        def centred(value: Tensor, shift: Tensor) -> Tensor:
+            """`value` about the new mean of the inputs."""
+            moved = functools.partial(_recentred, value, shift)
+            return cond(due.moments, moved, lambda: value)
+
         before = cond(due.factors, turned, lambda: state["whitened"])
-        shift = left.apply(new["left_root"], sample.shift[:, None])
-        for name, value, moved, part in (
-            ("whitened", before, shift, step),
-            ("sketch", state["sketch"], sample.shift[:, None], seen),
-        ):
-            value = cond(
-                due.moments,
-                functools.partial(_recentred, value, moved),
-                lambda value=value: value,
-            )
-            new[name] = sample.keep * value + (1.0 - sample.keep) * part
+        shift = sample.shift[:, None]
+        before = centred(before, left.apply(new["left_root"], shift))
+        known = centred(state["sketch"], shift)
+        keep = sample.keep
+        new["whitened"] = keep * before + (1.0 - keep) * step
+        new["sketch"] = keep * known + (1.0 - keep) * seen
 
         def moment() -> Tensor:
             half = new["whitened"] / (ops.max(ops.abs(new["whitened"])) + TINY)
