@@ -200,22 +200,25 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(bias, rest, factors
     state = geometry.displace(zeros(geometry), given, gram).state
     state = geometry.displace(state, given, gram).state  # now it has roots
     rng = np.random.default_rng(1)
-    a, d, part = (
+    a, d, part, shift = (
         ops.convert_to_tensor(rng.normal(size=size), "float32")
-        for size in ((8, N), (8, M), (N + 1, M))
+        for size in ((8, N), (8, M), (N + 1, M), (N,))
     )
+    before = given.gradient  # about the mean before it fell by `shift`
+    if bias:
+        before = before + shift[:, None] * given.bias
     part = part * (1.0 if rest else 0.0)
     kernel = ops.matmul(ops.transpose(a), d) + part[:-1]
     later = dataclasses.replace(
         given,
-        kernel=0.9 * given.gradient + 0.1 * kernel,
+        kernel=0.9 * before + 0.1 * kernel,
         bias=0.9 * given.bias + 0.1 * (ops.sum(d, axis=0) + part[-1]) if bias else None,
         mean=ops.zeros((N,)),
         due=ops.convert_to_tensor(factors),
     )
     part = part if bias else ops.concatenate([part[:-1], 0.0 * part[-1:]], axis=0)
     exact = geometry.displace(state, later, other)
-    sample = Sample(a, d, 0.9, bias, part)
+    sample = Sample(a, d, shift, 0.9, bias, part)
     new = geometry.follow(state, sample, other, given.signal, due(factors))
     followed = geometry.displace(new, dataclasses.replace(later, followed=True), other)
     for one, other in zip(moved(followed), moved(exact), strict=True):
