@@ -22,8 +22,8 @@ class Step:
     """What a geometry reads to choose a direction.
 
     Attributes:
-        kernel: momentum of the kernel's gradient, `(n, m)`.
-        bias: momentum of the bias's gradient, `(m,)`, or None.
+        kernel: mean of the kernel's gradients, looking ahead, `(n, m)`.
+        bias: that of the bias's, `(m,)`, or None.
         mean: running mean of the inputs, `(n,)`.
         rows: inputs of the last batch, less their running mean, `(rows, n)`.
         reference: root mean square of the block's pre-activations.
@@ -31,8 +31,6 @@ class Step:
         curvature: of the block's energy in its pre-activations: the penalty
             weight, and 1 for an output block.
         signal: part of the squared gradient that is no noise of its batch.
-        followed: whether `follow` took the last batch in; its gradient is then
-            neither needed nor in the momentum.
         due: whether factors are refreshed in this step.
     """
 
@@ -44,7 +42,6 @@ class Step:
     rate: Tensor
     curvature: Tensor
     signal: Tensor
-    followed: bool
     due: Tensor
 
     @property
@@ -72,7 +69,7 @@ class Sample:
         rows: inputs `a`, less their running mean, `(rows, n)`.
         displacements: `δ`, `(rows, m)`.
         shift: what was subtracted from the inputs before, less what is now, `(n,)`.
-        keep: momentum of the gradients.
+        keep: what the running mean of the gradients keeps of itself, `()`.
         biased: whether the layer has a bias.
         rest: of the gradient, with a last row for the bias, `(n + 1, m)`, or None.
     """
@@ -80,7 +77,7 @@ class Sample:
     rows: Tensor
     displacements: Tensor
     shift: Tensor
-    keep: float
+    keep: Tensor
     biased: bool
     rest: Tensor | None = None
 
@@ -92,10 +89,9 @@ class Displacement:
     Attributes:
         joint: the kernel's part, and below it a row for the bias in the
             gradient's coordinates, zeros where there is none, `(n + 1, m)`.
-        length: a number, `()`.
+        length: a number, `()`; for a learning rate of 1 where `follow` answers.
         state: new values of the geometry's state.
-        promise: `⟨M, joint⟩`, `M` the momentum of the gradient, if it knows it
-            better than from `Step`.
+        promise: `⟨M, joint⟩`, `M` the mean of the gradients, where `follow` answers.
     """
 
     joint: Tensor
@@ -121,11 +117,13 @@ class Geometry(abc.ABC):
         needs_gram: whether the running Gram matrix of the inputs is kept.
         follows: whether `follow` takes in samples in place of gradients.
         widest: largest side of the matrices that are kept.
+        counted: part of the decrease promised to first order that is taken for real.
     """
 
     needs_gram = False
     follows = False
     widest = 1024
+    counted = 1.0
 
     def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
         """`{name: shape}` of the state for a kernel of that shape; it starts at 0."""
@@ -133,8 +131,8 @@ class Geometry(abc.ABC):
 
     def follow(
         self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
-    ) -> State:
-        """The state with a batch taken in by its inputs and displacements.
+    ) -> Displacement:
+        """Where to move with a batch taken in by its inputs and displacements.
 
         Args:
             state: values of the variables that `shapes` names.

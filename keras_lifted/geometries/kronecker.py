@@ -18,6 +18,7 @@ from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.base import refreshed
+from keras_lifted.geometries.momentum import blend
 from keras_lifted.geometries.newton_schulz import damped
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.norms import TINY
@@ -116,7 +117,7 @@ class Kronecker(Geometry):
 
     def follow(
         self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
-    ) -> State:
+    ) -> Displacement:
         """See `Geometry.follow`."""
         (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
         left, right = self._tiles(inputs, outputs)
@@ -149,8 +150,8 @@ class Kronecker(Geometry):
         before = centred(before, left.apply(new["left_root"], shift))
         known = centred(state["sketch"], shift)
         keep = sample.keep
-        new["whitened"] = keep * before + (1.0 - keep) * step
-        new["sketch"] = keep * known + (1.0 - keep) * seen
+        new["whitened"] = blend(before, step, keep)
+        new["sketch"] = blend(known, seen, keep)
 
         def moment() -> Tensor:
             half = new["whitened"] / (ops.max(ops.abs(new["whitened"])) + TINY)
@@ -158,7 +159,9 @@ class Kronecker(Geometry):
 
         new["right"] = cond(due.moments, moment, lambda: state["right"])
         new["steps"] = state["steps"] + ops.cast(due.moments, state["steps"].dtype)
-        return new
+        ahead = blend(new["whitened"], step, keep)
+        promise = inner_with(new["sketch"], ahead)
+        return Displacement(ahead, _length(ahead), new, promise)
 
     def _with_rest(self, step: Tensor, rest: Tensor, roots: State) -> Tensor:
         """`step` and that of the part of the gradient that is no `aᵀ δ`."""
@@ -170,30 +173,20 @@ class Kronecker(Geometry):
 
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
-        inputs, outputs = step.kernel.shape
-        promise = None
-        if step.followed:
-            promise = inner_with(state["sketch"], state["whitened"])
-        else:
-            state = self._taken(state, step, gram)
-        size = widening(step.kernel) * min(inputs, outputs) ** 0.5
-        length = step.rate * size / (frobenius(state["whitened"])[0, 0] + TINY)
-        return Displacement(state["whitened"], length, state, promise)
-
-    def _taken(self, state: State, step: Step, gram: Tensor | None) -> State:
-        """The state with the direction computed from the momentum."""
         left, right = self._tiles(*step.kernel.shape)
         roots = self._roots(state, gram, step.signal, step.due)
         half = left.apply(roots["left_root"], step.gradient)
         half = step.joined(half, step.bias)
         scaled = half / (ops.max(ops.abs(half)) + TINY)
-        return {
+        joint = right.apply_right(half, roots["right_root"])
+        new = {
             **state,
             **roots,
             "right": self._averaged(state, scaled),
-            "whitened": right.apply_right(half, roots["right_root"]),
+            "whitened": joint,
             "steps": state["steps"] + 1.0,
         }
+        return Displacement(joint, step.rate * _length(joint), new)
 
     def _roots(
         self, state: State, gram: Tensor | None, signal: Tensor, due: Tensor
@@ -226,6 +219,13 @@ class Kronecker(Geometry):
         new = Tiles(half.shape[1], self.widest_outputs).products(half, half)
         new = new / (ops.sum(ops.trace(new, axis1=-2, axis2=-1)) + TINY)
         return keep * state["right"] + (1.0 - keep) * new
+
+
+def _length(joint: Tensor) -> Tensor:
+    """That with which `joint` is a step of rate 1, `()`."""
+    inputs, outputs = joint.shape[0] - 1, joint.shape[1]
+    size = widening(joint[:-1]) * min(inputs, outputs) ** 0.5
+    return size / (frobenius(joint)[0, 0] + TINY)
 
 
 def _recentred(joint: Tensor, shift: Tensor) -> Tensor:

@@ -16,8 +16,10 @@ from keras_lifted.backend import replicas
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_names
+from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.choice import as_choice
 from keras_lifted.geometries.choice import geometry_of
+from keras_lifted.geometries.momentum import keep_at
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.refresh import due_at
 from keras_lifted.lifting.affine import Affine
@@ -85,7 +87,7 @@ class ISGM(LiftedOptimizer):
         geometry: "auto", a geometry of `keras_lifted.geometries` or its name,
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
-        momentum: of the gradients, before the geometry shapes the step.
+        momentum: of the gradients, before the geometry shapes the step; Nesterov's.
         inner_optimizer: for variables that are no kernel or its bias; its
             learning rate is its own, and decays along.
         penalty: default `Bregman` of weight 1000 for the sweep, 10 for
@@ -182,7 +184,7 @@ class ISGM(LiftedOptimizer):
         self.decay: Decay | None = None
         self.promise: Promise | None = None
         self.weight_blocks: list[WeightBlock] = []
-        self._followed: set[int] = set()
+        self._followed: dict[int, Displacement] = {}
         self.matrix_blocks: list[MatrixBlock] = []
         self._block_at: dict[int, tuple[WeightBlock | MatrixBlock, bool]] = {}
         self._inner_at: dict[int, keras.Variable] = {}
@@ -287,7 +289,7 @@ class ISGM(LiftedOptimizer):
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
-        self._followed = set()  # of the step that is being traced
+        self._followed = {}  # of the step that is being traced
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
             shift = block.observe(rows, due.moments)
@@ -298,8 +300,9 @@ class ISGM(LiftedOptimizer):
                 block.assume(measured)
             if block.geometry.follows and self._plain(problem, index):
                 d, rest = last.displacements[index], last.rests[index]
-                block.follow(rows, d, rest, shift, self.momentum, due)
-                self._followed.add(id(block))
+                self._followed[id(block)] = block.follow(
+                    rows, d, rest, shift, self._keep, due
+                )
         return solution
 
     def _plain(self, problem: LiftedProblem, index: str) -> bool:
@@ -333,6 +336,10 @@ class ISGM(LiftedOptimizer):
         return block is not None and block[1]
 
     @property
+    def _keep(self) -> Tensor:
+        return keep_at(self.iterations, self.momentum)
+
+    @property
     def _due(self) -> Due:
         return due_at(self.iterations, self.moment_refresh, self.factor_refresh)
 
@@ -350,18 +357,18 @@ class ISGM(LiftedOptimizer):
         part = factor * self.promise.part
         block, is_kernel = self._block_at[index]
         if not is_kernel:
-            block.remember_bias(gradient, self.momentum)
+            block.remember_bias(gradient, self._keep)
             return
         if isinstance(block, MatrixBlock):
-            block.step(gradient, learning_rate, part, self.momentum, self._due)
+            block.step(gradient, learning_rate, part, self._keep)
             return
         block.step(
             gradient,
             learning_rate,
             part,
-            self.momentum,
+            self._keep,
             self.largest_change,
-            id(block) in self._followed,
+            self._followed.get(id(block)),
             self._due,
         )
 

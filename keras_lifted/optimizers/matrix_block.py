@@ -8,17 +8,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.geometries.refresh import Due
+from keras_lifted.geometries.spectral import Spectral
 from keras_lifted.geometries.spectral import steepest
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Matrices
-from keras_lifted.optimizers.promise import unbiased
-from keras_lifted.optimizers.weight_block import average
+from keras_lifted.geometries.momentum import average
 from keras_lifted.optimizers.weight_block import subtract
 
 Tensor = Any
-
 
 @dataclasses.dataclass(frozen=True)
 class MatrixBlock:
@@ -28,15 +26,17 @@ class MatrixBlock:
 
     Attributes:
         matrices: the kernel and its bias.
-        kernel_momentum: of the kernel's gradient, `(n, m)` or `(depth, n, m)`.
+        kernel_momentum: mean of the kernel's gradients, `(n, m)` or `(depth, n, m)`.
         bias_momentum: of the bias's, `(m,)` or `(depth, m)`, or None.
-        decrease: of the loss, that a whole step promised when the last one was
-            taken, `()`.
+        bias_ahead: the same, looking ahead.
+        decrease: of the loss, that counts of what a whole step promised when the
+            last one was taken, `()`.
     """
 
     matrices: Matrices
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
+    bias_ahead: keras.Variable | None
     decrease: keras.Variable
 
     @classmethod
@@ -58,27 +58,26 @@ class MatrixBlock:
             matrices,
             add("kernel_momentum", matrices.shape),
             None if bias is None else add("bias_momentum", tuple(bias.shape)),
+            None if bias is None else add("bias_ahead", tuple(bias.shape)),
             add("decrease", ()),
         )
 
-    def remember_bias(self, gradient: Tensor, momentum: float) -> None:
+    def remember_bias(self, gradient: Tensor, keep: Tensor) -> None:
         """Take in the gradient of the bias."""
-        assert self.bias_momentum is not None
-        average(self.bias_momentum, lifted_real(gradient), momentum)
+        assert self.bias_momentum is not None and self.bias_ahead is not None
+        gradient = lifted_real(gradient)
+        self.bias_ahead.assign(average(self.bias_momentum, gradient, keep))
 
-    def step(
-        self, gradient: Tensor, rate: Tensor, part: Tensor, momentum: float, due: Due
-    ) -> None:
+    def step(self, gradient: Tensor, rate: Tensor, part: Tensor, keep: Tensor) -> None:
         """Move kernel and bias by the `part` of a step of length `rate`."""
         kernel, bias = self.matrices.kernel, self.matrices.bias
         gradient = ops.reshape(lifted_real(gradient), self.matrices.shape)
-        average(self.kernel_momentum, gradient, momentum)
-        slope = ops.convert_to_tensor(self.kernel_momentum)
-        if self.bias_momentum is not None:
-            row = ops.expand_dims(self.bias_momentum, -2)
+        slope = average(self.kernel_momentum, gradient, keep)
+        if self.bias_ahead is not None:
+            row = ops.expand_dims(self.bias_ahead, -2)
             slope = ops.concatenate([slope, row], axis=-2)
         whole = ops.cast(rate, slope.dtype) * steepest(slope)
-        self.decrease.assign(unbiased(ops.sum(slope * whole), momentum, due.taken))
+        self.decrease.assign(Spectral.counted * ops.sum(slope * whole))
         if bias is not None:
             subtract(bias, part, whole[..., -1, :])
             whole = whole[..., :-1, :]

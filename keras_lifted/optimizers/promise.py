@@ -18,18 +18,6 @@ FIRST = 0.1
 KEEP = 0.9
 
 
-def unbiased(promise: Tensor, momentum: float, taken: Tensor) -> Tensor:
-    """`promise` of a momentum that started at 0, as of the mean of the gradients.
-
-    Args:
-        promise: `⟨M, ΔW⟩`.
-        momentum: of the gradients.
-        taken: steps before the last gradient came in.
-    """
-    steps = ops.cast(taken, promise.dtype) + 1.0
-    return promise / (1.0 - momentum**steps) if momentum else promise
-
-
 @dataclasses.dataclass(frozen=True)
 class Promise:
     """`Σ_l ⟨M_l, ΔW_l⟩`, at most a given part of the size of the loss.

@@ -14,6 +14,7 @@ from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.momentum import average
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import inner
 from keras_lifted.geometries.norms import total
@@ -24,7 +25,6 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
-from keras_lifted.optimizers.promise import unbiased
 from keras_lifted.optimizers.signal import KEEP
 from keras_lifted.optimizers.signal import UNMEASURED
 from keras_lifted.optimizers.signal import batch_share
@@ -48,16 +48,17 @@ class WeightBlock:
         geometry: of its steps.
         state: what the geometry keeps.
         moments: of the layer's inputs.
-        kernel_momentum: as a matrix, `(n, m)`.
-        bias_momentum: `(m,)`, or None.
+        kernel_momentum: mean of the kernel's gradients, `(n, m)`.
+        bias_momentum: of the bias's, `(m,)`, or None.
+        bias_ahead: the same, looking ahead.
         signal: running part of one sample's squared gradient that is no
             noise, `()`.
         count: samples of the last batch, `()`.
         size: root mean square of the pre-activations, when last measured, `()`.
         weight: penalty weight of the block it feeds, `()`.
         change: relative change of the pre-activations in the last step, `()`.
-        decrease: of the loss, that a whole step along its momentum promised
-            when the last one was taken, `()`.
+        decrease: of the loss, that counts of what a whole step along its momentum
+            promised when the last one was taken, `()`.
     """
 
     affine: Affine
@@ -66,6 +67,7 @@ class WeightBlock:
     moments: Moments
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
+    bias_ahead: keras.Variable | None
     signal: keras.Variable
     count: keras.Variable
     size: keras.Variable
@@ -103,6 +105,7 @@ class WeightBlock:
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
+            None if affine.bias is None else add("bias_ahead", (m,)),
             add("signal", (), keras.initializers.Constant(UNMEASURED)),
             add("count", ()),
             add("size", ()),
@@ -153,10 +156,10 @@ class WeightBlock:
         displacements: Tensor,
         rest: tuple[Tensor | None, Tensor | None],
         shift: Tensor,
-        momentum: float,
+        keep: Tensor,
         due: Due,
-    ) -> None:
-        """Let the geometry take in a batch, in place of its gradient.
+    ) -> Displacement:
+        """Let the geometry take in a batch, in place of its gradient, and answer.
 
         One that is not finite counts as a gradient of zero.
 
@@ -165,7 +168,7 @@ class WeightBlock:
             displacements: `δ`, in the units of the gradients, `(rows, m)`.
             rest: of the gradients of kernel and bias, besides `aᵀ δ`.
             shift: what `observe` returned.
-            momentum: of the gradients.
+            keep: what the running mean of the gradients keeps of itself.
             due: what the step computes anew.
         """
         rows = rows - self.moments.mean
@@ -176,9 +179,11 @@ class WeightBlock:
         )
         biased = self.affine.bias is not None
         joint = self._joint(*rest)
-        sample = Sample(rows, displacements, shift, momentum, biased, joint)
+        sample = Sample(rows, displacements, shift, keep, biased, joint)
         gram = ops.convert_to_tensor(self.moments.gram)
-        self._keep(self.geometry.follow(self._state, sample, gram, self.share, due))
+        new = self.geometry.follow(self._state, sample, gram, self.share, due)
+        self._keep(new.state)
+        return new
 
     def _joint(self, kernel: Tensor | None, bias: Tensor | None) -> Tensor | None:
         """Gradients of both in centred coordinates, None where neither has one."""
@@ -205,20 +210,20 @@ class WeightBlock:
         one = ops.ones((), real_dtype())
         self.weight.assign(one if owner is None else problem.weights[owner])
 
-    def remember_bias(self, gradient: Tensor, momentum: float) -> None:
+    def remember_bias(self, gradient: Tensor, keep: Tensor) -> None:
         """Take in the gradient of the bias."""
-        assert self.bias_momentum is not None
+        assert self.bias_momentum is not None and self.bias_ahead is not None
         gradient = ops.reshape(lifted_real(gradient), (self.affine.outputs,))
-        average(self.bias_momentum, gradient, momentum)
+        self.bias_ahead.assign(average(self.bias_momentum, gradient, keep))
 
     def step(
         self,
         gradient: Tensor,
         rate: Tensor,
         part: Tensor,
-        momentum: float,
+        keep: Tensor,
         largest_change: float,
-        followed: bool,
+        followed: Displacement | None,
         due: Due,
     ) -> None:
         """Move kernel and bias.
@@ -227,18 +232,20 @@ class WeightBlock:
             gradient: of the kernel, in its shape.
             rate: learning rate.
             part: of the step at that rate that is taken at most.
-            momentum: of the gradients.
+            keep: what the running mean of the gradients keeps of itself.
             largest_change: bound on the relative change of pre-activations.
-            followed: whether `follow` took the batch in, so that the gradient is not
-                read.
+            followed: what `follow` answered if it took the batch in; the gradient is
+                not read then.
             due: what is computed anew.
         """
         affine = self.affine
-        if not followed:
+        if followed is None:
             matrix = ops.reshape(lifted_real(gradient), self.kernel_momentum.shape)
-            average(self.kernel_momentum, matrix, momentum)
-        moved = self._direction(rate, followed, due)
-        joint, length = moved.joint, moved.length
+            slope = average(self.kernel_momentum, matrix, keep)
+            moved = self._displaced(slope, rate, due)
+            joint, length = moved.joint, moved.length
+        else:
+            joint, length = followed.joint, followed.length * ops.cast(rate, "float32")
         mean = ops.convert_to_tensor(self.moments.mean)
         rows = self.moments.rows[:SHOWN] - mean
         one, zero = ops.ones_like(rows[:, :1]), ops.zeros_like(rows[:1, :1])
@@ -250,21 +257,21 @@ class WeightBlock:
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
         kernel, bias = joint[:-1], joint[-1] - shifts[-1]
-        promise = moved.promise
-        if promise is None:
-            promise = inner(self.kernel_momentum, kernel)
+        if followed is None:
+            promise = inner(slope, kernel)
             if affine.bias is not None:
-                promise = promise + ops.sum(self.bias_momentum * bias)
+                promise = promise + ops.sum(self.bias_ahead * bias)
+        else:
+            promise = followed.promise
         if affine.bias is not None:
             subtract(affine.bias, short * length, bias)
-        self.decrease.assign(unbiased(length * promise, momentum, due.taken))
+        self.decrease.assign(self.geometry.counted * length * promise)
         subtract(affine.kernel, short * length, kernel)
 
-    def _direction(self, rate: Tensor, followed: bool, due: Due) -> Displacement:
+    def _displaced(self, slope: Tensor, rate: Tensor, due: Due) -> Displacement:
         """The displacement of kernel and bias; takes the geometry's state in."""
         mean = ops.convert_to_tensor(self.moments.mean)
-        slope = ops.convert_to_tensor(self.kernel_momentum)
-        bias, gram = self.bias_momentum, self.moments.gram
+        bias, gram = self.bias_ahead, self.moments.gram
         step = Step(
             slope,
             None if bias is None else ops.convert_to_tensor(bias),
@@ -274,13 +281,11 @@ class WeightBlock:
             ops.cast(rate, slope.dtype),
             ops.convert_to_tensor(self.weight),
             self.share,
-            followed,
             due.factors,
         )
         gram = None if gram is None else ops.convert_to_tensor(gram)
         new = self.geometry.displace(self._state, step, gram)
-        if not followed:
-            self._keep(new.state)
+        self._keep(new.state)
         return new
 
     def _size_of(self, rows: Tensor) -> Tensor:
@@ -297,11 +302,6 @@ def subtract(variable: keras.Variable, length: Tensor, step: Tensor) -> None:
     step = length * ops.reshape(step, variable.shape)
     step = ops.where(ops.isfinite(step), step, ops.zeros_like(step))
     variable.assign(variable - ops.cast(step, variable.dtype))
-
-
-def average(variable: keras.Variable, value: Tensor, keep: float) -> None:
-    """Let the running mean `variable` take `value` in."""
-    variable.assign(keep * variable + (1.0 - keep) * value)
 
 
 def _rms(values: Tensor) -> Tensor:

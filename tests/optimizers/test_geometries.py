@@ -50,7 +50,6 @@ def step(seed=0, bias=True, rate=0.1, curvature=3.0, rows=ROWS):
         ops.convert_to_tensor(rate, "float32"),
         ops.convert_to_tensor(curvature, "float32"),
         ops.convert_to_tensor(0.5, "float32"),
-        False,
         ops.convert_to_tensor(True),
     )
 
@@ -209,23 +208,31 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(bias, rest, factors
         before = before + shift[:, None] * given.bias
     part = part * (1.0 if rest else 0.0)
     kernel = ops.matmul(ops.transpose(a), d) + part[:-1]
-    later = dataclasses.replace(
-        given,
-        kernel=0.9 * before + 0.1 * kernel,
-        bias=0.9 * given.bias + 0.1 * (ops.sum(d, axis=0) + part[-1]) if bias else None,
-        mean=ops.zeros((N,)),
-        due=ops.convert_to_tensor(factors),
-    )
-    part = part if bias else ops.concatenate([part[:-1], 0.0 * part[-1:]], axis=0)
-    exact = geometry.displace(state, later, other)
-    sample = Sample(a, d, shift, 0.9, bias, part)
-    new = geometry.follow(state, sample, other, given.signal, due(factors))
-    followed = geometry.displace(new, dataclasses.replace(later, followed=True), other)
-    for one, other in zip(moved(followed), moved(exact), strict=True):
-        assert np.allclose(one, other, atol=1e-3 if factors else 1e-5)
+
+    def exact(keep):
+        """The step from a mean of gradients that keeps so much of the one before."""
+        mean = dataclasses.replace(
+            given,
+            kernel=keep * before + (1.0 - keep) * kernel,
+            bias=keep * given.bias + (1.0 - keep) * (ops.sum(d, axis=0) + part[-1])
+            if bias
+            else None,
+            mean=ops.zeros((N,)),
+            due=ops.convert_to_tensor(factors),
+        )
+        return geometry.displace(state, mean, other)
+
+    rest_of = part if bias else ops.concatenate([part[:-1], 0.0 * part[-1:]], axis=0)
+    sample = Sample(a, d, shift, 0.9, bias, rest_of)
+    followed = geometry.follow(state, sample, other, given.signal, due(factors))
+    followed = dataclasses.replace(followed, length=given.rate * followed.length)
+    ahead = exact(0.9 * 0.9)
+    for one, two in zip(moved(followed), moved(ahead), strict=True):
+        assert np.allclose(one, two, atol=1e-3 if factors else 1e-5)
+    state_of_mean = exact(0.9).state
     for name in ("left_root", "right", "steps"):
-        one, other = array(new[name]), array(exact.state[name])
-        assert np.allclose(one, other, rtol=1e-3, atol=1e-3)
+        one, two = array(followed.state[name]), array(state_of_mean[name])
+        assert np.allclose(one, two, rtol=1e-3, atol=1e-3)
 
 
 def test_a_sketch_tells_inner_products_of_gradients_and_steps_down():
