@@ -13,6 +13,8 @@ Everything else is written in `keras.ops`. A backend module offers
 * `trace(function, argument)`: the dataflow graph of a function, not run,
 * `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
   reads and writes the variables,
+* `on_host(function, outputs, …)`: a NumPy function in its place in the order of a
+  training step, which on TensorFlow must not be compiled by XLA then (`HOST_IN_XLA`),
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `replicas()`: how many copies of the model train on one batch together.
 """
@@ -21,10 +23,12 @@ import keras
 
 _name = keras.backend.backend()
 if _name == "tensorflow":
+    from keras_lifted.backend.tensorflow import HOST_IN_XLA
     from keras_lifted.backend.tensorflow import apply_gradients
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import gradient
+    from keras_lifted.backend.tensorflow import on_host
     from keras_lifted.backend.tensorflow import poisson
     from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import replicas
@@ -35,10 +39,12 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import while_loop
     from keras_lifted.backend.tensorflow import write_rows
 elif _name == "jax":
+    from keras_lifted.backend.jax import HOST_IN_XLA
     from keras_lifted.backend.jax import apply_gradients
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import gradient
+    from keras_lifted.backend.jax import on_host
     from keras_lifted.backend.jax import poisson
     from keras_lifted.backend.jax import read_rows
     from keras_lifted.backend.jax import replicas
@@ -56,10 +62,12 @@ else:
     )
 
 __all__ = [
+    "HOST_IN_XLA",
     "apply_gradients",
     "compiled",
     "cond",
     "gradient",
+    "on_host",
     "poisson",
     "read_rows",
     "replicas",

@@ -8,11 +8,15 @@ from typing import Any
 
 import jax
 import keras
+from jax.experimental import io_callback
 from keras import tree
 
 from keras_lifted.backend.graph import Graph
 
 Tensor = Any
+
+# Whether XLA compiles calls of `on_host`.
+HOST_IN_XLA = True
 
 
 def gradient(
@@ -131,6 +135,23 @@ def apply_gradients(
         [*variables, *optimizer.variables], [*weights, *state], strict=True
     ):
         variable.assign(value)
+
+
+def on_host(
+    function: Callable[..., Any],
+    outputs: Sequence[tuple[tuple[int | None, ...], str]],
+    *arguments: Tensor,
+) -> list[Tensor]:
+    """Call a NumPy function, after and before others as the program says.
+
+    Args:
+        function: takes arrays, returns a list of them.
+        outputs: shape and dtype of each.
+        *arguments: tensors.
+    """
+    results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in outputs]
+    called = io_callback(function, results, *arguments, ordered=True)
+    return list(called)
 
 
 def read_rows(variable: Any, index: Tensor) -> Tensor:

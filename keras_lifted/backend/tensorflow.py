@@ -13,6 +13,9 @@ from keras_lifted.backend.graph import Graph
 
 Tensor = Any
 
+# Whether XLA compiles calls of `on_host`.
+HOST_IN_XLA = False
+
 
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], arguments: Sequence[Any]
@@ -141,6 +144,27 @@ def apply_gradients(
 ) -> None:
     """One step of `optimizer`."""
     optimizer.apply(gradients, variables)
+
+
+def on_host(
+    function: Callable[..., Any],
+    outputs: Sequence[tuple[tuple[int | None, ...], str]],
+    *arguments: Tensor,
+) -> list[Tensor]:
+    """Call a NumPy function, after and before others as the program says.
+
+    Args:
+        function: takes arrays, returns a list of them.
+        outputs: shape and dtype of each.
+        *arguments: tensors.
+    """
+    dtypes = [dtype for _, dtype in outputs]
+    results = tf.numpy_function(function, arguments, dtypes)
+    if not outputs:
+        return []
+    for result, (shape, _) in zip(results, outputs, strict=True):
+        result.set_shape(shape)
+    return list(results)
 
 
 def read_rows(variable: Any, index: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -130,6 +131,14 @@ def _make_room(model: Any, lifted: Any, spec: Any, samples: int | None) -> None:
                 f"{ROWS} samples. Reshape after it, or use persistent=False."
             )
     lifted.keep(samples, {key: shapes[key][1:] for key in problem.structure.keys})
+    if lifted.persistent.on_disk and model.jit_compile and not backend.HOST_IN_XLA:
+        warnings.warn(
+            f"The optimizer keeps lifted variables on disk, in "
+            f"{lifted.persistent.directory!r}, which steps compiled by XLA cannot "
+            "read. Proceeding with jit_compile=False.",
+            stacklevel=3,
+        )
+        model.jit_compile = False
 
 
 def _is_array(x: Any) -> bool:

@@ -8,15 +8,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lifted.geometries.momentum import average
 from keras_lifted.geometries.spectral import Spectral
 from keras_lifted.geometries.spectral import steepest
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Matrices
-from keras_lifted.geometries.momentum import average
 from keras_lifted.optimizers.weight_block import subtract
 
 Tensor = Any
+
 
 @dataclasses.dataclass(frozen=True)
 class MatrixBlock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import keras
@@ -10,51 +11,50 @@ from keras import ops
 
 from keras_lifted.backend import read_rows
 from keras_lifted.backend import write_rows
-from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.optimizers.persistent import Persistent
+from keras_lifted.optimizers.store import FileStore
+from keras_lifted.optimizers.store import Store
+from keras_lifted.optimizers.store import VariableStore
 
 Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Carriers of the lifted variables of every sample, as optimizer variables.
+    """Carriers of the lifted variables of every sample.
 
     Attributes:
-        seen: whether a sample was visited, `(samples,)`.
-        carriers: key of the call -> `(samples, *shape)`, zeros until it was.
+        seen: whether a sample was visited, `(samples,)`, an optimizer variable.
+        store: of the carriers.
     """
 
     seen: keras.Variable
-    carriers: dict[str, keras.Variable]
+    store: Store
 
     @classmethod
     def build(
         cls, optimizer: keras.optimizers.Optimizer, settings: Persistent
     ) -> Memory:
-        """Add the variables to `optimizer`."""
-        shapes = settings.shapes or {}
-
-        def add(name: str, shape: tuple[int, ...], dtype: str) -> keras.Variable:
-            return optimizer.add_variable(
-                (settings.samples, *shape), "zeros", dtype=dtype, name=name
-            )
-
-        return cls(
-            add("lifted_seen", (), "bool"),
-            {
-                key: add(f"lifted_carrier_{i}", shape, real_dtype())
-                for i, (key, shape) in enumerate(shapes.items())
-            },
+        """Add the variables to `optimizer`, or open the files."""
+        samples, shapes = settings.samples or 0, settings.shapes or {}
+        store: Store
+        if settings.on_disk:
+            folder = pathlib.Path(str(settings.directory))
+            store = FileStore(folder, samples, shapes)
+        else:
+            store = VariableStore(optimizer, samples, shapes)
+        seen = optimizer.add_variable(
+            (samples,), "zeros", dtype="bool", name="lifted_seen"
         )
+        return cls(seen, store)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All of them."""
-        return [self.seen, *self.carriers.values()]
+        """All that are the optimizer's."""
+        return [self.seen, *self.store.variables]
 
     def read(self, index: Tensor, structure: Structure) -> Stored:
         """What is kept of the samples `index`, `(batch,)`.
@@ -62,7 +62,7 @@ class Memory:
         Raises:
             ValueError: if the blocks of this batch are not those that are kept.
         """
-        kept = {key: tuple(v.shape[1:]) for key, v in self.carriers.items()}
+        kept = self.store.shapes
         met = {key: tuple(structure.shapes[key][1:]) for key in structure.keys}
         if kept != met:
             raise ValueError(
@@ -71,15 +71,12 @@ class Memory:
                 "samples of one shape."
             )
         index = self._within(index)
-        rows = {key: read_rows(v, index) for key, v in self.carriers.items()}
-        return Stored(rows, read_rows(self.seen, index))
+        return Stored(*self.store.read(index, read_rows(self.seen, index)))
 
     def write(self, index: Tensor, before: Stored, new: Lifted, good: Tensor) -> None:
         """Keep `new` of the samples `index`, or leave all as it is if not `good`."""
         index = self._within(index)
-        for key, variable in self.carriers.items():
-            rows = ops.where(good, new[key], before.carriers[key])
-            write_rows(variable, index, rows)
+        self.store.write(index, new, good)
         write_rows(self.seen, index, ops.logical_or(before.seen, good))
 
     def holds(self, index: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -22,17 +23,24 @@ class Persistent:
 
     A step starts from what the last visit of the sample found, its first visit at
     the forward pass. They are optimizer variables of shape `(samples, *shape)`, so
-    saving, loading and `BackupAndRestore` keep them.
+    saving, loading and `BackupAndRestore` keep them. Where these would take more
+    than `memory_limit` and there is a `directory`, they are NumPy files in it; a
+    saved optimizer holds which samples it has visited, and goes on with the files.
+    Without them those samples start at the forward pass again. Each optimizer needs
+    a directory of its own, and one process. On TensorFlow steps that read files run
+    without XLA.
 
     Args:
         samples: number of samples; None where `fit` is given arrays, which tell.
-        memory_limit: most GiB that they may take.
+        memory_limit: most GiB that they may take in memory.
+        directory: where they are kept if they take more.
         shapes: `{activation name: shape of one sample}`; `fit` finds them, and
             they are part of the config so that a saved model needs no data.
 
     Raises:
         ValueError: if an argument is out of range, or, in `fit`, if the lifted
-            variables take more than `memory_limit`.
+            variables take more than `memory_limit` and there is no `directory`, or
+            more than its disk has to spare.
 
     Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, where every sample has its
     own auxiliary coordinates.
@@ -48,6 +56,7 @@ class Persistent:
         self,
         samples: int | None = None,
         memory_limit: float = 4.0,
+        directory: str | os.PathLike[str] | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         whole = isinstance(samples, numbers.Integral) and not isinstance(samples, bool)
@@ -64,6 +73,7 @@ class Persistent:
             )
         self.samples = None if samples is None else int(samples)
         self.memory_limit = float(memory_limit)
+        self.directory = None if directory is None else os.fspath(directory)
         self.shapes: dict[str, tuple[int, ...]] | None = None
         if shapes is not None:
             self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
@@ -97,17 +107,28 @@ class Persistent:
                 f"Received: a model and data whose shapes are {dict(shapes)}. "
                 "Compile with a new optimizer."
             )
-        numbers_each = sum(math.prod(shape) for shape in shapes.values())
-        needed = known * numbers_each * BYTES / GIB
-        if needed > self.memory_limit:
+        filled = Persistent(known, self.memory_limit, self.directory, shapes)
+        needed = filled.needed
+        if needed > self.memory_limit and self.directory is None:
             raise ValueError(
-                f"The lifted variables of {known} samples, {numbers_each} numbers "
-                f"each, need {needed:.3g} GiB. Received: memory_limit="
-                f"{self.memory_limit:g} GiB. Raise it with persistent=kl.optimizers"
-                f".Persistent(memory_limit={1.1 * needed:.2g}), use fewer samples, or "
-                "persistent=False."
+                f"The lifted variables of {known} samples need {needed:.3g} GiB. "
+                f"Received: memory_limit={self.memory_limit:g} GiB. Raise it with "
+                "persistent=kl.optimizers.Persistent(memory_limit="
+                f"{1.1 * needed:.2g}), keep them on disk with Persistent(directory="
+                "...), use fewer samples, or persistent=False."
             )
-        return Persistent(known, self.memory_limit, shapes)
+        return filled
+
+    @property
+    def needed(self) -> float:
+        """GiB of the lifted variables of all samples, 0 before they are known."""
+        numbers_each = sum(math.prod(shape) for shape in (self.shapes or {}).values())
+        return (self.samples or 0) * numbers_each * BYTES / GIB
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether they are kept in files."""
+        return self.directory is not None and self.needed > self.memory_limit
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -115,6 +136,7 @@ class Persistent:
         return {
             "samples": self.samples,
             "memory_limit": self.memory_limit,
+            "directory": self.directory,
             "shapes": shapes and {key: list(shape) for key, shape in shapes.items()},
         }
 

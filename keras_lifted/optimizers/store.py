@@ -1,0 +1,177 @@
+"""Where the lifted variables of all samples are kept: in memory, or in files."""
+
+from __future__ import annotations
+
+import abc
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+from typing import final
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_lifted.backend import on_host
+from keras_lifted.backend import read_rows
+from keras_lifted.backend import write_rows
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.swept import Lifted
+
+Tensor = Any
+Shape = tuple[int, ...]
+
+
+class Store(abc.ABC):
+    """Rows of every sample, by its index.
+
+    Attributes:
+        shapes: `{key: shape of one sample}`.
+    """
+
+    shapes: dict[str, Shape]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Optimizer variables that hold the rows."""
+        return []
+
+    @abc.abstractmethod
+    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        """`{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
+
+    @abc.abstractmethod
+    def write(self, index: Tensor, rows: Lifted, good: Tensor) -> None:
+        """Replace the rows of the samples `index`, `(batch,)`, if `good`."""
+
+
+@final
+class VariableStore(Store):
+    """Optimizer variables of shape `(samples, *shape)`.
+
+    Attributes:
+        carriers: key of the call -> its variable.
+    """
+
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        samples: int,
+        shapes: Mapping[str, Shape],
+    ) -> None:
+        self.shapes = dict(shapes)
+        self.carriers = {
+            key: optimizer.add_variable(
+                (samples, *shape),
+                "zeros",
+                dtype=real_dtype(),
+                name=f"lifted_carrier_{i}",
+            )
+            for i, (key, shape) in enumerate(shapes.items())
+        }
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """See `Store.variables`."""
+        return list(self.carriers.values())
+
+    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        """See `Store.read`."""
+        return {k: read_rows(v, index) for k, v in self.carriers.items()}, seen
+
+    def write(self, index: Tensor, rows: Lifted, good: Tensor) -> None:
+        """See `Store.write`."""
+        for key, variable in self.carriers.items():
+            before = read_rows(variable, index)
+            write_rows(variable, index, ops.where(good, rows[key], before))
+
+
+@final
+class FileStore(Store):
+    """NumPy files in a folder, of which a batch's rows are read and written.
+
+    Files that are there already, of the same shapes, are gone on with.
+
+    Args:
+        folder: made if it is not there.
+        samples: number of samples.
+        shapes: `{key: shape of one sample}`.
+
+    Raises:
+        ValueError: if the disk has no room for them.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, samples: int, shapes: Mapping[str, Shape]
+    ) -> None:
+        self.shapes = dict(shapes)
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {
+            f"carrier_{i}.npy": ((samples, *shape), np.dtype(real_dtype()))
+            for i, shape in enumerate(shapes.values())
+        }
+        wanted["seen.npy"] = (samples,), np.dtype(bool)
+        there = all(_fits(folder / name, *kind) for name, kind in wanted.items())
+        if not there:
+            _check_room(folder, wanted)
+        *carriers, self._seen = (
+            np.lib.format.open_memmap(folder / name, mode="r+")
+            if there
+            else np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+            for name, (shape, dtype) in wanted.items()
+        )
+        self._files = dict(zip(shapes, carriers, strict=True))
+
+    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        """See `Store.read`."""
+        batch = index.shape[0]
+        outputs = [((batch, *self.shapes[key]), real_dtype()) for key in self._files]
+
+        def rows(index: np.ndarray) -> list[np.ndarray]:
+            index = np.asarray(index)
+            return [*(file[index] for file in self._files.values()), self._seen[index]]
+
+        *carriers, held = on_host(rows, [*outputs, ((batch,), "bool")], index)
+        lifted = dict(zip(self._files, carriers, strict=True))
+        return lifted, ops.logical_and(seen, held)
+
+    def write(self, index: Tensor, rows: Lifted, good: Tensor) -> None:
+        """See `Store.write`."""
+
+        def replace(
+            index: np.ndarray, good: np.ndarray, *carriers: np.ndarray
+        ) -> list[np.ndarray]:
+            if good:
+                index = np.asarray(index)
+                for file, new in zip(self._files.values(), carriers, strict=True):
+                    file[index] = new
+                self._seen[index] = True
+            return []
+
+        on_host(replace, [], index, good, *(rows[key] for key in self._files))
+
+
+def _fits(path: pathlib.Path, shape: Shape, dtype: np.dtype) -> bool:
+    """Whether there is a file of that shape."""
+    if not path.exists():
+        return False
+    try:
+        file = np.load(path, mmap_mode="r")
+    except ValueError:  # no NumPy file, or one that ends too early
+        return False
+    return bool(file.shape == shape and file.dtype == dtype)
+
+
+def _check_room(
+    folder: pathlib.Path, wanted: Mapping[str, tuple[Shape, np.dtype]]
+) -> None:
+    needed = sum(np.prod(shape) * dtype.itemsize for shape, dtype in wanted.values())
+    replaced = sum(f.stat().st_size for f in map(folder.joinpath, wanted) if f.exists())
+    free = shutil.disk_usage(folder).free + replaced
+    if needed > free:
+        raise ValueError(
+            f"The lifted variables need {needed / 2**30:.3g} GiB on disk. Received: "
+            f"the folder {str(folder)!r}, on a disk with {free / 2**30:.3g} GiB to "
+            "spare. Choose another folder, or fewer samples."
+        )
