@@ -125,8 +125,16 @@ class Geometry(abc.ABC):
     widest = 1024
     counted = 1.0
 
-    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-        """`{name: shape}` of the state for a kernel of that shape; it starts at 0."""
+    def shapes(
+        self, inputs: int, outputs: int, samples: bool = True
+    ) -> dict[str, tuple[int, ...]]:
+        """`{name: shape}` of the state for a kernel of that shape; it starts at 0.
+
+        Args:
+            inputs: rows of the kernel as a matrix.
+            outputs: its columns.
+            samples: whether `follow` may be called.
+        """
         return {}
 
     def follow(

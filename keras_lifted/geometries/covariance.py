@@ -16,6 +16,7 @@ from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.base import refreshed
 from keras_lifted.geometries.newton_schulz import inverse
+from keras_lifted.geometries.newton_schulz import mean_eigenvalue
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.tiles import Tiles
 
@@ -59,7 +60,9 @@ class Covariance(Geometry):
         self.damping = check_between("damping", damping, 1e-6, 1e6)
         self.widest = check_count("widest", widest)
 
-    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    def shapes(
+        self, inputs: int, outputs: int, samples: bool = True
+    ) -> dict[str, tuple[int, ...]]:
         """See `Geometry.shapes`."""
         return {"inverse": Tiles(inputs, self.widest).shape}
 
@@ -72,17 +75,13 @@ class Covariance(Geometry):
         size = ops.max(ops.abs(step.gradient)) + TINY
         kernel = tiles.apply(factor, step.gradient / size)
         # the inverse is of A over its mean eigenvalue, and so is the bias's share
-        scale = _mean_eigenvalue(gram, step.kernel.shape[0])
+        scale = mean_eigenvalue(gram)
         bias = None if step.bias is None else scale * step.bias / size
         moved = ops.matmul(step.rows, kernel)
         if bias is not None:
             moved = moved + bias
         length = step.rate * step.reference / (_rms(moved) + TINY)
         return Displacement(step.joined(kernel, bias), length, {"inverse": factor})
-
-
-def _mean_eigenvalue(gram: Tensor, size: int) -> Tensor:
-    return ops.sum(ops.trace(gram, axis1=-2, axis2=-1)) / size
 
 
 def _rms(values: Tensor) -> Tensor:

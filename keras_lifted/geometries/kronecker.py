@@ -56,7 +56,8 @@ class Kronecker(Geometry):
 
     Cost: these products a step, those and 12 to 24 products of the side of a tile
     at each refresh (see `factor_refresh` of `ISGM`); memory
-    `3 n·min(n, widest) + 3 m·min(m, widest_outputs) + nm + 32 n`.
+    `3 n·min(n, widest) + 3 m·min(m, widest_outputs) + nm + 32 n`, for other layers
+    `2 n·min(n, widest) + 2 m·min(m, widest_outputs)`.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
@@ -101,19 +102,20 @@ class Kronecker(Geometry):
     def _tiles(self, inputs: int, outputs: int) -> tuple[Tiles, Tiles]:
         return Tiles(inputs, self.widest), Tiles(outputs, self.widest_outputs)
 
-    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    def shapes(
+        self, inputs: int, outputs: int, samples: bool = True
+    ) -> dict[str, tuple[int, ...]]:
         """See `Geometry.shapes`."""
         left, right = self._tiles(inputs, outputs)
-        return {
-            "left_root": left.shape,
+        roots = {"left_root": left.shape, "right_root": right.shape}
+        followed = {
             "left_back": left.shape,
-            "right": right.shape,
-            "right_root": right.shape,
             "right_back": right.shape,
             "whitened": (inputs + 1, outputs),
             "sketch": (inputs + 1, WIDTH),
-            "steps": (),
         }
+        rest = {"right": right.shape, "steps": ()}
+        return {**roots, **(followed if samples else {}), **rest}
 
     def follow(
         self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
@@ -121,7 +123,7 @@ class Kronecker(Geometry):
         """See `Geometry.follow`."""
         (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
         left, right = self._tiles(inputs, outputs)
-        new = self._roots(state, gram, signal, due.factors)
+        new = self._roots(state, gram, signal, due.factors, back=True)
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
         a = left.apply(new["left_root"], ops.transpose(sample.rows))
         a, d = ops.concatenate([a, ops.transpose(one)], axis=0), sample.displacements
@@ -179,19 +181,19 @@ class Kronecker(Geometry):
         half = step.joined(half, step.bias)
         scaled = half / (ops.max(ops.abs(half)) + TINY)
         joint = right.apply_right(half, roots["right_root"])
-        new = {
-            **state,
-            **roots,
-            "right": self._averaged(state, scaled),
-            "whitened": joint,
-            "steps": state["steps"] + 1.0,
-        }
+        moment = self._averaged(state, scaled)
+        new = {**state, **roots, "right": moment, "steps": state["steps"] + 1.0}
         return Displacement(joint, step.rate * _length(joint), new)
 
     def _roots(
-        self, state: State, gram: Tensor | None, signal: Tensor, due: Tensor
+        self,
+        state: State,
+        gram: Tensor | None,
+        signal: Tensor,
+        due: Tensor,
+        back: bool = False,
     ) -> State:
-        """Both inverse roots, computed anew where that is due."""
+        """Both inverse roots, and what undoes them, anew where that is due."""
         left = right = self.damping
         if self.damping == "auto":
             left, right = noise_damping(signal), RIGHT
@@ -200,10 +202,12 @@ class Kronecker(Geometry):
         # A cond of its own for each variable: only then is none of them copied.
         for side, (matrix, damping) in matrices.items():
             root = functools.partial(_root, matrix, damping, steps)
-            root = refreshed(due, state[f"{side}_root"], root)
-            back = functools.partial(_back, matrix, damping, steps, root)
-            new[f"{side}_root"] = root
-            new[f"{side}_back"] = refreshed(due, state[f"{side}_back"], back)
+            new[f"{side}_root"] = refreshed(due, state[f"{side}_root"], root)
+            if back:
+                undo = functools.partial(
+                    _back, matrix, damping, steps, new[f"{side}_root"]
+                )
+                new[f"{side}_back"] = refreshed(due, state[f"{side}_back"], undo)
         return new
 
     def _both(self, factors: State, which: str, joint: Tensor) -> Tensor:

@@ -111,9 +111,13 @@ def inverse(matrix: Tensor, damping: Any) -> Tensor:
 
 def damped(matrix: Tensor, damping: Any) -> Tensor:
     """`A/m + damping·I`, m the mean eigenvalue of all `A`."""
-    size = matrix.shape[-1]
-    mean = ops.mean(ops.trace(matrix, axis1=-2, axis2=-1)) / size
-    return matrix / (mean + TINY) + damping * ops.eye(size, dtype=matrix.dtype)
+    identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
+    return matrix / (mean_eigenvalue(matrix) + TINY) + damping * identity
+
+
+def mean_eigenvalue(matrix: Tensor) -> Tensor:
+    """Mean eigenvalue of all symmetric `A`, `()`, of `(tiles, n, n)`."""
+    return ops.mean(ops.trace(matrix, axis1=-2, axis2=-1)) / matrix.shape[-1]
 
 
 def _scaled(matrix: Tensor, damping: Any) -> tuple[Tensor, Tensor]:

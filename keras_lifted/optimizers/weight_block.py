@@ -97,11 +97,12 @@ class WeightBlock:
             )
 
         n, m = affine.inputs, affine.outputs
+        shapes = geometry.shapes(n, m, affine.plain)
         tiles = Tiles(n, geometry.widest) if geometry.needs_gram else None
         return cls(
             affine,
             geometry,
-            {name: add(name, shape) for name, shape in geometry.shapes(n, m).items()},
+            {name: add(name, shape) for name, shape in shapes.items()},
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),

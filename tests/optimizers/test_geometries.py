@@ -186,6 +186,9 @@ def due(factors=False):
     return Due(*(ops.convert_to_tensor(each) for each in (True, factors, 4)))
 
 
+SIDES = ("left", "right")
+
+
 @pytest.mark.parametrize("factors", [True, False])
 @pytest.mark.parametrize("rest", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
@@ -197,7 +200,9 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(bias, rest, factors
     )
     given = step(bias=bias)
     state = geometry.displace(zeros(geometry), given, gram).state
-    state = geometry.displace(state, given, gram).state  # now it has roots
+    first = geometry.displace(state, given, gram)  # now it has roots
+    backs = {f"{s}_back": np.linalg.inv(first.state[f"{s}_root"]) for s in SIDES}
+    state = {**first.state, **backs, "whitened": first.joint}
     rng = np.random.default_rng(1)
     a, d, part, shift = (
         ops.convert_to_tensor(rng.normal(size=size), "float32")
