@@ -3,8 +3,9 @@
     python benchmarks/demo.py                        # or: make demo
     KERAS_BACKEND=jax python benchmarks/demo.py
 
-Same seed, data, batches, optimizer and compiler. Prints a table; writes the
-learning curves and TensorBoard logs to demo_output/.
+Same seed, data, batches and compiler; Adam at its default rate, and last ISGM at
+its own. Prints a table; writes the learning curves and TensorBoard logs to
+demo_output/.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
         penalty=kl.penalties.Bregman(weight=10.0),
         lifted_update=kl.updates.ProximalGradient(steps=3),
     ),
+    "lifted, ISGM": kl.optimizers.ISGM,
 }
 # Epochs of as many training steps, and how often they are timed in turn.
 TIMED_STEPS = 60
@@ -217,19 +219,19 @@ def main() -> None:
     (x, y), (x_test, _) = data
     models = {key: build(key, x.shape[1], [256, 256, 256]) for key in OPTIMIZERS}
     histories = {key: train(key, m, data, options) for key, m in models.items()}
-    print("\nTiming training steps of all three in turn ...")
+    print("\nTiming training steps of all in turn ...")
     ratios = step_ratios(models, (x, y), options.batch)
 
     title = (
-        f"{name}, {x.shape[1]}-256-256-256-10 ReLU, Adam, batch {options.batch}, "
-        f"{options.epochs} epochs"
+        f"{name}, {x.shape[1]}-256-256-256-10 ReLU, batch {options.batch}, "
+        f"{options.epochs} epochs; Adam unless named otherwise"
     )
     plot(title, histories, output / "learning_curves.png")
     print(
         f"\n{title}; Keras {keras.version()}, {keras.backend.backend()}, "
         f"{os.cpu_count()} CPU cores\n\n{table(histories, ratios)}\n\n"
         "First epochs include compilation; later epochs are their median; the step "
-        "ratio is\nthe median (quartiles) of runs of the three in turn.\n\n"
+        "ratio is\nthe median (quartiles) of runs of all in turn.\n\n"
         f"Learning curves: {output / 'learning_curves.png'}\n"
         f"TensorBoard:     tensorboard --logdir {output / 'logs'}\n"
         f"Total time:      {time.perf_counter() - start:.0f} s"

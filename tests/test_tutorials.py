@@ -59,9 +59,14 @@ def test_demo(tmp_path):
     pytest.importorskip("matplotlib")
     demo = ROOT / "benchmarks" / "demo.py"
     printed = run(demo, tmp_path, "--digits", "--epochs", "2")
-    for row in ("| backprop |", "| lifted, sweep |", "| lifted, 3 proximal steps |"):
-        assert row in printed
+    for row in (
+        "backprop",
+        "lifted, sweep",
+        "lifted, 3 proximal steps",
+        "lifted, ISGM",
+    ):
+        assert f"| {row} |" in printed
     output = tmp_path / "demo_output"
     assert (output / "learning_curves.png").stat().st_size > 10_000
     assert list((output / "logs").glob("*/train/events.out.tfevents.*"))
-    assert len(list((output / "logs").glob("*/lifted/events.out.tfevents.*"))) == 2
+    assert len(list((output / "logs").glob("*/lifted/events.out.tfevents.*"))) == 3
