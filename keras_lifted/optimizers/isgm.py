@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -15,17 +14,14 @@ from keras_lifted import penalties
 from keras_lifted.backend import replicas
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
-from keras_lifted.checks import check_names
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.choice import as_choice
-from keras_lifted.geometries.choice import geometry_of
 from keras_lifted.geometries.momentum import keep_at
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.refresh import due_at
 from keras_lifted.lifting.affine import Affine
-from keras_lifted.lifting.affine import find_affine
-from keras_lifted.lifting.affine import find_matrices
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.optimizers.assignment import Assignment
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
@@ -36,7 +32,6 @@ from keras_lifted.optimizers.weight_block import WeightBlock
 from keras_lifted.updates.base import Solution
 
 Tensor = Any
-Pair = tuple[keras.Variable, keras.Variable | None]
 
 # Penalty weight where the geometry is Frobenius: it divides the step there.
 FROBENIUS_WEIGHT = 10.0
@@ -183,11 +178,8 @@ class ISGM(LiftedOptimizer):
         self._scheduled = callable(learning_rate)  # schedules are, too
         self.decay: Decay | None = None
         self.promise: Promise | None = None
-        self.weight_blocks: list[WeightBlock] = []
+        self._assignment = Assignment()
         self._followed: dict[int, Displacement] = {}
-        self.matrix_blocks: list[MatrixBlock] = []
-        self._block_at: dict[int, tuple[WeightBlock | MatrixBlock, bool]] = {}
-        self._inner_at: dict[int, keras.Variable] = {}
 
     @property
     def learning_rate(self) -> Any:
@@ -207,45 +199,23 @@ class ISGM(LiftedOptimizer):
         super().build(variables)
         self.decay = Decay(self, self.decay_steps)
         self.promise = Promise.build(self)
-        affine = find_affine(model) if model is not None else []
-        self._check_names(affine)
-        self.weight_blocks = [
-            WeightBlock.build(
-                self, each, geometry_of(each.name, self.geometry), self.input_decay
-            )
-            for each in affine
-        ]
-        matrices = find_matrices(model) if model is not None else []
-        self.matrix_blocks = [MatrixBlock.build(self, each) for each in matrices]
+        self._assignment = Assignment.build(
+            self, model, variables, self.geometry, self.input_decay
+        )
         if self._rate_by_depth:
-            count = len(affine) + sum(each.count for each in matrices)
-            self._learning_rate.assign(rate_at(count))
-        place = {id(v): i for i, v in enumerate(variables)}
-        for block, (kernel, bias) in self._served():
-            self._block_at[place[id(kernel)]] = block, True
-            if bias is not None:
-                self._block_at[place[id(bias)]] = block, False
-        self._inner_at = {
-            i: v for i, v in enumerate(variables) if i not in self._block_at
-        }
-        if self._inner_at:
-            self.inner_optimizer.build(list(self._inner_at.values()))
+            self._learning_rate.assign(rate_at(self._assignment.kernels))
+        if self._assignment.rest:
+            self.inner_optimizer.build(list(self._assignment.rest.values()))
 
-    def _served(self) -> Iterator[tuple[WeightBlock | MatrixBlock, Pair]]:
-        """Every block, with its kernel and bias."""
-        for block in self.weight_blocks:
-            yield block, (block.affine.kernel, block.affine.bias)
-        for matrix in self.matrix_blocks:
-            yield matrix, (matrix.matrices.kernel, matrix.matrices.bias)
+    @property
+    def weight_blocks(self) -> list[WeightBlock]:
+        """State of the kernels of affine layers."""
+        return self._assignment.weight_blocks
 
-    def _check_names(self, affine: Sequence[Affine]) -> None:
-        if self._model is not None:
-            check_names(
-                self.geometry,
-                [each.name for each in affine],
-                "Geometries are keyed by layer name",
-                "The layers whose kernels take proximal steps",
-            )
+    @property
+    def matrix_blocks(self) -> list[MatrixBlock]:
+        """State of other kernels that are matrices."""
+        return self._assignment.matrix_blocks
 
     def chosen_geometries(self) -> dict[str, str]:
         """`{path of the variable: geometry, or the inner optimizer's name}`.
@@ -259,18 +229,13 @@ class ISGM(LiftedOptimizer):
                 "`model.fit`, or `optimizer.build(model.trainable_variables)`."
             )
         inner = type(self.inner_optimizer).__name__
-        chosen = {v.path: inner for v in self._inner_at.values()}
-        for block, pair in self._served():
-            name = geometries.Spectral.__name__
-            if isinstance(block, WeightBlock):
-                name = type(block.geometry).__name__
-            chosen |= {v.path: name for v in pair if v is not None}
-        return chosen
+        rest = {v.path: inner for v in self._assignment.rest.values()}
+        return rest | self._assignment.geometries()
 
     @property
     def variables(self) -> list[keras.Variable]:
         """Own variables, then the inner optimizer's."""
-        inner = self.inner_optimizer.variables if self._inner_at else []
+        inner = self.inner_optimizer.variables if self._assignment.rest else []
         return [*super().variables, *inner]
 
     @property
@@ -285,7 +250,7 @@ class ISGM(LiftedOptimizer):
         assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
-        promised = sum((block.decrease for block, _ in self._served()), 0.0)
+        promised = sum((block.decrease for block, *_ in self._assignment), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
@@ -328,11 +293,11 @@ class ISGM(LiftedOptimizer):
         keras.optimizers.Optimizer.apply(
             self, [g for g, _ in pairs], [v for _, v in pairs]
         )
-        if self._inner_at:
+        if self._assignment.rest:
             self.inner_optimizer.iterations.assign(self.iterations)
 
     def _is_kernel(self, variable: keras.Variable) -> bool:
-        block = self._block_at.get(self._get_variable_index(variable))
+        block = self._assignment.blocks.get(self._get_variable_index(variable))
         return block is not None and block[1]
 
     @property
@@ -350,12 +315,12 @@ class ISGM(LiftedOptimizer):
         assert self.decay is not None and self.promise is not None
         index = self._get_variable_index(variable)
         factor = self.decay.factor(self.iterations)
-        if index in self._inner_at:
+        if index in self._assignment.rest:
             rate = factor * self.inner_optimizer.learning_rate
             self.inner_optimizer.update_step(gradient, variable, rate)
             return
         part = factor * self.promise.part
-        block, is_kernel = self._block_at[index]
+        block, is_kernel = self._assignment.blocks[index]
         if not is_kernel:
             block.remember_bias(gradient, self._keep)
             return
