@@ -179,6 +179,7 @@ class ISGM(LiftedOptimizer):
         self.decay: Decay | None = None
         self.promise: Promise | None = None
         self._assignment = Assignment()
+        # What `solve` tells the step of the weights that is traced with it.
         self._followed: dict[int, Displacement] = {}
 
     @property
@@ -253,8 +254,8 @@ class ISGM(LiftedOptimizer):
         promised = sum((block.decrease for block, *_ in self._assignment), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
+        self._followed = {}
         measured = [self.weight_blocks[int(i)] for i in last.displacements]
-        self._followed = {}  # of the step that is being traced
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
             shift = block.observe(rows, due.moments)
@@ -333,7 +334,7 @@ class ISGM(LiftedOptimizer):
             part,
             self._keep,
             self.largest_change,
-            self._followed.get(id(block)),
+            self._followed.pop(id(block), None),
             self._due,
         )
 
