@@ -255,15 +255,16 @@ class ISGM(LiftedOptimizer):
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         self._followed = {}
-        measured = [self.weight_blocks[int(i)] for i in last.displacements]
+        measured = [self.weight_blocks[int(i)].signal for i in last.displacements]
         for index, rows in last.inputs.items():
             block = self.weight_blocks[int(index)]
             shift = block.observe(rows, due.moments)
             block.weigh(problem, last.owners.get(index))
             if index in last.displacements:
-                block.measure(rows, last.displacements[index], due)
+                centred = rows - block.moments.mean
+                block.signal.measure(centred, last.displacements[index], due)
             elif measured:  # patches of images: as much as in the other layers
-                block.assume(measured)
+                block.signal.assume(measured)
             if block.geometry.follows and self._plain(problem, index):
                 d, rest = last.displacements[index], last.rests[index]
                 self._followed[id(block)] = block.follow(
@@ -354,7 +355,9 @@ class ISGM(LiftedOptimizer):
         """
         assert self.decay is not None and self.promise is not None
         changes = {f"change/{b.affine.name}": b.change for b in self.weight_blocks}
-        changes |= {f"signal/{b.affine.name}": b.share for b in self.weight_blocks}
+        changes |= {
+            f"signal/{b.affine.name}": b.signal.share for b in self.weight_blocks
+        }
         decay = self.decay.factor(self.iterations)
         return {
             name: float(ops.convert_to_numpy(value))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
+from keras_lifted.backend import cond
 from keras_lifted.geometries.norms import TINY
+from keras_lifted.geometries.refresh import Due
 
 Tensor = Any
 
@@ -16,6 +22,52 @@ KEEP = 0.9
 UNMEASURED = 0.02
 # Rows that are compared with each other.
 ROWS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """The signal's share in the gradients of one kernel.
+
+    Attributes:
+        sample: running share in one sample's squared gradient, `()`.
+        count: samples of the last batch, `()`.
+    """
+
+    sample: keras.Variable
+    count: keras.Variable
+
+    @classmethod
+    def build(cls, add: Callable[..., keras.Variable]) -> Signal:
+        """The variables from `add(name, shape, initializer)`."""
+        unmeasured = keras.initializers.Constant(UNMEASURED)
+        return cls(add("signal", (), unmeasured), add("count", (), "zeros"))
+
+    def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
+        """Take a batch in, where moments are due.
+
+        Args:
+            rows: inputs less their running mean, `(B, n)`.
+            displacements: `δ`, `(B, m)`.
+            due: what the step computes anew.
+        """
+        known = ops.convert_to_tensor(self.sample)
+
+        def measured() -> Tensor:
+            new = sample_share(rows, displacements)
+            keep = ops.where(ops.equal(due.taken, 0), 0.0, KEEP)
+            new = keep * known + (1.0 - keep) * new
+            return ops.where(ops.isfinite(new), new, known)
+
+        self.sample.assign(cond(due.moments, measured, lambda: known))
+
+    def assume(self, others: Sequence[Signal]) -> None:
+        """Take the signal to be as strong as in `others`, on average."""
+        self.sample.assign(sum(each.sample for each in others) / len(others))
+
+    @property
+    def share(self) -> Tensor:
+        """Its part of the squared gradient of a batch, `()`."""
+        return batch_share(self.sample, self.count)
 
 
 def sample_share(rows: Tensor, displacements: Tensor) -> Tensor:

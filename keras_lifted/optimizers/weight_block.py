@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,10 +24,7 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.moments import Moments
-from keras_lifted.optimizers.signal import KEEP
-from keras_lifted.optimizers.signal import UNMEASURED
-from keras_lifted.optimizers.signal import batch_share
-from keras_lifted.optimizers.signal import sample_share
+from keras_lifted.optimizers.signal import Signal
 
 Tensor = Any
 
@@ -51,9 +47,7 @@ class WeightBlock:
         kernel_momentum: mean of the kernel's gradients, `(n, m)`.
         bias_momentum: of the bias's, `(m,)`, or None.
         bias_ahead: the same, looking ahead.
-        signal: running part of one sample's squared gradient that is no
-            noise, `()`.
-        count: samples of the last batch, `()`.
+        signal: its share in the gradients.
         size: root mean square of the pre-activations, when last measured, `()`.
         weight: penalty weight of the block it feeds, `()`.
         change: relative change of the pre-activations in the last step, `()`.
@@ -68,8 +62,7 @@ class WeightBlock:
     kernel_momentum: keras.Variable
     bias_momentum: keras.Variable | None
     bias_ahead: keras.Variable | None
-    signal: keras.Variable
-    count: keras.Variable
+    signal: Signal
     size: keras.Variable
     weight: keras.Variable
     change: keras.Variable
@@ -107,8 +100,7 @@ class WeightBlock:
             add("kernel_momentum", (n, m)),
             None if affine.bias is None else add("bias_momentum", (m,)),
             None if affine.bias is None else add("bias_ahead", (m,)),
-            add("signal", (), keras.initializers.Constant(UNMEASURED)),
-            add("count", ()),
+            Signal.build(add),
             add("size", ()),
             add("weight", ()),
             add("change", ()),
@@ -128,28 +120,6 @@ class WeightBlock:
         shown = self.moments.rows[:SHOWN]
         self.size.assign(cond(due, lambda: self._size_of(shown), lambda: known))
         return mean - ops.convert_to_tensor(self.moments.mean)
-
-    def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
-        """Take the signal's share of a batch in, where moments are due."""
-        known = ops.convert_to_tensor(self.signal)
-        rows = rows - self.moments.mean
-
-        def measured() -> Tensor:
-            new = sample_share(rows, displacements)
-            keep = ops.where(ops.equal(due.taken, 0), 0.0, KEEP)
-            new = keep * known + (1.0 - keep) * new
-            return ops.where(ops.isfinite(new), new, known)
-
-        self.signal.assign(cond(due.moments, measured, lambda: known))
-
-    def assume(self, others: Sequence[WeightBlock]) -> None:
-        """Take the signal to be as strong as in `others`, on average."""
-        self.signal.assign(sum(each.signal for each in others) / len(others))
-
-    @property
-    def share(self) -> Tensor:
-        """Part of the squared gradient of a batch that is no noise."""
-        return batch_share(self.signal, self.count)
 
     def follow(
         self,
@@ -182,7 +152,7 @@ class WeightBlock:
         joint = self._joint(*rest)
         sample = Sample(rows, displacements, shift, keep, biased, joint)
         gram = ops.convert_to_tensor(self.moments.gram)
-        new = self.geometry.follow(self._state, sample, gram, self.share, due)
+        new = self.geometry.follow(self._state, sample, gram, self.signal.share, due)
         self._keep(new.state)
         return new
 
@@ -207,7 +177,8 @@ class WeightBlock:
 
     def weigh(self, problem: LiftedProblem, owner: int | None) -> None:
         """Note the batch's size, and the weight of the block that it feeds."""
-        self.count.assign(ops.cast(problem.batch.size, self.count.dtype))
+        count = self.signal.count
+        count.assign(ops.cast(problem.batch.size, count.dtype))
         one = ops.ones((), real_dtype())
         self.weight.assign(one if owner is None else problem.weights[owner])
 
@@ -281,7 +252,7 @@ class WeightBlock:
             self.size.value,
             ops.cast(rate, slope.dtype),
             ops.convert_to_tensor(self.weight),
-            self.share,
+            self.signal.share,
             due.factors,
         )
         gram = None if gram is None else ops.convert_to_tensor(gram)
