@@ -51,8 +51,8 @@ class Kronecker(Geometry):
     but the roots serve many steps and average over many batches.
 
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
-    factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`: B(n² + nm + 128m) products in
-    place of n² m + 128nm. The first step takes `A` and `D` for identities.
+    factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`, where that is cheaper: B(n² + nm +
+    128m) products in place of n² m + 128nm. The first step takes `A` and `D` for identities.
 
     Cost: these products a step, those and 12 to 24 products of the side of a tile
     at each refresh (see `factor_refresh` of `ISGM`); memory
@@ -125,13 +125,17 @@ class Kronecker(Geometry):
         left, right = self._tiles(inputs, outputs)
         new = self._roots(state, gram, signal, due.factors, back=True)
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
-        a = left.apply(new["left_root"], ops.transpose(sample.rows))
-        a, d = ops.concatenate([a, ops.transpose(one)], axis=0), sample.displacements
-        if count and count * (inputs + outputs) > inputs * outputs:
-            step = right.apply_right(ops.matmul(a, d), new["right_root"])
-        else:
-            step = ops.matmul(a, right.apply_right(d, new["right_root"]))
         joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
+        d = sample.displacements
+        if count and count > outputs:
+            step = self._both(new, "root", ops.matmul(joint, d))
+        else:
+            a = left.apply(new["left_root"], joint[:-1])
+            a = ops.concatenate([a, joint[-1:]], axis=0)
+            if count and count * (inputs + outputs) > inputs * outputs:
+                step = right.apply_right(ops.matmul(a, d), new["right_root"])
+            else:
+                step = ops.matmul(a, right.apply_right(d, new["right_root"]))
         seen = ops.matmul(joint, sketch(d))
         if sample.rest is not None:
             step = self._with_rest(step, sample.rest, new)
