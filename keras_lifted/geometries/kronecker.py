@@ -52,7 +52,8 @@ class Kronecker(Geometry):
 
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
     factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`, where that is cheaper: B(n² + nm +
-    128m) products in place of n² m + 128nm. The first step takes `A` and `D` for identities.
+    128m) products in place of n² m + 128nm. The first step takes `A` and `D` for
+    identities.
 
     Cost: these products a step, those and 12 to 24 products of the side of a tile
     at each refresh (see `factor_refresh` of `ISGM`); memory
