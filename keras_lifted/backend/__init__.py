@@ -13,8 +13,9 @@ Everything else is written in `keras.ops`. A backend module offers
 * `trace(function, argument)`: the dataflow graph of a function, not run,
 * `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
   reads and writes the variables,
-* `on_host(function, outputs, …)`: a NumPy function in its place in the order of a
-  training step, which on TensorFlow must not be compiled by XLA then (`HOST_IN_XLA`),
+* `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
+  a training step; it takes arrays and returns a list of them, `outputs` are their
+  shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `replicas()`: how many copies of the model train on one batch together.
 """

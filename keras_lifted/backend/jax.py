@@ -142,13 +142,7 @@ def on_host(
     outputs: Sequence[tuple[tuple[int | None, ...], str]],
     *arguments: Tensor,
 ) -> list[Tensor]:
-    """Call a NumPy function, after and before others as the program says.
-
-    Args:
-        function: takes arrays, returns a list of them.
-        outputs: shape and dtype of each.
-        *arguments: tensors.
-    """
+    """Call a NumPy function; see the package."""
     results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in outputs]
     called = io_callback(function, results, *arguments, ordered=True)
     return list(called)

@@ -151,13 +151,7 @@ def on_host(
     outputs: Sequence[tuple[tuple[int | None, ...], str]],
     *arguments: Tensor,
 ) -> list[Tensor]:
-    """Call a NumPy function, after and before others as the program says.
-
-    Args:
-        function: takes arrays, returns a list of them.
-        outputs: shape and dtype of each.
-        *arguments: tensors.
-    """
+    """Call a NumPy function; see the package."""
     dtypes = [dtype for _, dtype in outputs]
     results = tf.numpy_function(function, arguments, dtypes)
     if not outputs:

@@ -76,8 +76,11 @@ class Memory:
     def write(self, index: Tensor, before: Stored, new: Lifted, good: Tensor) -> None:
         """Keep `new` of the samples `index`, or leave all as it is if not `good`."""
         index = self._within(index)
-        self.store.write(index, new, good)
-        write_rows(self.seen, index, ops.logical_or(before.seen, good))
+        kept = before.carriers
+        rows = {key: ops.where(good, new[key], kept[key]) for key in kept}
+        seen = ops.logical_or(before.seen, good)
+        self.store.write(index, rows, seen)
+        write_rows(self.seen, index, seen)
 
     def holds(self, index: Tensor) -> Tensor:
         """Whether all of `index` are indices of samples."""

@@ -42,8 +42,8 @@ class Store(abc.ABC):
         """`{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
 
     @abc.abstractmethod
-    def write(self, index: Tensor, rows: Lifted, good: Tensor) -> None:
-        """Replace the rows of the samples `index`, `(batch,)`, if `good`."""
+    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
+        """Replace the rows of the samples `index`, `(batch,)`, and which are `seen`."""
 
 
 @final
@@ -80,11 +80,10 @@ class VariableStore(Store):
         """See `Store.read`."""
         return {k: read_rows(v, index) for k, v in self.carriers.items()}, seen
 
-    def write(self, index: Tensor, rows: Lifted, good: Tensor) -> None:
+    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
         """See `Store.write`."""
         for key, variable in self.carriers.items():
-            before = read_rows(variable, index)
-            write_rows(variable, index, ops.where(good, rows[key], before))
+            write_rows(variable, index, rows[key])
 
 
 @final
@@ -136,20 +135,17 @@ class FileStore(Store):
         lifted = dict(zip(self._files, carriers, strict=True))
         return lifted, ops.logical_and(seen, held)
 
-    def write(self, index: Tensor, rows: Lifted, good: Tensor) -> None:
+    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
         """See `Store.write`."""
+        files = [*self._files.values(), self._seen]
 
-        def replace(
-            index: np.ndarray, good: np.ndarray, *carriers: np.ndarray
-        ) -> list[np.ndarray]:
-            if good:
-                index = np.asarray(index)
-                for file, new in zip(self._files.values(), carriers, strict=True):
-                    file[index] = new
-                self._seen[index] = True
+        def replace(index: np.ndarray, *parts: np.ndarray) -> list[np.ndarray]:
+            index = np.asarray(index)
+            for file, part in zip(files, parts, strict=True):
+                file[index] = part
             return []
 
-        on_host(replace, [], index, good, *(rows[key] for key in self._files))
+        on_host(replace, [], index, *(rows[key] for key in self._files), seen)
 
 
 def _fits(path: pathlib.Path, shape: Shape, dtype: np.dtype) -> bool:
