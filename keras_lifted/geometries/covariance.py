@@ -18,6 +18,7 @@ from keras_lifted.geometries.base import refreshed
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import mean_eigenvalue
 from keras_lifted.geometries.norms import TINY
+from keras_lifted.geometries.norms import rms
 from keras_lifted.geometries.tiles import Tiles
 
 Tensor = Any
@@ -80,9 +81,5 @@ class Covariance(Geometry):
         moved = ops.matmul(step.rows, kernel)
         if bias is not None:
             moved = moved + bias
-        length = step.rate * step.reference / (_rms(moved) + TINY)
+        length = step.rate * step.reference / (rms(moved) + TINY)
         return Displacement(step.joined(kernel, bias), length, {"inverse": factor})
-
-
-def _rms(values: Tensor) -> Tensor:
-    return ops.sqrt(ops.mean(ops.square(values)))

@@ -33,5 +33,10 @@ def frobenius(matrix: Tensor) -> Tensor:
     return largest * ops.sqrt(ops.sum(rows, axis=-2, keepdims=True))
 
 
+def rms(values: Tensor) -> Tensor:
+    """Root mean square of all entries, `()`, of any shape; by a plain sum."""
+    return ops.sqrt(ops.mean(ops.square(values)))
+
+
 def _row_sums(matrix: Tensor) -> Tensor:
     return ops.matmul(matrix, ops.ones((matrix.shape[-1], 1), matrix.dtype))

@@ -16,6 +16,7 @@ from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.momentum import average
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import inner
+from keras_lifted.geometries.norms import rms
 from keras_lifted.geometries.norms import total
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.tiles import Tiles
@@ -224,7 +225,7 @@ class WeightBlock:
         probes = ops.concatenate([rows, mean[None]], axis=0)
         probes = ops.concatenate([probes, ops.concatenate([one, zero])], axis=1)
         shifts = ops.matmul(probes, joint)  # of pre-activations; the last, of the mean
-        change = length * _rms(shifts[:-1]) / (self.size + TINY)
+        change = length * rms(shifts[:-1]) / (self.size + TINY)
         short = ops.minimum(part, largest_change / (change + TINY))
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
@@ -266,7 +267,7 @@ class WeightBlock:
         z = ops.matmul(rows, ops.reshape(lifted_real(self.affine.kernel), shape))
         if self.affine.bias is not None:
             z = z + ops.reshape(lifted_real(self.affine.bias), (-1,))
-        return ops.maximum(_rms(z), LEAST * _rms(rows))
+        return ops.maximum(rms(z), LEAST * rms(rows))
 
 
 def subtract(variable: keras.Variable, length: Tensor, step: Tensor) -> None:
@@ -274,7 +275,3 @@ def subtract(variable: keras.Variable, length: Tensor, step: Tensor) -> None:
     step = length * ops.reshape(step, variable.shape)
     step = ops.where(ops.isfinite(step), step, ops.zeros_like(step))
     variable.assign(variable - ops.cast(step, variable.dtype))
-
-
-def _rms(values: Tensor) -> Tensor:
-    return ops.sqrt(ops.mean(ops.square(values)))
