@@ -69,6 +69,7 @@ class Sample:
         rows: inputs `a`, less their running mean, `(rows, n)`.
         displacements: `δ`, `(rows, m)`.
         shift: what was subtracted from the inputs before, less what is now, `(n,)`.
+        rate: the learning rate.
         keep: what the running mean of the gradients keeps of itself, `()`.
         biased: whether the layer has a bias.
         rest: of the gradient, with a last row for the bias, `(n + 1, m)`, or None.
@@ -77,6 +78,7 @@ class Sample:
     rows: Tensor
     displacements: Tensor
     shift: Tensor
+    rate: Tensor
     keep: Tensor
     biased: bool
     rest: Tensor | None = None
@@ -89,9 +91,10 @@ class Displacement:
     Attributes:
         joint: the kernel's part, and below it a row for the bias in the
             gradient's coordinates, zeros where there is none, `(n + 1, m)`.
-        length: a number, `()`; for a learning rate of 1 where `follow` answers.
+        length: a number, `()`.
         state: new values of the geometry's state.
-        promise: `⟨M, joint⟩`, `M` the mean of the gradients, where `follow` answers.
+        promise: `⟨M, joint⟩`, `M` the mean of the gradients, or None where the step
+            that was answered holds M.
     """
 
     joint: Tensor

@@ -168,7 +168,7 @@ class Kronecker(Geometry):
         new["steps"] = state["steps"] + ops.cast(due.moments, state["steps"].dtype)
         ahead = blend(new["whitened"], step, keep)
         promise = inner_with(new["sketch"], ahead)
-        return Displacement(ahead, _length(ahead), new, promise)
+        return Displacement(ahead, sample.rate * _length(ahead), new, promise)
 
     def _with_rest(self, step: Tensor, rest: Tensor, roots: State) -> Tensor:
         """`step` and that of the part of the gradient that is no `aᵀ δ`."""

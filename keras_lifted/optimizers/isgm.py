@@ -250,7 +250,7 @@ class ISGM(LiftedOptimizer):
         """Lifted variables and weight gradients; takes in the layers' inputs."""
         assert self.promise is not None
         solution = super().solve(problem)
-        last, due = solution.last, self._due
+        last, due, rate = solution.last, self._due, self.learning_rate
         promised = sum((block.decrease for block, *_ in self._assignment), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
@@ -268,7 +268,7 @@ class ISGM(LiftedOptimizer):
             if block.geometry.follows and self._plain(problem, index):
                 d, rest = last.displacements[index], last.rests[index]
                 self._followed[id(block)] = block.follow(
-                    rows, d, rest, shift, self._keep, due
+                    rows, d, rest, shift, rate, self._keep, due
                 )
         return solution
 
@@ -324,7 +324,8 @@ class ISGM(LiftedOptimizer):
         part = factor * self.promise.part
         block, is_kernel = self._assignment.blocks[index]
         if not is_kernel:
-            block.remember_bias(gradient, self._keep)
+            assert block.bias is not None
+            block.bias.take_in(gradient, self._keep)
             return
         if isinstance(block, MatrixBlock):
             block.step(gradient, learning_rate, part, self._keep)

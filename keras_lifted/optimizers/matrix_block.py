@@ -14,6 +14,7 @@ from keras_lifted.geometries.spectral import steepest
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Matrices
+from keras_lifted.optimizers.bias_momentum import BiasMomentum
 from keras_lifted.optimizers.weight_block import subtract
 
 Tensor = Any
@@ -28,16 +29,14 @@ class MatrixBlock:
     Attributes:
         matrices: the kernel and its bias.
         kernel_momentum: mean of the kernel's gradients, `(n, m)` or `(depth, n, m)`.
-        bias_momentum: of the bias's, `(m,)` or `(depth, m)`, or None.
-        bias_ahead: the same, looking ahead.
+        bias: the same of the bias's, `(m,)` or `(depth, m)`, or None.
         decrease: of the loss, that counts of what a whole step promised when the
             last one was taken, `()`.
     """
 
     matrices: Matrices
     kernel_momentum: keras.Variable
-    bias_momentum: keras.Variable | None
-    bias_ahead: keras.Variable | None
+    bias: BiasMomentum | None
     decrease: keras.Variable
 
     @classmethod
@@ -58,24 +57,17 @@ class MatrixBlock:
         return cls(
             matrices,
             add("kernel_momentum", matrices.shape),
-            None if bias is None else add("bias_momentum", tuple(bias.shape)),
-            None if bias is None else add("bias_ahead", tuple(bias.shape)),
+            None if bias is None else BiasMomentum.build(add, tuple(bias.shape)),
             add("decrease", ()),
         )
-
-    def remember_bias(self, gradient: Tensor, keep: Tensor) -> None:
-        """Take in the gradient of the bias."""
-        assert self.bias_momentum is not None and self.bias_ahead is not None
-        gradient = lifted_real(gradient)
-        self.bias_ahead.assign(average(self.bias_momentum, gradient, keep))
 
     def step(self, gradient: Tensor, rate: Tensor, part: Tensor, keep: Tensor) -> None:
         """Move kernel and bias by the `part` of a step of length `rate`."""
         kernel, bias = self.matrices.kernel, self.matrices.bias
         gradient = ops.reshape(lifted_real(gradient), self.matrices.shape)
         slope = average(self.kernel_momentum, gradient, keep)
-        if self.bias_ahead is not None:
-            row = ops.expand_dims(self.bias_ahead, -2)
+        if self.bias is not None:
+            row = ops.expand_dims(self.bias.ahead, -2)
             slope = ops.concatenate([slope, row], axis=-2)
         whole = ops.cast(rate, slope.dtype) * steepest(slope)
         self.decrease.assign(Spectral.counted * ops.sum(slope * whole))

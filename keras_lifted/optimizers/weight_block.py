@@ -24,6 +24,7 @@ from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.optimizers.bias_momentum import BiasMomentum
 from keras_lifted.optimizers.moments import Moments
 from keras_lifted.optimizers.signal import Signal
 
@@ -46,8 +47,7 @@ class WeightBlock:
         state: what the geometry keeps.
         moments: of the layer's inputs.
         kernel_momentum: mean of the kernel's gradients, `(n, m)`.
-        bias_momentum: of the bias's, `(m,)`, or None.
-        bias_ahead: the same, looking ahead.
+        bias: the same of the bias's, `(m,)`, or None.
         signal: its share in the gradients.
         size: root mean square of the pre-activations, when last measured, `()`.
         weight: penalty weight of the block it feeds, `()`.
@@ -61,8 +61,7 @@ class WeightBlock:
     state: dict[str, keras.Variable]
     moments: Moments
     kernel_momentum: keras.Variable
-    bias_momentum: keras.Variable | None
-    bias_ahead: keras.Variable | None
+    bias: BiasMomentum | None
     signal: Signal
     size: keras.Variable
     weight: keras.Variable
@@ -99,8 +98,7 @@ class WeightBlock:
             {name: add(name, shape) for name, shape in shapes.items()},
             Moments.build(add, affine, tiles, decay),
             add("kernel_momentum", (n, m)),
-            None if affine.bias is None else add("bias_momentum", (m,)),
-            None if affine.bias is None else add("bias_ahead", (m,)),
+            None if affine.bias is None else BiasMomentum.build(add, (m,)),
             Signal.build(add),
             add("size", ()),
             add("weight", ()),
@@ -128,6 +126,7 @@ class WeightBlock:
         displacements: Tensor,
         rest: tuple[Tensor | None, Tensor | None],
         shift: Tensor,
+        rate: Tensor,
         keep: Tensor,
         due: Due,
     ) -> Displacement:
@@ -140,6 +139,7 @@ class WeightBlock:
             displacements: `δ`, in the units of the gradients, `(rows, m)`.
             rest: of the gradients of kernel and bias, besides `aᵀ δ`.
             shift: what `observe` returned.
+            rate: learning rate.
             keep: what the running mean of the gradients keeps of itself.
             due: what the step computes anew.
         """
@@ -151,7 +151,8 @@ class WeightBlock:
         )
         biased = self.affine.bias is not None
         joint = self._joint(*rest)
-        sample = Sample(rows, displacements, shift, keep, biased, joint)
+        rate = ops.cast(rate, rows.dtype)
+        sample = Sample(rows, displacements, shift, rate, keep, biased, joint)
         gram = ops.convert_to_tensor(self.moments.gram)
         new = self.geometry.follow(self._state, sample, gram, self.signal.share, due)
         self._keep(new.state)
@@ -183,12 +184,6 @@ class WeightBlock:
         one = ops.ones((), real_dtype())
         self.weight.assign(one if owner is None else problem.weights[owner])
 
-    def remember_bias(self, gradient: Tensor, keep: Tensor) -> None:
-        """Take in the gradient of the bias."""
-        assert self.bias_momentum is not None and self.bias_ahead is not None
-        gradient = ops.reshape(lifted_real(gradient), (self.affine.outputs,))
-        self.bias_ahead.assign(average(self.bias_momentum, gradient, keep))
-
     def step(
         self,
         gradient: Tensor,
@@ -216,9 +211,9 @@ class WeightBlock:
             matrix = ops.reshape(lifted_real(gradient), self.kernel_momentum.shape)
             slope = average(self.kernel_momentum, matrix, keep)
             moved = self._displaced(slope, rate, due)
-            joint, length = moved.joint, moved.length
         else:
-            joint, length = followed.joint, followed.length * ops.cast(rate, "float32")
+            moved = followed
+        joint, length = moved.joint, moved.length
         mean = ops.convert_to_tensor(self.moments.mean)
         rows = self.moments.rows[:SHOWN] - mean
         one, zero = ops.ones_like(rows[:, :1]), ops.zeros_like(rows[:1, :1])
@@ -230,12 +225,11 @@ class WeightBlock:
         short = ops.where(ops.isfinite(short), short, ops.zeros_like(short))
         self.change.assign(short * change)
         kernel, bias = joint[:-1], joint[-1] - shifts[-1]
-        if followed is None:
+        promise = moved.promise
+        if promise is None:
             promise = inner(slope, kernel)
-            if affine.bias is not None:
-                promise = promise + ops.sum(self.bias_ahead * bias)
-        else:
-            promise = followed.promise
+            if self.bias is not None:
+                promise = promise + ops.sum(self.bias.ahead * bias)
         if affine.bias is not None:
             subtract(affine.bias, short * length, bias)
         self.decrease.assign(self.geometry.counted * length * promise)
@@ -244,10 +238,10 @@ class WeightBlock:
     def _displaced(self, slope: Tensor, rate: Tensor, due: Due) -> Displacement:
         """The displacement of kernel and bias; takes the geometry's state in."""
         mean = ops.convert_to_tensor(self.moments.mean)
-        bias, gram = self.bias_ahead, self.moments.gram
+        gram = self.moments.gram
         step = Step(
             slope,
-            None if bias is None else ops.convert_to_tensor(bias),
+            None if self.bias is None else ops.convert_to_tensor(self.bias.ahead),
             mean,
             self.moments.rows - mean,
             self.size.value,

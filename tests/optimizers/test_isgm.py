@@ -162,7 +162,7 @@ def test_the_biases_of_a_stack_are_rows_of_its_matrices():
     model.train_on_batch(X, Y)
     steps = [a - b for a, b in zip(before, stack.get_weights(), strict=True)]
     (block,) = optimizer.matrix_blocks
-    momenta = (block.kernel_momentum, block.bias_momentum)
+    momenta = (block.kernel_momentum, block.bias.mean)
     gradient = [keras.ops.convert_to_numpy(each) for each in momenta]
     for step, slope in zip(_joint(*steps), _joint(*gradient), strict=True):
         u, _, vt = np.linalg.svd(slope, full_matrices=False)
