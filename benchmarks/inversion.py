@@ -10,7 +10,8 @@ Three methods recover the images with total variation:
 * `kl.invert`, which takes up to `--steps` steps.
 * The same with the output lifted too: a layer that changes nothing, behind ReLU, makes
   it a hidden block, and `½‖x − y‖²` the fit to the data. That is the model of noise
-  behind ReLU; the Bregman penalty pulls silent units towards the noise they show.
+  behind ReLU; the Bregman penalty pulls silent units towards the noise they show. Its
+  weight is the best of `--weights`, as Adam's rate is.
 * Adam on `½‖relu(W u + b) − y‖² + alpha TV(u)` through automatic differentiation, for
   as long as the slower of the two, at the best rate of {1, 2, 5} × 10ᵏ for every
   alpha. It starts from grey images: at 0, where `kl.invert` starts, all its
@@ -105,6 +106,34 @@ def quality(x: Any, images: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(kl.imaging.psnr(x, images)).astype("float64")
 
 
+def inverted(
+    network: keras.Model,
+    y: np.ndarray,
+    images: np.ndarray,
+    steps: int,
+    first: float,
+    weight: float | None = None,
+) -> Arrays:
+    """`kl.invert` at its best alpha, with the penalty weight of hidden blocks."""
+    penalty = None if weight is None else kl.penalties.Bregman(weight)
+    variation = kl.regularizers.TotalVariation()
+    inverter = kl.inversion.Inverter(network, variation, penalty)
+
+    def invert(alpha: float) -> kl.inversion.Inversion:
+        return inverter(y, steps, alpha, check_every=25, verbose=False)
+
+    alpha, _ = best_on_grid(first, lambda a: quality(invert(a).x, images).mean())
+    result = invert(alpha)
+    return {
+        "alpha": alpha,
+        **({} if weight is None else {"weight": weight}),
+        "psnr": quality(result.x, images).tolist(),
+        "iterations": result.iterations,
+        "converged": result.converged,
+        "seconds": seconds(functools.partial(invert, alpha)),
+    }
+
+
 def cell(options: argparse.Namespace, outputs: int, noise: float) -> Arrays:
     """Both methods at one number of outputs and one noise."""
     images = pictures()[: options.images]
@@ -112,23 +141,14 @@ def cell(options: argparse.Namespace, outputs: int, noise: float) -> Arrays:
     y = data_of(model, images, noise, options.seed)
     first = 0.005 if noise < 0.2 else 0.1
     row: Arrays = {"outputs": outputs, "noise": noise}
-    for name, each in (("invert", model), ("output_lifted", lifted_output(model))):
-        inverter = kl.inversion.Inverter(each, kl.regularizers.TotalVariation())
-
-        def invert(alpha: float, inverter: Any = inverter) -> kl.inversion.Inversion:
-            return inverter(y, options.steps, alpha, check_every=25, verbose=False)
-
-        alpha, _ = best_on_grid(first, lambda a: quality(invert(a).x, images).mean())
-        result = invert(alpha)
-        row[name] = {
-            "alpha": alpha,
-            "psnr": quality(result.x, images).tolist(),
-            "iterations": result.iterations,
-            "converged": result.converged,
-            "seconds": seconds(functools.partial(invert, alpha)),
-        }
+    row["invert"] = inverted(model, y, images, options.steps, first)
+    weights = map(float, options.weights.split(","))
+    lifted = lifted_output(model)
+    each = [inverted(lifted, y, images, options.steps, first, w) for w in weights]
+    row["output_lifted"] = max(each, key=lambda found: np.mean(found["psnr"]))
     budget = max(row[name]["seconds"] for name in ("invert", "output_lifted"))
 
+    alpha = row["output_lifted"]["alpha"]
     run, grey = adam(model), np.full_like(images, 0.5)
     run(grey, y, alpha, 0.1, 1)
     trial = max(10, options.steps // 4)
@@ -154,15 +174,16 @@ def table(results: Arrays) -> str:
     """Markdown: PSNR of every image, both methods in every cell."""
     names = results["images"]
     lines = [
-        f"| outputs | noise | method | {' | '.join(names)} | mean | alpha | rate "
-        "| iterations | seconds |",
+        f"| outputs | noise | method | {' | '.join(names)} | mean | alpha "
+        "| weight or rate | iterations | seconds |",
         "|" + "---|" * (len(names) + 8),
     ]
     for row in results["cells"]:
         for method, name in NAMED.items():
             found = row[method]
             numbers = " | ".join(f"{v:.2f}" for v in found["psnr"])
-            rate = f"{found['rate']:g}" if "rate" in found else ""
+            other = found.get("weight", found.get("rate", ""))
+            rate = f"{other:g}" if other else ""
             lines.append(
                 f"| {row['outputs']} | {row['noise']:g} | {name} | {numbers} | "
                 f"{np.mean(found['psnr']):.2f} | {found['alpha']:g} | {rate} | "
@@ -175,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="512,2048")
     parser.add_argument("--noise", default="0,0.05,0.5")
+    parser.add_argument("--weights", default="1,3,10")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--images", type=int, default=len(NAMES))
     parser.add_argument("--seed", type=int, default=0)

@@ -10,6 +10,7 @@ dual variable p_i. All weights are within g and h_i.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,9 @@ Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
 
 # Largest share of the step that the dual part takes: `Σ_i s_i ‖A_i‖² ≤ BALANCE · L`.
 BALANCE = 0.1
+# Duals end this many times farther from 0, in units of those of the input, than their
+# bounds and the size of the input say.
+REACH = 4.0
 # A young iteration is not restarted.
 _YOUNG = 5
 
@@ -54,53 +58,64 @@ class PrimalDual:
     they step. Without them the error falls like `L/k² + ‖A‖/k`; a sample restarts from
     ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
 
-    `b` is BALANCE, or `min(BALANCE, Σ √(alpha weight_i) ‖A_i‖/L)` if `sized`: the
-    steps of u and of the duals are then as far apart as the sizes of pixels, 1, and of
-    duals, `alpha weight_i`. It takes u farther where L is large and alpha small, as
-    with hidden blocks; the last digits come sooner with BALANCE.
+    `b = Σ REACH alpha weight_i ‖A_i‖/(L r)`, at most BALANCE, with `r` the root mean
+    square of the input so far: the steps of u and of the duals are then as far apart
+    as the sizes of both are (primal weights: Applegate et al., 2021). Small alpha
+    take u farther. `b` is BALANCE while the input is 0.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
-    for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart).
+    for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart); Applegate
+    et al., "Practical large-scale linear programming using primal-dual hybrid
+    gradient", 2021.
 
     Attributes:
         direct: g, or None.
         duals: the h_i.
         accelerated: which scheme.
-        sized: see above.
     """
 
     direct: Regularizer | None
     duals: tuple[Regularizer, ...]
     accelerated: bool
-    sized: bool = False
 
     @classmethod
-    def of(
-        cls, regularizer: Regularizer, accelerated: bool, sized: bool = False
-    ) -> PrimalDual:
+    def of(cls, regularizer: Regularizer, accelerated: bool) -> PrimalDual:
         """The scheme for these regularizers; constraints stay with u itself."""
         direct = [term for term in regularizer.terms if term.direct]
         first = min(direct, key=_is_soft, default=None)
         duals = tuple(term for term in regularizer.terms if term is not first)
-        return cls(first, duals, accelerated, sized)
+        return cls(first, duals, accelerated)
 
     def start(self, u: Tensor, carriers: Lifted) -> State:
         """The state before the first step: a structure of tensors, by sample.
 
         `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
-        `age` is k, and `hidden` are the hidden variables before the last step;
-        the plain scheme moves `u`, `mean` and `duals` alone.
+        `age` is k, `balance` is b, and `hidden` are the hidden variables before the
+        last step; the plain scheme moves `u`, `mean` and `duals` alone.
         """
         zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
-        age = ops.zeros((u.shape[0],), real_dtype())
+        zero = ops.zeros((u.shape[0],), real_dtype())
         return {
             "u": u,
             "before": u,
             "mean": u,
             "duals": zeros,
-            "age": age,
+            "age": zero,
+            "balance": zero + (BALANCE if self.duals else 0.0),
             "hidden": carriers,
         }
+
+    def balanced(self, state: State, alpha: Tensor, lipschitz: Tensor) -> State:
+        """The state with the `b` that suits its input."""
+        u = state["mean"]
+        size = norm(u) / math.prod(u.shape[1:]) ** 0.5
+        total = ops.zeros_like(alpha)
+        for term in self.duals:
+            bound = term.operator_bound(tuple(u.shape[1:]))
+            total = total + REACH * alpha * term.weight * bound**0.5
+        largest = ops.zeros_like(alpha) + (BALANCE if self.duals else 0.0)
+        share = ops.minimum(total / (lipschitz * ops.maximum(size, _TINY)), largest)
+        return {**state, "balance": share}
 
     def step(
         self,
@@ -123,10 +138,10 @@ class PrimalDual:
             return self._accelerated(sweep, state, carriers, alpha, lipschitz)
         u, duals = state["u"], state["duals"]
         gradient, carriers = sweep(u, carriers)
-        total = 0.5 + self._balance(u, alpha, lipschitz)
+        total = 0.5 + state["balance"]
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         ahead = 2.0 * new - u
-        duals = self._dual(ahead, duals, alpha, lipschitz)
+        duals = self._dual(ahead, duals, alpha, state["balance"] * lipschitz)
         return {**state, "u": new, "mean": new, "duals": duals}, carriers
 
     def _accelerated(
@@ -141,14 +156,15 @@ class PrimalDual:
         beta = per_sample(2.0 / (age + 1.0), u)
         middle = mean + beta * (u - mean)
         ahead = u + per_sample((age - 1.0) / age, u) * (u - state["before"])
-        duals = self._dual(ahead, state["duals"], alpha, lipschitz)
+        share = state["balance"] * lipschitz
+        duals = self._dual(ahead, state["duals"], alpha, share)
         along = (age - 1.0) / (age + 2.0)
         thrown = {
             key: s + per_sample(along, s) * (s - state["hidden"][key])
             for key, s in carriers.items()
         }
         gradient, swept = sweep(middle, thrown)
-        total = 2.0 / age + self._balance(u, alpha, lipschitz)
+        total = 2.0 / age + state["balance"]
         new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
         moved = mean + beta * (new - mean)
         turn = _dot(middle - moved, moved - mean)
@@ -157,6 +173,7 @@ class PrimalDual:
         again = ops.logical_and(turn > 0, age > _YOUNG)
         restart = per_sample(again, u)
         state = {
+            **state,
             "u": ops.where(restart, moved, new),
             "before": ops.where(restart, moved, u),
             "mean": moved,
@@ -178,22 +195,11 @@ class PrimalDual:
             return moved
         return self.direct.prox(moved, per_sample(step * alpha * self.direct.weight, u))
 
-    def _balance(self, u: Tensor, alpha: Tensor, lipschitz: Tensor) -> Tensor:
-        """`b`, the share of the step that the dual part takes, `(batch,)`."""
-        best = ops.zeros_like(alpha)
-        if not self.sized:
-            return best + (BALANCE if self.duals else 0.0)
-        shape = tuple(u.shape[1:])
-        for term in self.duals:
-            best = best + ops.sqrt(alpha * term.weight * term.operator_bound(shape))
-        return ops.minimum(best / lipschitz, BALANCE)
-
     def _dual(
-        self, u: Tensor, duals: Any, alpha: Tensor, lipschitz: Tensor
+        self, u: Tensor, duals: Any, alpha: Tensor, share: Tensor
     ) -> list[Tensor]:
-        """`prox_{s h*}(p + s A u)`, by the prox of h (Moreau)."""
+        """`prox_{s h*}(p + s A u)`, by the prox of h (Moreau); `Σ s ‖A‖² = share`."""
         new = []
-        share = self._balance(u, alpha, lipschitz) * lipschitz
         for term, p in zip(self.duals, duals, strict=True):
             bound = term.operator_bound(tuple(u.shape[1:]))
             s = share / (len(self.duals) * bound)
@@ -226,7 +232,7 @@ class PrimalDual:
         moved = self._primal(u, gradient, duals, alpha, 1.0 / lipschitz)
         size = norm(gradient) + norm(self.pull(u, duals))
         worst = lipschitz * norm(moved - u) / ops.maximum(size, _TINY)
-        stepped = self._dual(u, duals, alpha, lipschitz)
+        stepped = self._dual(u, duals, alpha, BALANCE * lipschitz)
         for p, q in zip(duals, stepped, strict=True):
             size = norm(p) + norm(q)
             worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, _TINY))

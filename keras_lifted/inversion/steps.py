@@ -80,8 +80,7 @@ class Steps:
     ) -> None:
         self.problem = problem
         self.regularizer = regularizer
-        sized = bool(problem.hidden)
-        self.scheme = PrimalDual.of(regularizer, accelerated, sized)
+        self.scheme = PrimalDual.of(regularizer, accelerated)
         self.advance = compiled(self._advance, xla)
         self.lipschitz = compiled(problem.lipschitz, xla)
 
@@ -102,7 +101,8 @@ class Steps:
             step = self.scheme.step(sweep, iterate, carriers, alpha, lipschitz)
             return i + 1, *step
 
-        begin = (ops.zeros((), "int32"), point.iterate, point.carriers)
+        iterate = self.scheme.balanced(point.iterate, alpha, lipschitz)
+        begin = (ops.zeros((), "int32"), iterate, point.carriers)
         _, iterate, carriers = while_loop(lambda i, *_: i < count, body, begin)
         found = self._measure(instance, iterate, carriers)
         lower = found["objective"] <= lowest
