@@ -64,9 +64,9 @@ class PrimalDual:
     take u farther. `b` is BALANCE while the input is 0.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
-    for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart); Applegate
-    et al., "Practical large-scale linear programming using primal-dual hybrid
-    gradient", 2021.
+    for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart);
+    Applegate et al., "Practical large-scale linear programming using primal-dual
+    hybrid gradient", 2021.
 
     Attributes:
         direct: g, or None.
