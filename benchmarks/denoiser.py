@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--methods",
-        default="isgm:cosine,adam:constant:0.001,adam:cosine",
+        default="isgm:decay,adam:constant:0.001,adam:cosine",
         help="method:schedule, and :rate to leave out its search",
     )
     parser.add_argument("--rates", default="", help="report whose search is reused")

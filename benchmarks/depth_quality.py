@@ -27,6 +27,7 @@ import keras
 import time_to_quality
 from depth import by_depth
 from methods import METHODS
+from rates import ENDING
 from tasks import classification
 from time_to_quality import Trainers
 from time_to_quality import curve
@@ -74,7 +75,7 @@ def measure(depth: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def ends(run: Run, horizons: list[int]) -> list[tuple[int, float, float]]:
     """Epochs, seconds and mean accuracy where a run is read; not where it failed."""
-    read = horizons if run["schedule"] != "cosine" else [run["epochs"]]
+    read = horizons if run["schedule"] not in ENDING else [run["epochs"]]
     quality, seconds = curve(run, "quality").mean(axis=0), elapsed(run)
     return [
         (end, float(seconds[end - 1]), float(quality[end - 1]))

@@ -6,7 +6,7 @@
 | adam | Adam | backprop | 0.001 |
 | adamw | AdamW | backprop | 0.001 |
 | muon | Muon, its output layer with Muon or with AdamW | backprop | 0.002 |
-| isgm | ISGM, no argument | lifting | its default, not searched, with its cosine |
+| isgm | ISGM, no argument | lifting | its default, not searched, with its decay |
 | lifted_adam | BlockCoordinateDescent("adam") | lifting | its default, not searched |
 | block_muon | Muon, each block of a stack as a matrix | backprop | 0.002 |
 | isgm_4+2, isgm_2+1 | ISGM, stacks in rounds | lifting | its default, not searched |
@@ -46,7 +46,7 @@ class Method:
             default, without a search or a schedule.
         choices: arguments that the search chooses among.
         lifted: whether it trains a `kl.LiftedModel`.
-        decays: whether its rate falls along a cosine of its own, whose horizon
+        decays: whether its rate falls in a way of its own, whose horizon
             the runs set as they do that of the baselines' cosine.
         cheap: whether a step costs little more than its gradient.
     """

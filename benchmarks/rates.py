@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 SCHEDULES = ("constant", "cosine")
+# Schedules that end at a horizon: that of the usual methods, and ISGM's own.
+ENDING = ("cosine", "decay")
 
 
 def grid(index: int) -> float:

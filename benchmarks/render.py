@@ -34,6 +34,7 @@ import numpy as np
 import step_cost
 import time_to_quality
 import tuning_sensitivity
+from rates import ENDING
 from time_to_quality import curve
 from time_to_quality import elapsed
 from time_to_quality import parts_of
@@ -61,7 +62,7 @@ LINES = ("-", "--", "-.", ":")
 def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     """Quality against epochs and seconds: mean, band from worst to best seed.
 
-    A line is one run; of the runs with cosine decay, only the end of each
+    A line is one run; of the runs whose rate decays, only the end of each
     horizon is drawn, as a point.
     """
     matplotlib.use("Agg")
@@ -73,8 +74,10 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     for method in methods:
         colour = f"C{methods.index(method)}"
         runs = [run for run in results["runs"] if run["method"] == method]
-        _curves(axes, [r for r in runs if r["schedule"] != "cosine"], method, colour)
-        _points(axes, [r for r in runs if r["schedule"] == "cosine"], method, colour)
+        lasting = [r for r in runs if r["schedule"] not in ENDING]
+        ending = [r for r in runs if r["schedule"] in ENDING]
+        _curves(axes, lasting, method, colour)
+        _points(axes, ending, method, colour)
     axes[0].set(xlabel="epoch", ylabel=results["unit"])
     axes[1].set(xlabel="seconds of training", xscale="log")
     axes[0].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
@@ -150,15 +153,14 @@ def _curves(axes: Any, runs: list[dict[str, Any]], method: str, colour: str) -> 
 def _points(axes: Any, runs: list[dict[str, Any]], method: str, colour: str) -> None:
     if not runs:
         return
+    label = f"{method}, {runs[0]['schedule']}"
     ends = [curve(run, "quality")[:, -1] for run in runs]
     means = np.array([end.mean() for end in ends])
     low = means - [end.min() for end in ends]
     high = [end.max() for end in ends] - means
     places = ([r["epochs"] for r in runs], [elapsed(r)[-1] for r in runs])
     for axis, x in zip(axes, places, strict=True):
-        axis.errorbar(
-            x, means, [low, high], fmt="x--", color=colour, label=f"{method}, cosine"
-        )
+        axis.errorbar(x, means, [low, high], fmt="x--", color=colour, label=label)
 
 
 def _epochs(run: dict[str, Any]) -> np.ndarray:

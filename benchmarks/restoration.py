@@ -24,6 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import numpy as np
 from methods import METHODS
+from rates import ENDING
 from time_to_quality import curve
 from time_to_quality import elapsed
 
@@ -49,7 +50,7 @@ def points(runs: list[dict[str, Any]]) -> list[Point]:
     for run in runs:
         seconds = elapsed(run)
         psnr, ssim = (curve(run, name).mean(axis=0) for name in ("quality", "ssim"))
-        first = run["epochs"] if run["schedule"] == "cosine" else 1
+        first = run["epochs"] if run["schedule"] in ENDING else 1
         for epoch in range(first, run["epochs"] + 1):
             i = epoch - 1
             if np.isfinite(psnr[i]):

@@ -28,6 +28,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import numpy as np
 from methods import METHODS
+from rates import ENDING
 from rates import SCHEDULES
 from rates import search
 from rates import stored
@@ -136,7 +137,7 @@ def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
         if METHODS[name].start is None:
             own = {"rate": None, "choice": {}}
             if METHODS[name].decays:
-                runs += [_run(name, "cosine", horizon, own) for horizon in horizons]
+                runs += [_run(name, "decay", horizon, own) for horizon in horizons]
             else:
                 runs.append(_run(name, "own", horizons[-1], own))
             continue
@@ -177,7 +178,7 @@ def train_in_turn(
     states = []
     for run in runs:
         trainer = trainers(run["method"], run["choice"])
-        horizon = run["epochs"] * steps if run["schedule"] == "cosine" else None
+        horizon = run["epochs"] * steps if run["schedule"] in ENDING else None
         states.append(trainer.start(seed, run["rate"], horizon))
         for curve in curves:
             run.setdefault(curve, []).append([])
@@ -247,7 +248,7 @@ def table(results: dict[str, Any]) -> str:
     ]
     for run in runs:
         ends = [h for h in results["horizons"] if h <= run["epochs"]]
-        ends = [run["epochs"]] if run["schedule"] == "cosine" else ends
+        ends = [run["epochs"]] if run["schedule"] in ENDING else ends
         for end in ends:
             at = end * parts_of(run) - 1
             quality = curve(run, "quality")[:, at]

@@ -175,7 +175,7 @@ def test_best_baseline(benchmarks):
         run("adam", "constant", [10.0, 21.0, 12.0, 13.0, 30.0]),
         run("adam", "cosine", [40.0, 11.0]),
         run("sgd", "constant", [10.0, None]),
-        run("isgm", "cosine", [40.0, 20.0]),
+        run("isgm", "decay", [40.0, 20.0]),
     ]
     (row,) = restoration.rows({"task": "a_b", "images": 9, "runs": runs})
     assert "21.00 / 0.500 (adam, constant 0.1, 2 epochs, 2.0 s) | -1.00" in row
@@ -255,7 +255,7 @@ def test_denoiser(call, tmp_path):
         "denoiser",
         *["--train", str(folders[0]), "--test", str(folders[1]), "--minutes", "0.001"],
         *["--layers", "2", "--filters", "2", "--side", "8", "--batches", "2"],
-        *["--methods", "isgm:cosine,adam:constant:0.001", "--curve", "1"],
+        *["--methods", "isgm:decay,adam:constant:0.001", "--curve", "1"],
     )
     assert 19.0 < results["noisy"] < 21.5  # 20.2 dB and what is clipped
     for run in results["runs"]:

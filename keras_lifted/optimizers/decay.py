@@ -1,8 +1,7 @@
-"""A cosine decay over the steps of one `fit`."""
+"""The decay of the rate over the steps of one `fit`."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -11,9 +10,18 @@ from keras import ops
 Tensor = Any
 FIT = "fit"
 
+# 1 is a straight line, the best of theory; 3/2 stays high a little longer.
+POWER = 1.5
+
 
 class Decay:
-    """`f = ½(1 + cos πp)`, `p` the part of the steps that have been taken.
+    """`f = 1 − p^(3/2)`, `p` the part of the steps that have been taken.
+
+    Chosen by measurement, see the guide: a cosine spends more of the last steps at
+    rates too small to matter.
+
+    Source: Defazio et al., "Optimal linear decay learning rate schedules and further
+    refinements", arXiv 2310.07831.
 
     Attributes:
         begin: training step at which it began.
@@ -50,9 +58,9 @@ class Decay:
         length = ops.convert_to_tensor(self.length)
         passed = ops.cast(taken, length.dtype) - self.begin
         part = ops.clip(passed / ops.maximum(length, 1.0), 0.0, 1.0)
-        cosine = 0.5 * (1.0 + ops.cos(math.pi * part))
-        factor = ops.where(part < 1.0, cosine, self.end * ops.ones_like(cosine))
-        return ops.where(length > 0, factor, ops.ones_like(cosine))
+        falling = 1.0 - ops.power(part, POWER)
+        factor = ops.where(part < 1.0, falling, self.end * ops.ones_like(falling))
+        return ops.where(length > 0, factor, ops.ones_like(falling))
 
 
 def check_decay(steps: Any) -> Any:

@@ -68,9 +68,9 @@ class ISGM(LiftedOptimizer):
     and none moves a block's pre-activations by more than the part
     `largest_change` of them.
 
-    With `decay_steps="fit"` a rate that is a number falls to zero along a
-    cosine over the epochs of `fit`, from the second epoch on where `fit` does
-    not know their steps; batches trained on otherwise keep it constant.
+    With `decay_steps="fit"` a rate that is a number falls to zero over the epochs
+    of `fit`, as `1 − p^(3/2)` at the part p of their steps, from the second epoch on
+    where `fit` does not know these; batches trained on otherwise keep it constant.
 
     Args:
         learning_rate: `τ`, of the longest step. Except for Frobenius it is a

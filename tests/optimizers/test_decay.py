@@ -15,7 +15,7 @@ def test_decay_covers_the_epochs_of_fit():
     optimizer = ISGM()
     model, _ = fitted(optimizer, epochs=4)
     assert float(optimizer.decay.length) == 32
-    assert float(optimizer.decay.factor(optimizer.iterations - 1)) < 3e-3
+    assert 0 < float(optimizer.decay.factor(optimizer.iterations - 1)) < 0.05
     assert float(optimizer.decay.factor(optimizer.iterations)) == 1.0
     model.fit(X, Y, batch_size=32, epochs=2, verbose=0)
     assert float(optimizer.decay.begin) == 32
@@ -48,7 +48,7 @@ def test_decay_can_be_given_or_left_out():
     optimizer = ISGM(decay_steps=100)
     optimizer.build([keras.Variable(np.zeros(3))])
     assert float(optimizer.decay.length) == 100
-    assert np.isclose(float(optimizer.decay.factor(50)), 0.5)
+    assert np.isclose(float(optimizer.decay.factor(50)), 1 - 0.5**1.5)
     assert float(optimizer.decay.factor(100)) == 0.0
     optimizer = ISGM(decay_steps=None)
     optimizer.build([keras.Variable(np.zeros(3))])
