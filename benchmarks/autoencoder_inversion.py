@@ -6,19 +6,19 @@ An autoencoder (see autoencoder.py) is trained, or read from `--weights` if that
 there. Codes `y = E(u)` of test images, with Gaussian noise of `--noise` times their
 standard deviation, are inverted by
 
-* `kl.invert` with total variation and pixels in [0, 1], a Bregman penalty of
-  `--weight`, everything else at its default, for `--steps` steps,
+* `kl.invert` with total variation and pixels in [0, 1], a Bregman penalty of the best
+  of `--penalties`, everything else at its default, for `--steps` steps,
 * Adam on `½‖E(u) − y‖² + alpha TV(u)`, projected onto [0, 1] after each step, for as
   long,
 * the decoder.
 
 Alphas of both and Adam's rate are the best of {1, 2, 5} × 10ᵏ in mean PSNR over
-`--tuning` images that neither the training nor the report uses. Both start from the
-same `--starts` images of uniform noise for every image. "Best start" takes, for each
-image, the start whose nested objective is least. A run fails if it is not finite or its
-PSNR is more than 6 dB below the best of its image over all starts and methods. With
-`--sensitivity`, each setting is changed by 1/10 to 10, one start of the first
-`--tuning` test images.
+`--tuning` images that neither the training nor the report uses, as the weight is. Both
+start from the same `--starts` images of uniform noise for every image. "Best start"
+takes, for each image, the start whose nested objective is least. A run fails if it is
+not finite or its PSNR is more than 6 dB below the best of its image over all starts and
+methods. With `--sensitivity`, each setting is changed by 1/10 to 10, one start of the
+first `--tuning` test images.
 """
 
 from __future__ import annotations
@@ -113,17 +113,21 @@ def objective(encoder: keras.Model, x: Any, y: np.ndarray, alpha: float) -> np.n
 
 def tune(
     encoder: keras.Model, images: np.ndarray, options: argparse.Namespace, noise: float
-) -> tuple[dict[str, Inverse], dict[str, tuple[float, float]], int]:
-    """Both inverses, the alpha and the step or rate of each, and Adam's steps."""
+) -> tuple[dict[str, Inverse], dict[str, tuple[float, float]], int, float]:
+    """Both inverses, alpha and step or rate of each, Adam's steps, the weight."""
     y = codes(encoder, images, noise)
     (start,) = beginnings(len(images), 1, options.seed + 1)
-    invert = lifted(encoder, options.weight, options.steps)
     first = 0.002 if noise == 0 else 0.05
+    tried = []
+    for weight in map(float, options.penalties.split(",")):
+        each = lifted(encoder, weight, options.steps)
 
-    def score(alpha: float) -> float:
-        return float(psnr(invert(y, start, alpha, FACTOR), images).mean())
+        def score(alpha: float, each: Inverse = each) -> float:
+            return float(psnr(each(y, start, alpha, FACTOR), images).mean())
 
-    alpha, _ = best_on_grid(first, score)
+        first, best = best_on_grid(first, score)
+        tried.append((best, weight, first, each))
+    _, weight, alpha, invert = max(tried, key=lambda each: each[0])
     budget = seconds(lambda: invert(y, start, alpha, FACTOR))
     run, trial = adam(encoder, boxed=True), max(10, options.steps // 2)
     run(start, y, alpha, 0.1, 1)
@@ -135,7 +139,7 @@ def tune(
         return float(psnr(other(y, start, alpha, rate), images).mean())
 
     settings = {"invert": (alpha, FACTOR), "adam": tuned(both, alpha, 0.1)}
-    return {"invert": invert, "adam": other}, settings, count
+    return {"invert": invert, "adam": other}, settings, count, weight
 
 
 def judged(
@@ -178,7 +182,7 @@ def cell(
     noise: float,
 ) -> Arrays:
     """All methods at one noise."""
-    inverses, settings, count = tune(encoder, tuning, options, noise)
+    inverses, settings, count, weight = tune(encoder, tuning, options, noise)
     y = codes(encoder, images, noise)
     starts = beginnings(len(images), options.starts, options.seed)
     found, taken = {}, {}
@@ -192,7 +196,7 @@ def cell(
     taken["decoder"] = time.perf_counter() - begun
     every = [psnr(x, images) for name in found for x in found[name]]
     best = np.max(every, axis=0)
-    row: Arrays = {"noise": noise}
+    row: Arrays = {"noise": noise, "weight": weight}
     for name, results in found.items():
         alpha, step = settings.get(name, settings["invert"])
         values = np.stack([objective(encoder, x, y, alpha) for x in results])
@@ -218,13 +222,16 @@ def table(results: Arrays) -> str:
     """Markdown: quality of each method, then what changed settings do."""
     lines = [
         "| noise | method | PSNR (dB) | between starts | best start | SSIM | failures "
-        "| alpha | step or rate | seconds |",
-        "|---" * 10 + "|",
+        "| alpha | weight | step or rate | seconds |",
+        "|---" * 11 + "|",
     ]
     for row in results["cells"]:
         for name, shown in NAMED.items():
             r = row[name]
-            chosen = f"{r['alpha']:g} | {r['step']:g}" if "alpha" in r else " | "
+            weight = f"{row['weight']:g}" if name == "invert" else ""
+            chosen = " |  | "
+            if "alpha" in r:
+                chosen = f"{r['alpha']:g} | {weight} | {r['step']:g}"
             lines.append(
                 f"| {row['noise']:g} | {shown} | {r['psnr']:.2f} ± "
                 f"{r['psnr_spread']:.2f} | {r['psnr_between_starts']:.2f} | "
@@ -257,7 +264,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--noise", default="0,0.1")
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--weight", type=float, default=10.0)
+    parser.add_argument("--penalties", default="10,30,100")
     parser.add_argument("--sensitivity", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", default="")
@@ -279,8 +286,7 @@ def main() -> None:
         options,
         "autoencoder_inversion.py",
         {
-            **{"data": options.data, "weight": options.weight},
-            **{"steps": options.steps, "cells": cells},
+            **{"data": options.data, "steps": options.steps, "cells": cells},
         },
     )
 
