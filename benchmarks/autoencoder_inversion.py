@@ -27,7 +27,6 @@ import argparse
 import os
 import pathlib
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +44,7 @@ from descent import seconds
 from descent import tuned
 from keras import ops
 from rates import best_on_grid
+from report import now
 from report import write_report
 
 import keras_lifted as kl
@@ -188,12 +188,12 @@ def cell(
     found, taken = {}, {}
     for name, inverse in inverses.items():
         inverse(y, starts[0], *settings[name])
-        begun = time.perf_counter()
+        begun = now()
         found[name] = np.stack([inverse(y, s, *settings[name]) for s in starts])
-        taken[name] = (time.perf_counter() - begun) / len(starts)
-    begun = time.perf_counter()
+        taken[name] = (now() - begun) / len(starts)
+    begun = now()
     found["decoder"] = ops.convert_to_numpy(decoder(y))[None]
-    taken["decoder"] = time.perf_counter() - begun
+    taken["decoder"] = now() - begun
     every = [psnr(x, images) for name in found for x in found[name]]
     best = np.max(every, axis=0)
     row: Arrays = {"noise": noise, "weight": weight}

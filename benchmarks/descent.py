@@ -8,7 +8,6 @@ to lie in [0, 1], they are projected there after each step.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 from rates import best_on_grid
+from report import now
 
 import keras_lifted as kl
 from keras_lifted.backend import compiled
@@ -86,10 +86,10 @@ def tuned(
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Least wall-clock time of three calls."""
+    """Least time of three calls."""
     times = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = now()
         function()
-        times.append(time.perf_counter() - begun)
+        times.append(now() - begun)
     return min(times)

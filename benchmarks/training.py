@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ import numpy as np
 from data import Arrays
 from keras import ops
 from methods import Method
-from report import cores
+from report import now
 from task import Task
 
 import keras_lifted as kl
@@ -19,9 +18,6 @@ import keras_lifted as kl
 State = list[np.ndarray]
 # Steps of a cosine whose rate is constant in float32.
 FOREVER = 1e30
-
-# On one core the time of the processor, in which other jobs have no part.
-now = time.process_time if cores() == 1 else time.perf_counter
 
 
 class Clock(keras.callbacks.Callback):
