@@ -65,7 +65,10 @@ def chosen(options: Options) -> dict[str, tuple[str, ...]]:
     methods = {}
     for entry in options.methods.split(","):
         name, _, schedule = entry.partition(":")
-        methods[name] = (schedule,) if schedule else SCHEDULES
+        usual = SCHEDULES
+        if METHODS[name].start is None:
+            usual = ("decay",) if METHODS[name].decays else ("own",)
+        methods[name] = (schedule,) if schedule else usual
     return methods
 
 
@@ -134,16 +137,11 @@ def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
     runs = []
     for name, schedules in chosen(options).items():
         horizons = horizons_of(name, options)
-        if METHODS[name].start is None:
-            own = {"rate": None, "choice": {}}
-            if METHODS[name].decays:
-                runs += [_run(name, "decay", horizon, own) for horizon in horizons]
-            else:
-                runs.append(_run(name, "own", horizons[-1], own))
-            continue
         for schedule in schedules:
-            ends = horizons if schedule == "cosine" else horizons[-1:]
-            best = rates[name][schedule]
+            ends = horizons if schedule in ENDING else horizons[-1:]
+            best = {"rate": None, "choice": {}}
+            if METHODS[name].start is not None:
+                best = rates[name][schedule]
             runs += [_run(name, schedule, end, best) for end in ends]
     return runs
 
@@ -287,7 +285,7 @@ def main() -> None:
     parser.add_argument(
         "--methods",
         default="sgd,adam,adamw,muon,isgm",
-        help='"muon:cosine" is Muon with that schedule only',
+        help='"muon:cosine" is Muon with that schedule only, "isgm:constant" without decay',
     )
     parser.add_argument("--limit", type=int, help="training images")
     parser.add_argument("--search-epochs", type=int, default=2)
