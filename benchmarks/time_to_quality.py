@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument(
         "--methods",
         default="sgd,adam,adamw,muon,isgm",
-        help='"muon:cosine" is Muon with that schedule only, "isgm:constant" without decay',
+        help='"muon:cosine": that schedule only; "isgm:constant": without its decay',
     )
     parser.add_argument("--limit", type=int, help="training images")
     parser.add_argument("--search-epochs", type=int, default=2)
