@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
 from typing import final
 
 import keras
 from keras import ops
 
-from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.domain import restrict
 from keras_lifted.layers.formulas import clip
 from keras_lifted.layers.formulas import clip_difference
 from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.thresholded import Thresholded
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class DualSoftThreshold(ProximalActivation):
+class DualSoftThreshold(Thresholded):
     """`σ(z) = min(max(z, −λ), λ)`, what the soft threshold takes away from `z`.
 
     The proximal map of the conjugate of `λ‖·‖₁`, for every step. `Ψ(x) = 0` for
@@ -42,37 +40,6 @@ class DualSoftThreshold(ProximalActivation):
     >>> kl.layers.DualSoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
     [[-1.0, 0.5]]
     """
-
-    def __init__(
-        self, threshold: float = 0.1, learnable: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = "DualSoftThreshold"
-        self.threshold = checks.non_negative(owner, "threshold", threshold)
-        self.learnable = checks.flag(owner, "learnable", learnable)
-        self.threshold_weight = None
-        if self.learnable:
-            self.threshold_weight = self.add_weight(
-                name="threshold",
-                shape=(),
-                initializer=keras.initializers.Constant(self.threshold),
-                constraint="non_neg",
-            )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "threshold": self.threshold,
-            "learnable": self.learnable,
-        }
-
-    def parameters(self) -> tuple[Tensor, ...]:
-        if self.threshold_weight is None:
-            return ()
-        return (ops.copy(self.threshold_weight),)  # a tensor, in eager TensorFlow too
-
-    def _threshold(self, like: Tensor, parameters: tuple[Tensor, ...]) -> Any:
-        return ops.cast(parameters[0], like.dtype) if parameters else self.threshold
 
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         threshold = self._threshold(z, parameters)
