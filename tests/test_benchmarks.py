@@ -1,5 +1,6 @@
 """The benchmarks run, on images of noise; their bookkeeping is exact."""
 
+import argparse
 import json
 import pathlib
 import sys
@@ -93,6 +94,30 @@ def test_cosine_is_that_of_keras(benchmarks):
     for step in (0, 3, 8, 9):
         optimizer.iterations.assign(step)
         assert float(optimizer.learning_rate) == pytest.approx(float(expected(step)))
+
+
+def test_methods_have_schedules(benchmarks):
+    import time_to_quality
+
+    options = argparse.Namespace(
+        methods="adam,muon:cosine,isgm,lifted_adam", epochs="1,4", more_epochs=""
+    )
+    best = {"rate": 0.1, "choice": {}}
+    rates = {"adam": {"constant": best, "cosine": best}, "muon": {"cosine": best}}
+    runs = [
+        (run["method"], run["schedule"], run["epochs"])
+        for run in time_to_quality.plan(options, rates)
+    ]
+    assert runs == [
+        ("adam", "constant", 4),
+        *(("adam", "cosine", n) for n in (1, 4)),
+        *(("muon", "cosine", n) for n in (1, 4)),
+        *(("isgm", "decay", n) for n in (1, 4)),
+        ("lifted_adam", "own", 4),
+    ]
+    options.methods = "isgm:constant"
+    (run,) = time_to_quality.plan(options, {})
+    assert (run["schedule"], run["epochs"], run["rate"]) == ("constant", 4, None)
 
 
 def test_averaged_weights_are_judged_but_not_trained_on(benchmarks):

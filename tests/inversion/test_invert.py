@@ -295,6 +295,21 @@ def test_no_step_ends_above_the_start():
     assert long.mean() < 2 * usual.mean() < 0.1 * hardly_moved.mean()
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_units_of_the_image_do_not_matter(hidden):
+    """Images of 0 to 255 take the same steps as those of 0 to 1."""
+    model, image = perceptron(), phantom()
+    y = model.predict(image, verbose=0)
+    if hidden:
+        rescaling = layers.Rescaling(1.0)
+        model = keras.Sequential([keras.Input((16, 16, 1)), model, rescaling])
+    steps = {"steps": 150, "tolerance": 0}
+    one = invert(model, y, R.TotalVariation(1e-3), **steps).x
+    other = invert(model, 255 * y, R.TotalVariation(0.255), **steps).x
+    assert np.ptp(one) > 0.5
+    np.testing.assert_allclose(other, 255 * one, atol=255 * 2e-3)
+
+
 def test_duals_take_steps_of_their_size(monkeypatch):
     """Far from noise with a small alpha: a fixed share moves the image too little."""
     model, image = perceptron(), phantom()
