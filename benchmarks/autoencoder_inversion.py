@@ -7,7 +7,8 @@ there. Codes `y = E(u)` of test images, with Gaussian noise of `--noise` times t
 standard deviation, are inverted by
 
 * `kl.invert` with total variation and pixels in [0, 1], a Bregman penalty of the best
-  of `--penalties`, everything else at its default, for `--steps` steps,
+  of `--penalties`, everything else at its default, for `--steps` steps; an infinite
+  one lifts nothing, and leaves the primal-dual steps alone,
 * Adam on `½‖E(u) − y‖² + alpha TV(u)`, projected onto [0, 1] after each step, for as
   long,
 * the decoder.
@@ -196,7 +197,7 @@ def cell(
     taken["decoder"] = now() - begun
     every = [psnr(x, images) for name in found for x in found[name]]
     best = np.max(every, axis=0)
-    row: Arrays = {"noise": noise, "weight": weight}
+    row: Arrays = {"noise": noise, "weight": f"{weight:g}"}
     for name, results in found.items():
         alpha, step = settings.get(name, settings["invert"])
         values = np.stack([objective(encoder, x, y, alpha) for x in results])
@@ -228,7 +229,7 @@ def table(results: Arrays) -> str:
     for row in results["cells"]:
         for name, shown in NAMED.items():
             r = row[name]
-            weight = f"{row['weight']:g}" if name == "invert" else ""
+            weight = row["weight"] if name == "invert" else ""
             chosen = " |  | "
             if "alpha" in r:
                 chosen = f"{r['alpha']:g} | {weight} | {r['step']:g}"
@@ -264,7 +265,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--noise", default="0,0.1")
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--penalties", default="10,30,100")
+    parser.add_argument("--penalties", default="10,inf")
     parser.add_argument("--sensitivity", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", default="")

@@ -66,7 +66,7 @@ def encoder(report: dict[str, Any], weights: str, count: int) -> Rows:
     y = inversion.codes(model, images, cell["noise"])
     (start,) = inversion.beginnings(count, 1, 0)
     chosen = {name: (cell[name]["alpha"], cell[name]["step"]) for name in NAMES}
-    invert = inversion.lifted(model, cell["weight"], results["steps"])
+    invert = inversion.lifted(model, float(cell["weight"]), results["steps"])
     other = inversion.descent(model, cell["adam"]["iterations"])
     rows = {
         "true": images,
