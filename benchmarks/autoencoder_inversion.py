@@ -7,8 +7,8 @@ there. Codes `y = E(u)` of test images, with Gaussian noise of `--noise` times t
 standard deviation, are inverted by
 
 * `kl.invert` with total variation and pixels in [0, 1], a Bregman penalty of the best
-  of `--penalties`, everything else at its default, for `--steps` steps; an infinite
-  one lifts nothing, and leaves the primal-dual steps alone,
+  of `--penalty-weights`, everything else at its default, for `--steps` steps; an
+  infinite one lifts nothing, and leaves the primal-dual steps alone,
 * Adam on `½‖E(u) − y‖² + alpha TV(u)`, projected onto [0, 1] after each step, for as
   long,
 * the decoder.
@@ -120,7 +120,7 @@ def tune(
     (start,) = beginnings(len(images), 1, options.seed + 1)
     first = 0.002 if noise == 0 else 0.05
     tried = []
-    for weight in map(float, options.penalties.split(",")):
+    for weight in map(float, options.penalty_weights.split(",")):
         each = lifted(encoder, weight, options.steps)
 
         def score(alpha: float, each: Inverse = each) -> float:
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--noise", default="0,0.1")
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--penalties", default="10,inf")
+    parser.add_argument("--penalty-weights", default="10,inf")
     parser.add_argument("--sensitivity", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", default="")
@@ -286,9 +286,7 @@ def main() -> None:
     write_report(
         options,
         "autoencoder_inversion.py",
-        {
-            **{"data": options.data, "steps": options.steps, "cells": cells},
-        },
+        {"data": options.data, "steps": options.steps, "cells": cells},
     )
 
 

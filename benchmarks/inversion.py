@@ -11,7 +11,7 @@ Three methods recover the images with total variation:
 * The same with the output lifted too: a layer that changes nothing, behind ReLU, makes
   it a hidden block, and `½‖x − y‖²` the fit to the data. That is the model of noise
   behind ReLU; the Bregman penalty pulls silent units towards the noise they show. Its
-  weight is the best of `--weights`, as Adam's rate is.
+  weight is the best of `--penalty-weights`, as Adam's rate is.
 * Adam on `½‖relu(W u + b) − y‖² + alpha TV(u)` through automatic differentiation, for
   as long as the slower of the two, at the best rate of {1, 2, 5} × 10ᵏ for every
   alpha. It starts from grey images: at 0, where `kl.invert` starts, all its
@@ -142,7 +142,7 @@ def cell(options: argparse.Namespace, outputs: int, noise: float) -> Arrays:
     first = 0.005 if noise < 0.2 else 0.1
     row: Arrays = {"outputs": outputs, "noise": noise}
     row["invert"] = inverted(model, y, images, options.steps, first)
-    weights = map(float, options.weights.split(","))
+    weights = map(float, options.penalty_weights.split(","))
     lifted = lifted_output(model)
     each = [inverted(lifted, y, images, options.steps, first, w) for w in weights]
     row["output_lifted"] = max(each, key=lambda found: np.mean(found["psnr"]))
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="512,2048")
     parser.add_argument("--noise", default="0,0.05,0.5")
-    parser.add_argument("--weights", default="1,3,10")
+    parser.add_argument("--penalty-weights", default="1,3,10")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--images", type=int, default=len(NAMES))
     parser.add_argument("--seed", type=int, default=0)
