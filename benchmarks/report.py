@@ -26,6 +26,15 @@ def cores() -> int:
 now = time.process_time if cores() == 1 else time.perf_counter
 
 
+def device() -> str:
+    """What the first device of JAX is; TensorFlow's is the processor here."""
+    if keras.backend.backend() != "jax":
+        return "cpu"
+    import jax
+
+    return str(jax.devices()[0].device_kind)
+
+
 def write_report(options: argparse.Namespace, script: str, results: Any) -> None:
     """Write `results` as JSON to `options.output`, if that is given."""
     if not options.output:
@@ -41,6 +50,7 @@ def write_report(options: argparse.Namespace, script: str, results: Any) -> None
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu_count": cores(),
+        "device": device(),
         "results": results,
     }
     path = pathlib.Path(options.output)
