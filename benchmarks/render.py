@@ -188,10 +188,10 @@ def render(path: pathlib.Path, folder: pathlib.Path) -> str:
         plot(results, folder / "figures" / f"{name}.svg")
         lines += [f"![Quality against epochs and seconds](figures/{name}.svg)", ""]
     versions = ", ".join(f"{key} {value}" for key, value in report["versions"].items())
-    lines += [
-        f"`{report['command']}`; {versions}, {report['cpu_count']} CPU cores.",
-        "",
-    ]
+    machine = f"{report['cpu_count']} CPU cores"
+    if report.get("device", "cpu") != "cpu":
+        machine = f"{report['device']}, {machine}"
+    lines += [f"`{report['command']}`; {versions}, {machine}.", ""]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text("\n".join(lines))
     return "\n".join(lines)

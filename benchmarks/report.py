@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import sys
 import time
 from typing import Any
@@ -42,7 +43,7 @@ def write_report(options: argparse.Namespace, script: str, results: Any) -> None
     backend = keras.backend.backend()
     report = {
         "script": script,
-        "command": f"python benchmarks/{script} {' '.join(sys.argv[1:])}".strip(),
+        "command": shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
         "backend": backend,
         "versions": {
             name: importlib.metadata.version(name) for name in ("keras", backend)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
-from keras_lifted.backend import cond
+from keras_lifted.geometries.lockstep import Parts
 from keras_lifted.geometries.refresh import Due
 
 Tensor = Any
@@ -103,16 +102,6 @@ class Displacement:
     promise: Tensor | None = None
 
 
-def refreshed(due: Tensor, known: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-    """`known`, computed anew where that is `due` and comes out finite."""
-
-    def anew() -> Tensor:
-        value = compute()
-        return ops.where(ops.all(ops.isfinite(value)), value, known)
-
-    return cond(due, anew, lambda: known)
-
-
 class Geometry(abc.ABC):
     """`argmin_W ⟨G, W⟩ + (1/2τ)‖W − W_k‖²` in the norm that suits a block.
 
@@ -142,8 +131,10 @@ class Geometry(abc.ABC):
 
     def follow(
         self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
-    ) -> Displacement:
+    ) -> Parts[Displacement]:
         """Where to move with a batch taken in by its inputs and displacements.
+
+        A generator: what is computed anew now and then it yields as `Anew`.
 
         Args:
             state: values of the variables that `shapes` names.

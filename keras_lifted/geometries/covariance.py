@@ -8,13 +8,14 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.backend import cond
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.base import refreshed
+from keras_lifted.geometries.lockstep import finite_or
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import mean_eigenvalue
 from keras_lifted.geometries.norms import TINY
@@ -70,8 +71,11 @@ class Covariance(Geometry):
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         tiles = Tiles(step.kernel.shape[0], self.widest)
-        factor = refreshed(
-            step.due, state["inverse"], lambda: inverse(gram, self.damping)
+        known = state["inverse"]
+        factor = cond(
+            step.due,
+            lambda: finite_or(known, inverse(gram, self.damping)),
+            lambda: known,
         )
         size = ops.max(ops.abs(step.gradient)) + TINY
         kernel = tiles.apply(factor, step.gradient / size)

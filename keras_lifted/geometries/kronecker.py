@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 from typing import final
 
@@ -17,7 +16,9 @@ from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
-from keras_lifted.geometries.base import refreshed
+from keras_lifted.geometries.lockstep import Anew
+from keras_lifted.geometries.lockstep import Parts
+from keras_lifted.geometries.lockstep import finite_or
 from keras_lifted.geometries.momentum import blend
 from keras_lifted.geometries.newton_schulz import damped
 from keras_lifted.geometries.newton_schulz import inverse_root
@@ -37,6 +38,8 @@ RIGHT = 0.1
 # Damping of the inputs' covariance where noise is as strong as the signal, and
 # its range.
 EQUAL, LEAST, MOST = 0.3, 1e-3, 1.0
+# Names in the state: the inverse roots, and what undoes them.
+FACTORS, BACKS = ("left_root", "right_root"), ("left_back", "right_back")
 
 
 @final
@@ -120,11 +123,19 @@ class Kronecker(Geometry):
 
     def follow(
         self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
-    ) -> Displacement:
+    ) -> Parts[Displacement]:
         """See `Geometry.follow`."""
         (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
         left, right = self._tiles(inputs, outputs)
-        new = self._roots(state, gram, signal, due.factors, back=True)
+
+        def refreshed() -> State:
+            """New roots, and the direction so far in them."""
+            new = self._roots(state, gram, signal, back=True)
+            raw = self._both(state, "back", state["whitened"])
+            return {**new, "whitened": self._both(new, "root", raw)}
+
+        known = {key: state[key] for key in (*FACTORS, *BACKS, "whitened")}
+        new = yield Anew(due.factors, refreshed, known)
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
         joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
         d = sample.displacements
@@ -142,33 +153,27 @@ class Kronecker(Geometry):
             step = self._with_rest(step, sample.rest, new)
             seen = seen + sketch(sample.rest)
 
-        def turned() -> Tensor:
-            """The direction so far, in the new roots."""
-            raw = self._both(state, "back", state["whitened"])
-            return self._both(new, "root", raw)
-
-        def centred(value: Tensor, shift: Tensor) -> Tensor:
-            """`value` about the new mean of the inputs."""
-            moved = functools.partial(_recentred, value, shift)
-            return cond(due.moments, moved, lambda: value)
-
-        before = cond(due.factors, turned, lambda: state["whitened"])
         shift = sample.shift[:, None]
-        before = centred(before, left.apply(new["left_root"], shift))
-        known = centred(state["sketch"], shift)
+        shifts = yield Anew(
+            due.moments,
+            lambda: left.apply(new["left_root"], shift),
+            ops.zeros_like(shift),
+        )
         keep = sample.keep
-        new["whitened"] = blend(before, step, keep)
-        new["sketch"] = blend(known, seen, keep)
+        whitened = blend(_recentred(new["whitened"], shifts), step, keep)
+        sketched = blend(_recentred(state["sketch"], shift), seen, keep)
 
         def moment() -> Tensor:
-            half = new["whitened"] / (ops.max(ops.abs(new["whitened"])) + TINY)
+            half = whitened / (ops.max(ops.abs(whitened)) + TINY)
             return self._averaged(state, right.apply_right(half, new["right_back"]))
 
-        new["right"] = cond(due.moments, moment, lambda: state["right"])
-        new["steps"] = state["steps"] + ops.cast(due.moments, state["steps"].dtype)
-        ahead = blend(new["whitened"], step, keep)
-        promise = inner_with(new["sketch"], ahead)
-        return Displacement(ahead, sample.rate * _length(ahead), new, promise)
+        moments = yield Anew(due.moments, moment, state["right"])
+        ahead = blend(whitened, step, keep)
+        promise = inner_with(sketched, ahead)
+        steps = state["steps"] + ops.cast(due.moments, state["steps"].dtype)
+        kept = {"whitened": whitened, "sketch": sketched, "right": moments}
+        kept = {**new, **kept, "steps": steps}
+        return Displacement(ahead, sample.rate * _length(ahead), kept, promise)
 
     def _with_rest(self, step: Tensor, rest: Tensor, roots: State) -> Tensor:
         """`step` and that of the part of the gradient that is no `aᵀ δ`."""
@@ -181,7 +186,11 @@ class Kronecker(Geometry):
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         left, right = self._tiles(*step.kernel.shape)
-        roots = self._roots(state, gram, step.signal, step.due)
+        roots = cond(
+            step.due,
+            lambda: self._roots(state, gram, step.signal),
+            lambda: {key: state[key] for key in FACTORS},
+        )
         half = left.apply(roots["left_root"], step.gradient)
         half = step.joined(half, step.bias)
         scaled = half / (ops.max(ops.abs(half)) + TINY)
@@ -191,28 +200,23 @@ class Kronecker(Geometry):
         return Displacement(joint, step.rate * _length(joint), new)
 
     def _roots(
-        self,
-        state: State,
-        gram: Tensor | None,
-        signal: Tensor,
-        due: Tensor,
-        back: bool = False,
+        self, state: State, gram: Tensor | None, signal: Tensor, back: bool = False
     ) -> State:
-        """Both inverse roots, and what undoes them, anew where that is due."""
+        """Both inverse roots, and what undoes them; old ones where not finite."""
         left = right = self.damping
         if self.damping == "auto":
             left, right = noise_damping(signal), RIGHT
-        matrices = {"left": (gram, left), "right": (state["right"], right)}
-        steps, new = state["steps"], {}
-        # A cond of its own for each variable: only then is none of them copied.
-        for side, (matrix, damping) in matrices.items():
-            root = functools.partial(_root, matrix, damping, steps)
-            new[f"{side}_root"] = refreshed(due, state[f"{side}_root"], root)
+        matrices = ((gram, left), (state["right"], right))
+        started, new = ops.greater(state["steps"], 0.0), {}
+        for root, undo, (matrix, damping) in zip(FACTORS, BACKS, matrices, strict=True):
+            # identities before the moments hold anything
+            identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
+            value = ops.where(started, inverse_root(matrix, damping), identity)
+            new[root] = finite_or(state[root], value)
             if back:
-                undo = functools.partial(
-                    _back, matrix, damping, steps, new[f"{side}_root"]
-                )
-                new[f"{side}_back"] = refreshed(due, state[f"{side}_back"], undo)
+                value = ops.matmul(damped(matrix, damping), new[root])
+                value = ops.where(started, value, identity)
+                new[undo] = finite_or(state[undo], value)
         return new
 
     def _both(self, factors: State, which: str, joint: Tensor) -> Tensor:
@@ -240,20 +244,6 @@ def _length(joint: Tensor) -> Tensor:
 def _recentred(joint: Tensor, shift: Tensor) -> Tensor:
     """A joint matrix of `Σ (a − mean)ᵀ δ` and `Σ δ` after the mean fell by `shift`."""
     return joint + ops.pad(shift, ((0, 1), (0, 0))) * joint[-1:]
-
-
-def _root(matrix: Tensor, damping: Any, steps: Tensor) -> Tensor:
-    """Inverse root of a moment; identities before it holds anything."""
-    identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype) + ops.zeros_like(matrix)
-    started = ops.greater(steps, 0.0)
-    return cond(started, lambda: inverse_root(matrix, damping), lambda: identity)
-
-
-def _back(matrix: Tensor, damping: Any, steps: Tensor, root: Tensor) -> Tensor:
-    """The inverse of `root`, up to its errors: `(A/m + damping·I)` times it."""
-    started = ops.greater(steps, 0.0)
-    back = functools.partial(ops.matmul, damped(matrix, damping), root)
-    return cond(started, back, lambda: root)
 
 
 def noise_damping(signal: Tensor) -> Tensor:

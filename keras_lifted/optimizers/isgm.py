@@ -16,11 +16,14 @@ from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.choice import as_choice
+from keras_lifted.geometries.lockstep import Parts
+from keras_lifted.geometries.lockstep import lockstep
 from keras_lifted.geometries.momentum import keep_at
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.refresh import due_at
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.lifting.swept import Swept
 from keras_lifted.optimizers.assignment import Assignment
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
@@ -250,27 +253,34 @@ class ISGM(LiftedOptimizer):
         """Lifted variables and weight gradients; takes in the layers' inputs."""
         assert self.promise is not None
         solution = super().solve(problem)
-        last, due, rate = solution.last, self._due, self.learning_rate
+        last, due = solution.last, self._due
         promised = sum((block.decrease for block, *_ in self._assignment), 0.0)
         self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
-        self._followed = {}
-        measured = [self.weight_blocks[int(i)].signal for i in last.displacements]
-        for index, rows in last.inputs.items():
-            block = self.weight_blocks[int(index)]
-            shift = block.observe(rows, due.moments)
-            block.weigh(problem, last.owners.get(index))
-            if index in last.displacements:
-                centred = rows - block.moments.mean
-                block.signal.measure(centred, last.displacements[index], due)
-            elif measured:  # patches of images: as much as in the other layers
-                block.signal.assume(measured)
-            if block.geometry.follows and self._plain(problem, index):
-                d, rest = last.displacements[index], last.rests[index]
-                self._followed[id(block)] = block.follow(
-                    rows, d, rest, shift, rate, self._keep, due
-                )
+        runs = [self._take_in(index, problem, last, due) for index in last.inputs]
+        blocks = [id(self.weight_blocks[int(index)]) for index in last.inputs]
+        moved = zip(blocks, lockstep(runs), strict=True)
+        self._followed = {block: found for block, found in moved if found is not None}
         return solution
+
+    def _take_in(
+        self, index: str, problem: LiftedProblem, last: Swept, due: Due
+    ) -> Parts[Displacement | None]:
+        """Take in a layer's inputs; where its kernel moves, if they tell."""
+        block, rows = self.weight_blocks[int(index)], last.inputs[index]
+        shift = yield from block.observe(rows, due.moments)
+        block.weigh(problem, last.owners.get(index))
+        d = last.displacements.get(index)
+        if d is not None:
+            yield from block.signal.measure(rows - block.moments.mean, d, due)
+        elif last.displacements:  # patches of images: as much as in the other layers
+            known = [self.weight_blocks[int(i)].signal for i in last.displacements]
+            block.signal.assume(known)
+        if not (block.geometry.follows and self._plain(problem, index)):
+            return None
+        rest, rate = last.rests[index], self.learning_rate
+        moved = yield from block.follow(rows, d, rest, shift, rate, self._keep, due)
+        return moved
 
     def _plain(self, problem: LiftedProblem, index: str) -> bool:
         """Whether the step takes a layer's gradients as the batches give them."""

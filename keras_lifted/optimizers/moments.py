@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import cond
+from keras_lifted.geometries.lockstep import Anew
+from keras_lifted.geometries.lockstep import Parts
 from keras_lifted.geometries.tiles import Tiles
 from keras_lifted.lifting.affine import Affine
 
@@ -55,7 +56,9 @@ class Moments:
             decay,
         )
 
-    def observe(self, affine: Affine, tiles: Tiles, rows: Tensor, due: Tensor) -> None:
+    def observe(
+        self, affine: Affine, tiles: Tiles, rows: Tensor, due: Tensor
+    ) -> Parts[None]:
         """Take in the inputs of a batch; those that are not finite are left out.
 
         Args:
@@ -66,22 +69,22 @@ class Moments:
         """
         good = ops.all(ops.isfinite(rows))
         rows = ops.where(good, rows, ops.zeros_like(rows))
-        due = ops.logical_and(good, due)
+        taken = ops.logical_and(good, due)
         keep = ops.minimum(self.decay, self.steps / (self.steps + 1.0))
         if affine.bias is not None:
             mean = keep * self.mean + (1.0 - keep) * ops.mean(rows, axis=0)
-            self.mean.assign(ops.where(due, mean, ops.convert_to_tensor(self.mean)))
+            self.mean.assign(ops.where(taken, mean, ops.convert_to_tensor(self.mean)))
         if self.gram is not None:
             centred = ops.transpose(rows - self.mean)
             count = ops.cast(ops.shape(rows)[0], rows.dtype)
             known = ops.convert_to_tensor(self.gram)
-            gram = cond(
-                due,
-                lambda: keep * known + (1.0 - keep) / count * tiles.gram(centred),
-                lambda: known,
-            )
-            self.gram.assign(gram)
+
+            def moved() -> Tensor:
+                new = keep * known + (1.0 - keep) / count * tiles.gram(centred)
+                return ops.where(good, new, known)
+
+            self.gram.assign((yield Anew(due, moved, known)))
         index = ops.arange(PROBES, dtype="int32") % ops.shape(rows)[0]
         shown = ops.take(rows, index, axis=0)
         self.rows.assign(ops.where(good, shown, ops.convert_to_tensor(self.rows)))
-        self.steps.assign(self.steps + ops.cast(due, self.steps.dtype))
+        self.steps.assign(self.steps + ops.cast(taken, self.steps.dtype))

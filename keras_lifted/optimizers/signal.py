@@ -10,7 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import cond
+from keras_lifted.geometries.lockstep import Anew
+from keras_lifted.geometries.lockstep import Parts
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.refresh import Due
 
@@ -42,7 +43,7 @@ class Signal:
         unmeasured = keras.initializers.Constant(UNMEASURED)
         return cls(add("signal", (), unmeasured), add("count", (), "zeros"))
 
-    def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> None:
+    def measure(self, rows: Tensor, displacements: Tensor, due: Due) -> Parts[None]:
         """Take a batch in, where moments are due.
 
         Args:
@@ -58,7 +59,7 @@ class Signal:
             new = keep * known + (1.0 - keep) * new
             return ops.where(ops.isfinite(new), new, known)
 
-        self.sample.assign(cond(due.moments, measured, lambda: known))
+        self.sample.assign((yield Anew(due.moments, measured, known)))
 
     def assume(self, others: Sequence[Signal]) -> None:
         """Take the signal to be as strong as in `others`, on average."""

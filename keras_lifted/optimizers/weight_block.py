@@ -8,11 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import cond
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.lockstep import Anew
+from keras_lifted.geometries.lockstep import Parts
 from keras_lifted.geometries.momentum import average
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import inner
@@ -106,7 +107,7 @@ class WeightBlock:
             add("decrease", ()),
         )
 
-    def observe(self, rows: Tensor, due: Tensor) -> Tensor:
+    def observe(self, rows: Tensor, due: Tensor) -> Parts[Tensor]:
         """Take in the inputs of a batch, `(rows, n)`; see `Moments.observe`.
 
         Returns:
@@ -114,10 +115,10 @@ class WeightBlock:
         """
         mean = self.moments.mean + 0.0  # its value now: a tensor may be a reference
         tiles = Tiles(self.affine.inputs, self.geometry.widest)
-        self.moments.observe(self.affine, tiles, rows, due)
+        yield from self.moments.observe(self.affine, tiles, rows, due)
         known = ops.convert_to_tensor(self.size)
         shown = self.moments.rows[:SHOWN]
-        self.size.assign(cond(due, lambda: self._size_of(shown), lambda: known))
+        self.size.assign((yield Anew(due, lambda: self._size_of(shown), known)))
         return mean - ops.convert_to_tensor(self.moments.mean)
 
     def follow(
@@ -129,7 +130,7 @@ class WeightBlock:
         rate: Tensor,
         keep: Tensor,
         due: Due,
-    ) -> Displacement:
+    ) -> Parts[Displacement]:
         """Let the geometry take in a batch, in place of its gradient, and answer.
 
         One that is not finite counts as a gradient of zero.
@@ -154,7 +155,8 @@ class WeightBlock:
         rate = ops.cast(rate, rows.dtype)
         sample = Sample(rows, displacements, shift, rate, keep, biased, joint)
         gram = ops.convert_to_tensor(self.moments.gram)
-        new = self.geometry.follow(self._state, sample, gram, self.signal.share, due)
+        signal = self.signal.share
+        new = yield from self.geometry.follow(self._state, sample, gram, signal, due)
         self._keep(new.state)
         return new
 
