@@ -10,7 +10,6 @@ dual variable p_i. All weights are within g and h_i.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,11 +27,9 @@ State = dict[str, Any]
 # sweep(u, carriers) -> (∂f/∂u, new carriers)
 Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
 
-# Largest share of the step that the dual part takes: `Σ_i s_i ‖A_i‖² ≤ BALANCE · L`.
+# The dual part's share of a step, `Σ_i s_i ‖A_i‖² = b L`: at the start, and its range.
 BALANCE = 0.1
-# Factor on the ratio of the sizes of duals and input, see `b` below. Of 2, 4 and 8 the
-# best for perceptrons with alpha from 0.0002 to 0.05.
-REACH = 4.0
+LEAST, MOST = 1e-6, 1.0
 # A young iteration is not restarted.
 _YOUNG = 5
 
@@ -58,10 +55,10 @@ class PrimalDual:
     they step. Without them the error falls like `L/k² + ‖A‖/k`; a sample restarts from
     ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
 
-    `b = Σ REACH alpha weight_i ‖A_i‖/(L r)`, at most BALANCE, with `r` the root mean
-    square of the input so far: the steps of u and of the duals are then as far apart
-    as the sizes of both are (primal weights: Applegate et al., 2021). Small alpha
-    take u farther. `b` is BALANCE while the input is 0.
+    `b` starts at BALANCE. At every check it becomes `√(b Σ ‖A_i‖ ‖Δp_i‖/(L ‖Δū‖))` of
+    what has moved since the last one: steps of duals and input are then as far apart
+    as their ways are (primal weights: Applegate et al., 2021). Small alpha take u
+    farther at first; close to the solution the duals take larger steps again.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
     for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart);
@@ -90,8 +87,9 @@ class PrimalDual:
         """The state before the first step: a structure of tensors, by sample.
 
         `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
-        `age` is k, `balance` is b, and `hidden` are the hidden variables before the
-        last step; the plain scheme moves `u`, `mean` and `duals` alone.
+        `age` is k, `balance` is b, `checked` are ū and the p_i at the last check, and
+        `hidden` are the hidden variables before the last step; the plain scheme moves
+        `u`, `mean` and `duals` alone.
         """
         zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
         zero = ops.zeros((u.shape[0],), real_dtype())
@@ -102,19 +100,23 @@ class PrimalDual:
             "duals": zeros,
             "age": zero,
             "balance": zero + (BALANCE if self.duals else 0.0),
+            "checked": {"mean": u, "duals": zeros},
             "hidden": carriers,
         }
 
-    def balanced(self, state: State, alpha: Tensor, lipschitz: Tensor) -> State:
-        """The state with the `b` that suits its input."""
-        u = state["mean"]
-        size = norm(u) / math.prod(u.shape[1:]) ** 0.5
-        total = ops.zeros_like(alpha)
-        for term in self.duals:
+    def balanced(self, state: State, lipschitz: Tensor) -> State:
+        """The state with the `b` of what has moved since the last call."""
+        now = {"mean": state["mean"], "duals": state["duals"]}
+        old, b, u = state["checked"], state["balance"], now["mean"]
+        total = ops.zeros_like(b)
+        for term, p, q in zip(self.duals, now["duals"], old["duals"], strict=True):
             bound = term.operator_bound(tuple(u.shape[1:]))
-            total = total + REACH * alpha * term.weight * bound**0.5
-        share = total / (lipschitz * ops.maximum(size, _TINY))
-        return {**state, "balance": ops.minimum(share, BALANCE)}
+            total = total + bound**0.5 * norm(p - q)
+        moved = lipschitz * norm(u - old["mean"])
+        both = ops.logical_and(total > 0, moved > 0)
+        new = ops.sqrt(b * total / ops.where(both, moved, 1.0))
+        b = ops.where(both, ops.clip(new, LEAST, MOST), b)
+        return {**state, "balance": b, "checked": now}
 
     def step(
         self,

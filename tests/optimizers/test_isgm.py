@@ -109,10 +109,10 @@ def test_the_scale_of_the_loss_changes_nothing():
 def test_every_depth_trains_at_the_default_rate(depth, epochs):
     inputs = h = keras.Input((6,))
     for _ in range(depth):
-        h = layers.Dense(6, activation="tanh")(h)
+        h = layers.Dense(16, activation="tanh")(h)
     model = kl.LiftedModel(inputs, layers.Dense(3)(h))
     _, losses = fitted(ISGM(), model, epochs=epochs)
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.2 * losses[0]
     assert max(losses) == losses[0]
 
 
