@@ -29,7 +29,7 @@ from timing import compile_seconds
 import keras_lifted as kl
 
 UNROLLED, SCANNED = "backprop, unrolled", "backprop, scanned"
-SWEEP = "lifted sweep"
+SWEEP, ROUNDS = "lifted sweep", "lifted, as many rounds as it takes"
 CLASSES = 10
 
 
@@ -64,9 +64,12 @@ def compiled(kind: str, inputs: Any, outputs: Any, optimizer: str) -> keras.Mode
         model = keras.Model(inputs, outputs)
     else:
         update = kl.updates.Sweep()
-        if kind != SWEEP:
+        if kind == ROUNDS:
+            update = kl.updates.AllAtOnce()
+        elif kind != SWEEP:
             rounds = kind.split()[1].split("+")
-            update = kl.updates.AllAtOnce(*(int(each) for each in rounds))
+            forward, backward = (int(each) for each in rounds)
+            update = kl.updates.AllAtOnce(forward, backward, tolerance=None)
         model = kl.LiftedModel(inputs, outputs)
         how = kl.optimizers.BlockCoordinateDescent(optimizer, lifted_update=update)
     model.compile(optimizer=how, loss=loss, metrics=["accuracy"], jit_compile=True)

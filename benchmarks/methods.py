@@ -11,6 +11,7 @@
 | block_muon | Muon, each block of a stack as a matrix | backprop | 0.002 |
 | isgm_4+2, isgm_2+1 | ISGM, stacks in rounds | lifting | its default, not searched |
 | adam_4+2, adam_2+1 | Adam, stacks in rounds | lifting | 0.001 |
+| isgm_rounds, adam_rounds | the same, as many rounds as it takes | lifting | as above |
 
 Everything else is Keras's default. Keras's Muon serves biases and convolution
 kernels by AdamW at the same rate, which its scaling makes comparable; whether
@@ -32,8 +33,12 @@ import keras_lifted as kl
 
 # Names of the last layers of the networks.
 OUTPUTS = ["output", "dense_5"]
-# Forward and backward, of `AllAtOnce`.
-ROUNDS = ((4, 2), (2, 1))
+# Forward and backward, of `AllAtOnce`; None for as many as it takes.
+ROUNDS: dict[str, tuple[int, int] | None] = {
+    "4+2": (4, 2),
+    "2+1": (2, 1),
+    "rounds": None,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +76,11 @@ def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
     return kl.optimizers.BlockCoordinateDescent(adam, **_with_penalty(arguments))
 
 
-def _rounds(forward: int, backward: int) -> dict[str, Any]:
+def _rounds(counts: tuple[int, int] | None) -> dict[str, Any]:
     """All blocks of a stack at once."""
-    return {"lifted_update": kl.updates.AllAtOnce(forward, backward)}
+    if counts is None:
+        return {"lifted_update": kl.updates.AllAtOnce()}
+    return {"lifted_update": kl.updates.AllAtOnce(*counts, tolerance=None)}
 
 
 def _adam_in_rounds(**update: Any) -> keras.optimizers.Optimizer:
@@ -104,15 +111,15 @@ METHODS: dict[str, Method] = {
     "lifted_adam": Method(_lifted_adam, lifted=True),
     "block_muon": Method(BlockMuon, 0.002),
     **{
-        f"isgm_{i}+{j}": Method(
-            functools.partial(_isgm, **_rounds(i, j)), lifted=True, decays=True
+        f"isgm_{name}": Method(
+            functools.partial(_isgm, **_rounds(counts)), lifted=True, decays=True
         )
-        for i, j in ROUNDS
+        for name, counts in ROUNDS.items()
     },
     **{
-        f"adam_{i}+{j}": Method(
-            functools.partial(_adam_in_rounds, **_rounds(i, j)), 0.001, lifted=True
+        f"adam_{name}": Method(
+            functools.partial(_adam_in_rounds, **_rounds(counts)), 0.001, lifted=True
         )
-        for i, j in ROUNDS
+        for name, counts in ROUNDS.items()
     },
 }

@@ -26,6 +26,7 @@ from keras_lifted.layers.chain import depth_first
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.repeated import repeated
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import parameter_gradient
 from keras_lifted.lifting.scope import Call
@@ -44,10 +45,13 @@ class Rounds:
             from zero in a stack with skips; 0 for none from given ones, and for the
             exact forward pass otherwise.
         backward: rounds that move the lifted variables.
+        tolerance: relative change below which no further round follows; None to go
+            through all of them.
     """
 
     forward: int = 0
     backward: int = 1
+    tolerance: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,9 @@ class StackPass:
                 forward pass.
         """
         chain, u = _chain(self.call), ops.stop_gradient(u)
-        sigma = ProximalMap.of(self.call.activation)
+        activation = self.call.activation
+        fixed = tuple(ops.stop_gradient(each) for each in activation.parameters())
+        sigma = ProximalMap(activation, fixed)
         count = 0 if self.rounds is None else self.rounds.forward
         if carriers is not None:
             s = depth_first(carriers)
@@ -124,7 +130,13 @@ class StackPass:
             z = lifted_real(z)
             return Start(before, z, self.penalty.origin(sigma, z), True)
         z = chain.pre_activations(before)
-        for _ in range(count - 1 if s is None else count):
+        further = count - 1 if s is None else count
+        if self.rounds is not None and further:
+
+            def again(z: Tensor) -> Tensor:
+                return chain.pre_activations(chain.before(u, sigma(z)))
+
+            z = repeated(again, z, further - 1, self.rounds.tolerance)
             before = chain.before(u, sigma(z))
             z = chain.pre_activations(before)
         z = lifted_real(z)
@@ -190,13 +202,20 @@ class StackPass:
 
     def _at_once(self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start) -> Moved:
         assert self.rounds is not None
-        new, delta = at.s, None
-        displacement = self.penalty.origin(sigma, at.z) - at.s
-        if not at.forward:
-            delta = self.scale * self.penalty.pull(sigma, at.z, displacement)
-        for _ in range(self.rounds.backward):
+        delta, further = None, self.rounds.backward - 1
+
+        def moved(delta: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
             behind = chain.behind(q, delta)[1]
-            new, displacement, delta = self._moved(sigma, at.s, at.z, behind)
+            return self._moved(sigma, at.s, at.z, behind)
+
+        if not at.forward:
+            displacement = self.penalty.origin(sigma, at.z) - at.s
+            delta = self.scale * self.penalty.pull(sigma, at.z, displacement)
+        elif further:
+            delta, further = moved(None)[2], further - 1
+        tolerance = self.rounds.tolerance
+        delta = repeated(lambda each: moved(each)[2], delta, further, tolerance)
+        new, displacement, delta = moved(delta)
         return Moved(chain.behind(q, delta)[0], new, displacement, delta)
 
     def _moved(

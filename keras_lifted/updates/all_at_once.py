@@ -7,6 +7,7 @@ from typing import final
 
 import keras
 
+from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.stacked import Rounds
@@ -20,24 +21,29 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class AllAtOnce(LiftedUpdate):
-    """A few rounds over all blocks of each `ProximalStack` at once.
+    """Rounds over all blocks of each `ProximalStack` at once.
 
     Every round evaluates all blocks together, in batched products of matrices:
     `forward` rounds `x_l ← σ(z_l)` from `x = 0`, then `backward` rounds
-    `x_l ← σ(z_l − q_l/w)`, each at what the round before left. With as many rounds
+    `x_l ← σ(z_l − q_l/w)`, each at what the round before left, until a round changes
+    all `z_l`, then all their derivatives, by at most `tolerance`. With as many rounds
     as blocks this is the `Sweep`; with fewer the forward pass, and so the loss that
-    training reports, and the weight gradients are approximate. How well depends on
-    the stack: with skips around its blocks (`residual=True`) and branches that are
-    small beside what they are added to, a few rounds are enough. A stack without
-    skips takes its forward pass block by block, and each backward round reaches one
-    block more. Other layers do what they do in the `Sweep`.
+    training reports, and the weight gradients are approximate. How many come close
+    depends on the stack: with skips around its blocks (`residual=True`) the error of
+    k rounds falls like `Lᵏ/k!`, L what the Lipschitz constants of the branches sum up
+    to, which training raises. A stack without skips takes its forward pass block by
+    block, and each backward round reaches one block more. Other layers do what they
+    do in the `Sweep`.
 
     Args:
-        forward: rounds of the forward pass of stacks with skips, at least 1.
-        backward: rounds that move the lifted variables, at least 1.
+        forward: most rounds of the forward pass of stacks with skips, at least 1.
+        backward: most rounds that move the lifted variables, at least 1.
+        tolerance: relative to the norm of all blocks and samples together; None to
+            take all rounds.
 
     Raises:
-        ValueError: if `forward` or `backward` is no positive integer.
+        ValueError: if `forward` or `backward` is no positive integer, or `tolerance`
+            no positive number.
 
     Source: the Jacobi order of Carreira-Perpiñán & Wang, arXiv 1212.5921, with the
     step of `Sweep`.
@@ -46,7 +52,7 @@ class AllAtOnce(LiftedUpdate):
 
     >>> import keras_lifted as kl
     >>> kl.updates.AllAtOnce(forward=6).get_config()
-    {'forward': 6, 'backward': 2}
+    {'forward': 6, 'backward': 32, 'tolerance': 0.01}
     """
 
     needs_curvature = False
@@ -54,12 +60,17 @@ class AllAtOnce(LiftedUpdate):
     default_weight = 1000.0
     largest_weight = float("inf")
 
-    def __init__(self, forward: int = 4, backward: int = 2) -> None:
+    def __init__(
+        self, forward: int = 32, backward: int = 32, tolerance: float | None = 0.01
+    ) -> None:
         self.forward = check_count("forward", forward, "rounds")
         self.backward = check_count("backward", backward, "rounds")
+        if tolerance is not None:
+            tolerance = check_between("tolerance", tolerance, 1e-9, 1.0)
+        self.tolerance = tolerance
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
         """See `LiftedUpdate.solve`; `curvature` is not read."""
-        rounds = Rounds(self.forward, self.backward)
+        rounds = Rounds(self.forward, self.backward, self.tolerance)
         swept = problem.sweep(full_step, with_weights=True, rounds=rounds)
         return Solution.of(problem, swept, swept)

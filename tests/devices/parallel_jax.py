@@ -60,7 +60,7 @@ def main():
         "layer, sweep": (True, descent("sweep"), layer_parallel),
         "layer, all at once": (
             True,
-            descent(kl.updates.AllAtOnce(2, 1)),
+            descent(kl.updates.AllAtOnce(2, 1, tolerance=None)),
             layer_parallel,
         ),
     }
