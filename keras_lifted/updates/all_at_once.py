@@ -52,7 +52,7 @@ class AllAtOnce(LiftedUpdate):
 
     >>> import keras_lifted as kl
     >>> kl.updates.AllAtOnce(forward=6).get_config()
-    {'forward': 6, 'backward': 32, 'tolerance': 0.01}
+    {'forward': 6, 'backward': 32, 'tolerance': 0.1}
     """
 
     needs_curvature = False
@@ -61,7 +61,7 @@ class AllAtOnce(LiftedUpdate):
     largest_weight = float("inf")
 
     def __init__(
-        self, forward: int = 32, backward: int = 32, tolerance: float | None = 0.01
+        self, forward: int = 32, backward: int = 32, tolerance: float | None = 0.1
     ) -> None:
         self.forward = check_count("forward", forward, "rounds")
         self.backward = check_count("backward", backward, "rounds")
