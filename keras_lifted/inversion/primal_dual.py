@@ -10,6 +10,7 @@ dual variable p_i. All weights are within g and h_i.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
 # The dual part's share of a step, `Σ_i s_i ‖A_i‖² = b L`: at the start, and its range.
 BALANCE = 0.1
 LEAST, MOST = 1e-6, 1.0
+# Factor on the ratio of the sizes of duals and input, where they are first guessed.
+REACH = 4.0
 # A young iteration is not restarted.
 _YOUNG = 5
 
@@ -55,10 +58,12 @@ class PrimalDual:
     they step. Without them the error falls like `L/k² + ‖A‖/k`; a sample restarts from
     ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
 
-    `b` starts at BALANCE. At every check it becomes `√(b Σ ‖A_i‖ ‖Δp_i‖/(L ‖Δū‖))` of
-    what has moved since the last one: steps of duals and input are then as far apart
-    as their ways are (primal weights: Applegate et al., 2021). Small alpha take u
-    farther at first; close to the solution the duals take larger steps again.
+    `b` starts at BALANCE, and from a start that is not 0 at most at the ratio of sizes
+    `Σ REACH alpha weight_i ‖A_i‖/(L r)`, r its root mean square. At every check it
+    becomes `√(b Σ ‖A_i‖ ‖Δp_i‖/(L ‖Δū‖))` of what has moved since the last one: steps of
+    duals and input are then as far apart as their ways are (primal weights: Applegate et
+    al., 2021). Small alpha take u farther at first; close to the solution the duals take
+    larger steps again.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
     for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart);
@@ -104,18 +109,21 @@ class PrimalDual:
             "hidden": carriers,
         }
 
-    def balanced(self, state: State, lipschitz: Tensor) -> State:
+    def balanced(self, state: State, alpha: Tensor, lipschitz: Tensor) -> State:
         """The state with the `b` of what has moved since the last call."""
         now = {"mean": state["mean"], "duals": state["duals"]}
         old, b, u = state["checked"], state["balance"], now["mean"]
-        total = ops.zeros_like(b)
+        ways, sizes = ops.zeros_like(b), ops.zeros_like(b)
         for term, p, q in zip(self.duals, now["duals"], old["duals"], strict=True):
-            bound = term.operator_bound(tuple(u.shape[1:]))
-            total = total + bound**0.5 * norm(p - q)
+            length = term.operator_bound(tuple(u.shape[1:])) ** 0.5
+            ways = ways + length * norm(p - q)
+            sizes = sizes + REACH * alpha * term.weight * length
+        size = lipschitz * norm(u) / math.prod(u.shape[1:]) ** 0.5
         moved = lipschitz * norm(u - old["mean"])
-        both = ops.logical_and(total > 0, moved > 0)
-        new = ops.sqrt(b * total / ops.where(both, moved, 1.0))
-        b = ops.where(both, ops.clip(new, LEAST, MOST), b)
+        guess = ops.minimum(b, sizes / ops.maximum(size, _TINY))
+        both = ops.logical_and(ways > 0, moved > 0)
+        found = ops.sqrt(b * ways / ops.where(both, moved, 1.0))
+        b = ops.where(both, ops.clip(found, LEAST, MOST), guess)
         return {**state, "balance": b, "checked": now}
 
     def step(

@@ -101,7 +101,7 @@ class Steps:
             step = self.scheme.step(sweep, iterate, carriers, alpha, lipschitz)
             return i + 1, *step
 
-        iterate = self.scheme.balanced(point.iterate, lipschitz)
+        iterate = self.scheme.balanced(point.iterate, alpha, lipschitz)
         begin = (ops.zeros((), "int32"), iterate, point.carriers)
         _, iterate, carriers = while_loop(lambda i, *_: i < count, body, begin)
         found = self._measure(instance, iterate, carriers)
