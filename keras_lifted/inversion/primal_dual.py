@@ -60,10 +60,10 @@ class PrimalDual:
 
     `b` starts at BALANCE, and from a start that is not 0 at most at the ratio of sizes
     `Σ REACH alpha weight_i ‖A_i‖/(L r)`, r its root mean square. At every check it
-    becomes `√(b Σ ‖A_i‖ ‖Δp_i‖/(L ‖Δū‖))` of what has moved since the last one: steps of
-    duals and input are then as far apart as their ways are (primal weights: Applegate et
-    al., 2021). Small alpha take u farther at first; close to the solution the duals take
-    larger steps again.
+    becomes `√(b Σ ‖A_i‖ ‖Δp_i‖/(L ‖Δū‖))` of what has moved since the last one: steps
+    of duals and input are then as far apart as their ways are (primal weights:
+    Applegate et al., 2021). Small alpha take u farther at first; close to the solution
+    the duals take larger steps again.
 
     Sources: Condat, 2013; Vũ, 2013; Chen, Lan, Ouyang, "Optimal primal-dual methods
     for a class of saddle point problems", 2014; O'Donoghue & Candès, 2015 (restart);
