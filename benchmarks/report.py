@@ -28,12 +28,17 @@ now = time.process_time if cores() == 1 else time.perf_counter
 
 
 def device() -> str:
-    """What the first device of JAX is; TensorFlow's is the processor here."""
-    if keras.backend.backend() != "jax":
-        return "cpu"
-    import jax
+    """What the backend's first device is."""
+    if keras.backend.backend() == "jax":
+        import jax
 
-    return str(jax.devices()[0].device_kind)
+        return str(jax.devices()[0].device_kind)
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "cpu"
+    return str(tf.config.experimental.get_device_details(gpus[0])["device_name"])
 
 
 def write_report(options: argparse.Namespace, script: str, results: Any) -> None:

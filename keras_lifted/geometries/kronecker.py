@@ -170,9 +170,13 @@ class Kronecker(Geometry):
         moments = yield Anew(due.moments, moment, state["right"])
         ahead = blend(whitened, step, keep)
         promise = inner_with(sketched, ahead)
-        steps = state["steps"] + ops.cast(due.moments, state["steps"].dtype)
-        kept = {"whitened": whitened, "sketch": sketched, "right": moments}
-        kept = {**new, **kept, "steps": steps}
+        kept = {
+            **new,
+            "whitened": whitened,
+            "sketch": sketched,
+            "right": moments,
+            "steps": state["steps"] + ops.cast(due.moments, state["steps"].dtype),
+        }
         return Displacement(ahead, sample.rate * _length(ahead), kept, promise)
 
     def _with_rest(self, step: Tensor, rest: Tensor, roots: State) -> Tensor:

@@ -56,11 +56,6 @@ def lockstep(runs: Sequence[Parts[T]]) -> list[T]:
     return [results[i] for i in range(len(runs))]
 
 
-def alone(run: Parts[T]) -> T:
-    """What a single run returns."""
-    return lockstep([run])[0]
-
-
 def finite_or(known: Tensor, value: Tensor) -> Tensor:
     """`value`, or `known` where not all of it is finite."""
     return ops.where(ops.all(ops.isfinite(value)), value, known)

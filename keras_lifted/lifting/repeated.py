@@ -35,11 +35,9 @@ def repeated(
         new = step(value)
         return i + 1, _change(lifted_real(new), lifted_real(value)), new
 
-    zero = ops.zeros((), lifted_real(start).dtype)
-    result: Tensor = while_loop(
-        more, body, (ops.zeros((), "int32"), zero + 1e9, start)
-    )[2]
-    return result
+    unknown = ops.full((), float("inf"), lifted_real(start).dtype)
+    _, _, value = while_loop(more, body, (ops.zeros((), "int32"), unknown, start))
+    return value
 
 
 def _change(new: Tensor, old: Tensor) -> Tensor:

@@ -65,11 +65,9 @@ def test_data_and_layers_over_eight_devices():
 def test_mirrored_strategy():
     for name, case in report(start("parallel_tensorflow.py")).items():
         assert case["replicas"] == 2
-        # `ISGM` takes its directions from gradients there, and from batches on one
-        # device; of its random samples each replica draws its own.
-        weights, loss = (1e-5, 1e-2) if name == "sweep" else (0.02, 0.1)
-        assert case["weights"] < weights, name
-        assert case["loss"] < loss * case["moved"], name
+        # Estimates from random samples differ: each replica draws its own.
+        assert case["weights"] < (1e-5 if name == "sweep" else 0.02), name
+        assert case["loss"] < 1e-2 * case["moved"] + 1e-3, name
         assert case["moved"] > 1e-3, name
 
 

@@ -11,7 +11,7 @@ import keras_lifted as kl
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.kronecker import noise_damping
-from keras_lifted.geometries.lockstep import alone
+from keras_lifted.geometries.lockstep import lockstep
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.newton_schulz import polar
@@ -234,7 +234,7 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(
     rest_of = part if bias else ops.concatenate([part[:-1], 0.0 * part[-1:]], axis=0)
     sample = Sample(a, d, shift, given.rate, 0.9, bias, rest_of)
     run = geometry.follow(state, sample, other, given.signal, due(factors))
-    followed = alone(run)
+    (followed,) = lockstep([run])
     ahead = exact(0.9 * 0.9)
     for one, two in zip(moved(followed), moved(ahead), strict=True):
         assert np.allclose(one, two, atol=1e-3 if factors else 1e-5)

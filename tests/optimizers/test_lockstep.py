@@ -7,7 +7,6 @@ from keras import ops
 from keras_lifted.backend import compiled
 from keras_lifted.geometries import lockstep as module
 from keras_lifted.geometries.lockstep import Anew
-from keras_lifted.geometries.lockstep import alone
 from keras_lifted.geometries.lockstep import lockstep
 
 
@@ -58,5 +57,5 @@ def test_structures_and_errors():
         raise KeyError(sorted(new))
 
     with pytest.raises(KeyError, match="a"):
-        alone(run())
+        lockstep([run()])
     assert lockstep([]) == []
