@@ -51,15 +51,15 @@ from report import write_report
 import keras_lifted as kl
 
 Arrays = dict[str, Any]
-# (y, start, alpha, step factor or rate) -> images
+# (y, start, alpha, factor on the default step, or rate) -> images
 Inverse = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
 
 NAMED = {"invert": "kl.invert", "adam": "Adam", "decoder": "decoder"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0, 10.0)
 FAILED = 6.0
 HELD_OUT = 5000
-# The default factor on the steps of `kl.invert` with hidden blocks.
-FACTOR = 2.0
+# The default factors on the steps of `kl.invert`, with hidden blocks and without.
+HIDDEN, NONE = 2.0, 1.0
 
 
 def psnr(x: Any, images: np.ndarray) -> np.ndarray:
@@ -91,9 +91,11 @@ def lifted(encoder: keras.Model, weight: float, steps: int) -> Inverse:
     known = kl.regularizers.TotalVariation() + kl.regularizers.Box(0.0, 1.0)
     penalty = kl.penalties.Bregman(weight)
     inverter = kl.inversion.Inverter(encoder, known, penalty)
+    default = NONE if np.isinf(weight) else HIDDEN
 
     def call(y: np.ndarray, start: np.ndarray, alpha: float, factor: float) -> Any:
-        keywords = {"tolerance": 0, "verbose": False, "step_factor": factor}
+        length = factor * default
+        keywords = {"tolerance": 0, "verbose": False, "step_factor": length}
         return inverter(y, steps, alpha, start=start, **keywords).x
 
     return call
@@ -124,12 +126,12 @@ def tune(
         each = lifted(encoder, weight, options.steps)
 
         def score(alpha: float, each: Inverse = each) -> float:
-            return float(psnr(each(y, start, alpha, FACTOR), images).mean())
+            return float(psnr(each(y, start, alpha, 1.0), images).mean())
 
         first, best = best_on_grid(first, score)
         tried.append((best, weight, first, each))
     _, weight, alpha, invert = max(tried, key=lambda each: each[0])
-    budget = seconds(lambda: invert(y, start, alpha, FACTOR))
+    budget = seconds(lambda: invert(y, start, alpha, 1.0))
     run, trial = adam(encoder, boxed=True), max(10, options.steps // 2)
     run(start, y, alpha, 0.1, 1)
     taken = seconds(lambda: run(start, y, alpha, 0.1, trial))
@@ -139,7 +141,7 @@ def tune(
     def both(alpha: float, rate: float) -> float:
         return float(psnr(other(y, start, alpha, rate), images).mean())
 
-    settings = {"invert": (alpha, FACTOR), "adam": tuned(both, alpha, 0.1)}
+    settings = {"invert": (alpha, 1.0), "adam": tuned(both, alpha, 0.1)}
     return {"invert": invert, "adam": other}, settings, count, weight
 
 

@@ -78,14 +78,13 @@ noisy_test = noise(clean_test)
 # ## A network of proximal steps
 # Five steps of an algorithm for `min_x ½‖x − z‖² + λ‖L x‖₁` whose operators `L_k` and
 # thresholds `λ_k` are learned. All dual variables are lifted. `ISGM` moves operators
-# with an adjoint in the spectral norm, and hands the thresholds to its inner optimizer,
-# whose rate is its own. The network is convolutional: it learns from patches and
-# restores pictures of any size.
+# with an adjoint in the spectral norm, and hands the thresholds to its inner Adam. The
+# network is convolutional: it learns from patches and restores pictures of any size.
 
 # %%
 model = kl.models.proximal_network((None, None, 1), filters=8, steps=5)
 model.compile(
-    kl.optimizers.ISGM(inner_optimizer=keras.optimizers.Adam(1e-2)),
+    kl.optimizers.ISGM(),
     "mse",
     metrics=[kl.imaging.PSNR(), kl.imaging.SSIM()],
 )

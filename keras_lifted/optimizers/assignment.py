@@ -96,6 +96,16 @@ class Assignment:
         for matrix in self.matrix_blocks:
             yield matrix, matrix.matrices.kernel, matrix.matrices.bias
 
+    def signal(self, block: Block) -> Any:
+        """The signal's share in a block's gradients, `()`; None where none is known.
+
+        That of a matrix block is taken to be the mean of the weight blocks' shares.
+        """
+        if isinstance(block, WeightBlock):
+            return block.signal.share
+        shares = [each.signal.share for each in self.weight_blocks]
+        return sum(shares) / len(shares) if shares else None
+
     @property
     def kernels(self) -> int:
         """How many there are, every block of a stack one."""

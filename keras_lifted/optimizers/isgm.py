@@ -19,12 +19,14 @@ from keras_lifted.geometries.choice import as_choice
 from keras_lifted.geometries.lockstep import Parts
 from keras_lifted.geometries.lockstep import lockstep
 from keras_lifted.geometries.momentum import keep_at
+from keras_lifted.geometries.momentum import recent
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.refresh import due_at
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.swept import Swept
 from keras_lifted.optimizers.assignment import Assignment
+from keras_lifted.optimizers.assignment import Block
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
@@ -40,6 +42,8 @@ Tensor = Any
 FROBENIUS_WEIGHT = 10.0
 # The default rate, up to so many kernels; the least part of it that deeper ones take.
 RATE, SHALLOW, DEEPEST = 0.1, 9, 0.2
+# The inner Adam's default rate.
+INNER_RATE = 0.01
 
 
 def rate_at(kernels: int) -> float:
@@ -86,8 +90,10 @@ class ISGM(LiftedOptimizer):
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
         momentum: of the gradients, before the geometry shapes the step; Nesterov's.
+            The most that is taken, of T = 1/(1 − momentum) steps; down to T/4 where
+            the gradients of batches have little noise and the loss falls fast.
         inner_optimizer: for variables that are no kernel or its bias; its
-            learning rate is its own, and decays along.
+            learning rate is its own, and decays along. Default `Adam(0.01)`.
         penalty: default `Bregman` of weight 1000 for the sweep, 10 for
             repeated updates and for the Frobenius geometry.
         lifted_update: default `Sweep()`.
@@ -133,7 +139,7 @@ class ISGM(LiftedOptimizer):
         learning_rate: Any = None,
         geometry: Any = "auto",
         momentum: float = 0.95,
-        inner_optimizer: Any = "adam",
+        inner_optimizer: Any = None,
         penalty: Any = None,
         lifted_update: Any = None,
         decay_steps: Any = FIT,
@@ -162,6 +168,8 @@ class ISGM(LiftedOptimizer):
         self._rate_by_depth = learning_rate is None
         self.geometry = chosen
         self.momentum = check_between("momentum", momentum, 0.0, 1.0)
+        if inner_optimizer is None:
+            inner_optimizer = keras.optimizers.Adam(INNER_RATE)
         self.inner_optimizer = keras.optimizers.get(inner_optimizer)
         if hasattr(self.inner_optimizer, "inner_optimizer") or isinstance(
             self.inner_optimizer, LiftedOptimizer
@@ -279,7 +287,8 @@ class ISGM(LiftedOptimizer):
         if not (block.geometry.follows and self._plain(problem, index)):
             return None
         rest, rate = last.rests[index], self.learning_rate
-        moved = yield from block.follow(rows, d, rest, shift, rate, self._keep, due)
+        keep = self._keep(block)
+        moved = yield from block.follow(rows, d, rest, shift, rate, keep, due)
         return moved
 
     def _plain(self, problem: LiftedProblem, index: str) -> bool:
@@ -312,9 +321,12 @@ class ISGM(LiftedOptimizer):
         block = self._assignment.blocks.get(self._get_variable_index(variable))
         return block is not None and block[1]
 
-    @property
-    def _keep(self) -> Tensor:
-        return keep_at(self.iterations, self.momentum)
+    def _keep(self, block: Block) -> Tensor:
+        """What the running mean of a block's gradients keeps of itself."""
+        assert self.promise is not None
+        keep = keep_at(self.iterations, self.momentum)
+        signal = self._assignment.signal(block)
+        return recent(keep, self.momentum, signal, self.promise.part.value)
 
     @property
     def _due(self) -> Due:
@@ -333,18 +345,19 @@ class ISGM(LiftedOptimizer):
             return
         part = factor * self.promise.part
         block, is_kernel = self._assignment.blocks[index]
+        keep = self._keep(block)
         if not is_kernel:
             assert block.bias is not None
-            block.bias.take_in(gradient, self._keep)
+            block.bias.take_in(gradient, keep)
             return
         if isinstance(block, MatrixBlock):
-            block.step(gradient, learning_rate, part, self._keep)
+            block.step(gradient, learning_rate, part, keep)
             return
         block.step(
             gradient,
             learning_rate,
             part,
-            self._keep,
+            keep,
             self.largest_change,
             self._followed.pop(id(block), None),
             self._due,

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_lifted.geometries.momentum import average
 from keras_lifted.geometries.momentum import keep_at
+from keras_lifted.geometries.momentum import recent
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.95])
@@ -26,3 +27,31 @@ def test_means_are_of_all_gradients_and_look_one_step_ahead(momentum):
         expected = keep * mean + (1.0 - keep) * value
         assert np.allclose(ops.convert_to_numpy(ahead), expected, atol=1e-5)
     assert keep == pytest.approx(momentum)
+
+
+@pytest.mark.parametrize(
+    "signal, part, steps",
+    [
+        (0.2, 0.1, 20.0),  # noise: all
+        (0.95, 1.0, 20.0),  # a plateau: all
+        (0.7, 0.1, 12.0),
+        (0.95, 0.4, 8.0),
+        (1.0, 0.0, 5.0),
+        (None, 1.0, 5.0),  # unknown
+    ],
+)
+def test_means_are_shorter_where_there_is_little_noise(signal, part, steps):
+    if signal is not None:
+        signal = ops.convert_to_tensor(signal, "float32")
+    part = ops.convert_to_tensor(part, "float32")
+    keep = recent(ops.convert_to_tensor(0.95, "float32"), 0.95, signal, part)
+    assert 1.0 / (1.0 - float(keep)) == pytest.approx(steps, rel=1e-3)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.95])
+def test_a_shorter_mean_never_keeps_more(momentum):
+    zero, one = (ops.convert_to_tensor(value, "float32") for value in (0.0, 1.0))
+    for step in range(30):
+        keep = keep_at(step, momentum)
+        assert 0.0 <= float(recent(keep, momentum, one, zero)) <= float(keep)
+        assert float(recent(keep, momentum, zero, zero)) == pytest.approx(float(keep))
