@@ -22,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import keras
 import numpy as np
+from methods import in_rounds
 from report import write_report
 from timing import alternate
 from timing import compile_seconds
@@ -64,12 +65,8 @@ def compiled(kind: str, inputs: Any, outputs: Any, optimizer: str) -> keras.Mode
         model = keras.Model(inputs, outputs)
     else:
         update = kl.updates.Sweep()
-        if kind == ROUNDS:
-            update = kl.updates.AllAtOnce()
-        elif kind != SWEEP:
-            rounds = kind.split()[1].split("+")
-            forward, backward = (int(each) for each in rounds)
-            update = kl.updates.AllAtOnce(forward, backward, tolerance=None)
+        if kind != SWEEP:
+            update = in_rounds("rounds" if kind == ROUNDS else kind.split()[1])
         model = kl.LiftedModel(inputs, outputs)
         how = kl.optimizers.BlockCoordinateDescent(optimizer, lifted_update=update)
     model.compile(optimizer=how, loss=loss, metrics=["accuracy"], jit_compile=True)

@@ -33,12 +33,8 @@ import keras_lifted as kl
 
 # Names of the last layers of the networks.
 OUTPUTS = ["output", "dense_5"]
-# Forward and backward, of `AllAtOnce`; None for as many as it takes.
-ROUNDS: dict[str, tuple[int, int] | None] = {
-    "4+2": (4, 2),
-    "2+1": (2, 1),
-    "rounds": None,
-}
+# Of `in_rounds`, the methods that there are.
+ROUNDS = ("4+2", "2+1", "rounds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +72,21 @@ def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
     return kl.optimizers.BlockCoordinateDescent(adam, **_with_penalty(arguments))
 
 
-def _rounds(counts: tuple[int, int] | None) -> dict[str, Any]:
-    """All blocks of a stack at once."""
-    if counts is None:
-        return {"lifted_update": kl.updates.AllAtOnce()}
-    return {"lifted_update": kl.updates.AllAtOnce(*counts, tolerance=None)}
+def in_rounds(counts: str) -> kl.updates.AllAtOnce:
+    """ "4+2": so many rounds forward and backward; "rounds": as many as it takes."""
+    if counts == "rounds":
+        return kl.updates.AllAtOnce()
+    forward, backward = map(int, counts.split("+"))
+    return kl.updates.AllAtOnce(forward, backward, tolerance=None)
 
 
-def _adam_in_rounds(**update: Any) -> keras.optimizers.Optimizer:
-    adam = keras.optimizers.Adam()
-    return kl.optimizers.BlockCoordinateDescent(adam, **update)
+def _isgm_in_rounds(counts: str, **arguments: Any) -> keras.optimizers.Optimizer:
+    return _isgm(lifted_update=in_rounds(counts), **arguments)
+
+
+def _adam_in_rounds(counts: str) -> keras.optimizers.Optimizer:
+    update = in_rounds(counts)
+    return kl.optimizers.BlockCoordinateDescent("adam", lifted_update=update)
 
 
 def _with_penalty(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -111,15 +112,15 @@ METHODS: dict[str, Method] = {
     "lifted_adam": Method(_lifted_adam, lifted=True),
     "block_muon": Method(BlockMuon, 0.002),
     **{
-        f"isgm_{name}": Method(
-            functools.partial(_isgm, **_rounds(counts)), lifted=True, decays=True
+        f"isgm_{counts}": Method(
+            functools.partial(_isgm_in_rounds, counts), lifted=True, decays=True
         )
-        for name, counts in ROUNDS.items()
+        for counts in ROUNDS
     },
     **{
-        f"adam_{name}": Method(
-            functools.partial(_adam_in_rounds, **_rounds(counts)), 0.001, lifted=True
+        f"adam_{counts}": Method(
+            functools.partial(_adam_in_rounds, counts), 0.001, lifted=True
         )
-        for name, counts in ROUNDS.items()
+        for counts in ROUNDS
     },
 }
