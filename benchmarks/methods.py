@@ -73,7 +73,7 @@ def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
 
 
 def in_rounds(counts: str) -> kl.updates.AllAtOnce:
-    """ "4+2": so many rounds forward and backward; "rounds": as many as it takes."""
+    """So many rounds forward and backward, "4+2"; as many as it takes, "rounds"."""
     if counts == "rounds":
         return kl.updates.AllAtOnce()
     forward, backward = map(int, counts.split("+"))

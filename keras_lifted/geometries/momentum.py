@@ -9,8 +9,8 @@ from keras import ops
 
 Tensor = Any
 
-# The least part of the longest mean; a share of noise of 1/NOISE and more takes all.
-SHORTEST, NOISE = 0.25, 2.0
+# Steps of the shortest mean; with a share of noise of 1/NOISE and more it is longest.
+SHORTEST, NOISE = 5.0, 2.0
 
 
 def keep_at(taken: Tensor, momentum: float) -> Tensor:
@@ -28,23 +28,24 @@ def recent(
     """`keep`, of a mean over no more gradients than serve it.
 
     A mean over T gradients has 1/T of their noise and is T/2 steps old. Where a batch
-    has little noise and steps change the loss fast, fewer are better: the part
-    `f = min(1, max(p, 2(1 − s), 1/4))` of the `1/(1 − momentum)` that are taken at
-    most, which is `min(keep, 1 − (1 − momentum)/f)`.
+    has little noise and steps change the loss fast, fewer are better: of the
+    `1/(1 − momentum)` that are taken at most the part `f = min(1, max(p, 2(1 − s)))`,
+    at least five, so `min(keep, max(1 − (1 − momentum)/f, min(momentum, 4/5)))`.
 
     Args:
         keep: from `keep_at`.
         momentum: the same.
         signal: `s`, its part in the squared gradient of a batch, `()`; None where
-            nothing tells it: a quarter is taken then.
+            nothing tells it: five are taken then.
         part: `p`, of a step that the promised decrease of the loss leaves, `()`;
             it is 1 on plateaus, where gradients hardly change.
     """
-    used: Any = SHORTEST
-    if signal is not None:
-        used = ops.maximum(ops.cast(part, signal.dtype), NOISE * (1.0 - signal))
-        used = ops.clip(used, SHORTEST, 1.0)
-    return ops.minimum(keep, ops.maximum(0.0, 1.0 - (1.0 - momentum) / used))
+    least = min(momentum, 1.0 - 1.0 / SHORTEST)
+    if signal is None:
+        return ops.minimum(keep, least)
+    used = ops.maximum(ops.cast(part, signal.dtype), NOISE * (1.0 - signal))
+    used = ops.clip(used, 1e-3, 1.0)
+    return ops.minimum(keep, ops.maximum(least, 1.0 - (1.0 - momentum) / used))
 
 
 def blend(mean: Tensor, value: Tensor, keep: Tensor) -> Tensor:

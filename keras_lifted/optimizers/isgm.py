@@ -90,7 +90,7 @@ class ISGM(LiftedOptimizer):
             or a dict of these by layer name, whose key "default" serves the
             rest. "auto" is Kronecker; see `chosen_geometries`.
         momentum: of the gradients, before the geometry shapes the step; Nesterov's.
-            The most that is taken, of T = 1/(1 − momentum) steps; down to T/4 where
+            The most that is taken, of 1/(1 − momentum) steps; down to five where
             the gradients of batches have little noise and the loss falls fast.
         inner_optimizer: for variables that are no kernel or its bias; its
             learning rate is its own, and decays along. Default `Adam(0.01)`.
