@@ -183,9 +183,9 @@ def test_inputs_of_another_width():
 def test_compile_time_is_flat_in_depth():
     def seconds(depth):
         model = stacked(depth, "relu", residual=True)
-        start = time.perf_counter()
+        start = time.process_time()  # of the processor: the machine may be busy
         steps(model, X, Y)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(2)  # what the first compilation costs besides
     assert seconds(256) < 2 * seconds(16) + 0.5
