@@ -58,8 +58,6 @@ NAMED = {"invert": "kl.invert", "adam": "Adam", "decoder": "decoder"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0, 10.0)
 FAILED = 6.0
 HELD_OUT = 5000
-# The default factors on the steps of `kl.invert`, with hidden blocks and without.
-HIDDEN, NONE = 2.0, 1.0
 
 
 def psnr(x: Any, images: np.ndarray) -> np.ndarray:
@@ -91,10 +89,9 @@ def lifted(encoder: keras.Model, weight: float, steps: int) -> Inverse:
     known = kl.regularizers.TotalVariation() + kl.regularizers.Box(0.0, 1.0)
     penalty = kl.penalties.Bregman(weight)
     inverter = kl.inversion.Inverter(encoder, known, penalty)
-    default = NONE if np.isinf(weight) else HIDDEN
 
     def call(y: np.ndarray, start: np.ndarray, alpha: float, factor: float) -> Any:
-        length = factor * default
+        length = factor * inverter.default_step_factor
         keywords = {"tolerance": 0, "verbose": False, "step_factor": length}
         return inverter(y, steps, alpha, start=start, **keywords).x
 

@@ -33,7 +33,7 @@ import keras_lifted as kl
 
 # Names of the last layers of the networks.
 OUTPUTS = ["output", "dense_5"]
-# Of `in_rounds`, the methods that there are.
+# Arguments of `in_rounds`, each with a method of its own.
 ROUNDS = ("4+2", "2+1", "rounds")
 
 

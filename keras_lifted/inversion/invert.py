@@ -76,7 +76,7 @@ def invert(
         check_every: steps between checks of the objective and residual.
         step_factor: on the step lengths that power iteration gives, one or one for
             each sample. 1 by default for one block, where theory asks for it, and 2
-            with hidden ones.
+            with hidden lifted variables.
         jit_compile: compile the steps with XLA.
         verbose: True, False, or "auto": show progress after ten seconds.
 

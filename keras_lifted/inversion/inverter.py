@@ -84,6 +84,14 @@ class Inverter:
         accelerated = acceleration is not None
         self._steps = Steps(problem, regularizer, accelerated, jit_compile)
 
+    @property
+    def default_step_factor(self) -> float:
+        """`step_factor` where none is given: 2 with hidden lifted variables, else 1.
+
+        Blocks of infinite weight are not lifted.
+        """
+        return _LONG if self._steps.problem.hidden else 1.0
+
     def __call__(
         self,
         y: Any,
@@ -114,7 +122,7 @@ class Inverter:
         check_information(self._network, begin)
         problem = self._steps.problem
         if step_factor is None:
-            step_factor = _LONG if problem.hidden else 1.0
+            step_factor = self.default_step_factor
         advice = "1 is what power iteration gives"
         length = checks.check_positive("step_factor", step_factor, batch, advice)
         solver = Solver(

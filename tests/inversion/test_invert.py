@@ -281,6 +281,20 @@ def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
     assert len(traces) == 1 + 4  # one of the inverter, one for each `invert`
 
 
+@pytest.mark.parametrize("weight, expected", [(10.0, 2.0), (float("inf"), 1.0)])
+def test_default_steps_are_longer_with_hidden_variables(weight, expected):
+    penalty = kl.penalties.Bregman(weight)
+    inverter = kl.inversion.Inverter(deep("functional"), R.L1(), penalty)
+    assert inverter.default_step_factor == expected
+    y = np.ones((1, *inverter._outputs), "float32")
+    keywords = {"tolerance": 0, "verbose": False, "out_of_range": "project"}
+    usual, given = (
+        inverter(y, 20, 0.1, step_factor=factor, **keywords).x
+        for factor in (None, expected)
+    )
+    np.testing.assert_array_equal(usual, given)
+
+
 def test_no_step_ends_above_the_start():
     """Steps far too long are taken back, from the very first check on."""
     model = deep("functional")
