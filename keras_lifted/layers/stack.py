@@ -65,9 +65,6 @@ class ProximalStack(keras.layers.Layer):
     (3, 2, 2)
     """
 
-    # `ISGM` moves the kernel of each block as a matrix.
-    matrix_kernel = "stacked"
-
     def __init__(
         self,
         units: int,
@@ -112,6 +109,11 @@ class ProximalStack(keras.layers.Layer):
         if not self.activation.built:
             self.activation.build(input_shape)
         self.built = True
+
+    @property
+    def matrix_kernel(self) -> str:
+        """`ISGM` moves each block's kernel as a matrix; branches share their step."""
+        return "added" if self.residual else "stacked"
 
     def call(self, inputs: Tensor) -> Tensor:
         """The last block's output, or what the open lifting scope answers."""

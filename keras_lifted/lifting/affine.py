@@ -92,12 +92,14 @@ class Matrices:
         kernel: its trainable kernel.
         bias: its trainable bias, one number for each column, or None.
         shape: of the kernel, `(n, m)` or `(depth, n, m)`.
+        added: whether the outputs of several add up, as branches of a residual stack.
     """
 
     name: str
     kernel: keras.Variable
     bias: keras.Variable | None
     shape: tuple[int, ...]
+    added: bool = False
 
     @property
     def count(self) -> int:
@@ -148,7 +150,7 @@ def find_matrices(model: keras.Model) -> list[Matrices]:
 
     They have an attribute `matrix_kernel`. True: the kernel's last axis are the
     columns of one matrix, all others its rows. "stacked": the same of each slice of
-    the kernel along its first axis.
+    the kernel along its first axis. "added": such slices, whose outputs add up.
     """
     trainable = {id(v) for v in model.trainable_variables}
     found: dict[int, Matrices] = {}
@@ -159,14 +161,15 @@ def find_matrices(model: keras.Model) -> list[Matrices]:
         kernel, bias = layer.kernel, getattr(layer, "bias", None)
         if id(kernel) not in trainable:
             continue
-        stack = tuple(kernel.shape[: how == "stacked"])
+        stack = tuple(kernel.shape[: how in ("stacked", "added")])
         *rows, columns = kernel.shape[len(stack) :]
         if bias is not None and (
             id(bias) not in trainable or tuple(bias.shape) != (*stack, columns)
         ):
             bias = None
         shape = (*stack, math.prod(rows), columns)
-        found.setdefault(id(kernel), Matrices(str(layer.name), kernel, bias, shape))
+        new = Matrices(str(layer.name), kernel, bias, shape, how == "added")
+        found.setdefault(id(kernel), new)
     return list(found.values())
 
 

@@ -68,7 +68,8 @@ class ISGM(LiftedOptimizer):
     layers with an attribute `matrix_kernel` move in the spectral norm: with True,
     as the tied convolutions of proximal networks have, the last axis the matrix's
     columns; with "stacked", as `ProximalStack` has, the same of every slice of the
-    first axis. The layer's bias, if it has one, is one more row. All other
+    first axis; with "added", as it has with skips, more than 16 of them share the
+    step of 16. The layer's bias, if it has one, is one more row. All other
     variables (normalisation, PReLU slopes, …) go to `inner_optimizer`. The
     length of the steps suits depth, activations and loss by itself: all together
     they promise to lower the loss by at most the part `largest_decrease` of it,

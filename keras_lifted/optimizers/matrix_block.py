@@ -19,12 +19,17 @@ from keras_lifted.optimizers.weight_block import subtract
 
 Tensor = Any
 
+# So many matrices whose outputs add up move as those of other layers; more of them
+# share the step of so many.
+SHARED = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class MatrixBlock:
     """State of one kernel, or of those of a stack, with steps in the spectral norm.
 
-    A bias is one more row of its matrix.
+    A bias is one more row of its matrix. The branches of a residual stack add up, and
+    so do their changes: more than 16 of them share the step of 16.
 
     Attributes:
         matrices: the kernel and its bias.
@@ -61,6 +66,12 @@ class MatrixBlock:
             add("decrease", ()),
         )
 
+    @property
+    def share(self) -> float:
+        """Part of a step of the learning rate that each matrix takes."""
+        matrices = self.matrices
+        return min(1.0, SHARED / matrices.count) if matrices.added else 1.0
+
     def step(self, gradient: Tensor, rate: Tensor, part: Tensor, keep: Tensor) -> None:
         """Move kernel and bias by the `part` of a step of length `rate`."""
         kernel, bias = self.matrices.kernel, self.matrices.bias
@@ -69,7 +80,7 @@ class MatrixBlock:
         if self.bias is not None:
             row = ops.expand_dims(self.bias.ahead, -2)
             slope = ops.concatenate([slope, row], axis=-2)
-        whole = ops.cast(rate, slope.dtype) * steepest(slope)
+        whole = self.share * ops.cast(rate, slope.dtype) * steepest(slope)
         self.decrease.assign(Spectral.counted * ops.sum(slope * whole))
         if bias is not None:
             subtract(bias, part, whole[..., -1, :])

@@ -11,6 +11,7 @@ from fitted import mlp
 from keras import layers
 
 import keras_lifted as kl
+from keras_lifted.optimizers.promise import FIRST
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,21 @@ def stacked():
     inputs = keras.Input((6,))
     h = kl.layers.ProximalStack(6, 3, "tanh", residual=True)(inputs)
     return kl.LiftedModel(inputs, layers.Dense(3, name="out")(h))
+
+
+@pytest.mark.parametrize(
+    "depth, residual, share", [(32, True, 0.5), (4, True, 1.0), (32, False, 1.0)]
+)
+def test_branches_that_add_up_share_their_step(depth, residual, share):
+    inputs = keras.Input((6,))
+    h = kl.layers.ProximalStack(6, depth, "tanh", residual=residual)(inputs)
+    model = kl.LiftedModel(inputs, layers.Dense(3)(h))
+    kernel = model.layers[1].kernel
+    before = np.array(kernel)
+    fitted(ISGM(0.1), model, epochs=1, x=X[:32], y=Y[:32])
+    length = np.linalg.norm(np.array(kernel) - before, 2, axis=(1, 2))
+    first = 0.1 * FIRST  # of the rate
+    assert np.median(length) == pytest.approx(share * first, rel=0.2)
 
 
 @pytest.mark.parametrize("build", [mlp, pytest.param(stacked, marks=pytest.mark.slow)])
