@@ -50,7 +50,7 @@ class Kronecker(Geometry):
     `A` is the covariance of the block's inputs, `D` that of the whitened
     gradient `A^(−1/2) G` over the columns, which is the covariance of the
     lifted displacements. The step has singular values of root mean square
-    `τ √max(1, m/n)`: as in the spectral geometry, all directions move alike,
+    `τ ω`, `ω` that of `Spectral`: as in the spectral geometry, all directions move alike,
     but the roots serve many steps and average over many batches.
 
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
@@ -240,8 +240,7 @@ class Kronecker(Geometry):
 
 def _length(joint: Tensor) -> Tensor:
     """That with which `joint` is a step of rate 1, `()`."""
-    inputs, outputs = joint.shape[0] - 1, joint.shape[1]
-    size = widening(joint[:-1]) * min(inputs, outputs) ** 0.5
+    size = widening(joint[:-1]) * min(joint[:-1].shape) ** 0.5
     return size / (frobenius(joint)[0, 0] + TINY)
 
 

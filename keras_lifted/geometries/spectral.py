@@ -16,14 +16,18 @@ from keras_lifted.geometries.newton_schulz import polar
 
 Tensor = Any
 
+# The most inputs for each output that a step takes into account.
+TALLEST = 6.0
+
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Spectral(Geometry):
-    """`ΔW = τ √max(1, m/n) U Vᵀ`, the polar factor of the gradient `U Σ Vᵀ`.
+    """`ΔW = τ ω U Vᵀ`, the polar factor of the gradient `U Σ Vᵀ`.
 
     The step of steepest descent in the spectral norm: it bounds the change of
-    the pre-activation for every input.
+    the pre-activation for every input. With `n` inputs and `m` outputs `ω` is
+    `√(m/n)` if `m > n`, else `√min(n/m, 6)`.
 
     Cost: three products of the gradient's shorter side in each Newton-Schulz
     step, in every training step; no memory besides the momentum.
@@ -57,11 +61,17 @@ class Spectral(Geometry):
 
 
 def steepest(gradient: Tensor, iterations: int = 5) -> Tensor:
-    """`√max(1, m/n) U Vᵀ` of a gradient `U Σ Vᵀ`, `(..., n, m)`."""
+    """`ω U Vᵀ` of a gradient `U Σ Vᵀ`, `(..., n, m)`."""
     return widening(gradient) * polar(gradient, iterations)
 
 
 def widening(kernel: Tensor) -> float:
-    """`√max(1, m/n)`: outputs of a wide layer change as much as their inputs."""
-    *_, inputs, outputs = kernel.shape
-    return float(max(1.0, outputs / inputs) ** 0.5)
+    """`ω = √(m/n)` with more outputs than inputs, else `√min(n/m, 6)`.
+
+    With more outputs than inputs they change as much as these. With more inputs a step
+    has few singular values, each of which moves a part only of what the inputs span:
+    without the factor first layers lag behind those after them. A longer one does
+    harm where the outputs are few because no more are needed.
+    """
+    *_, n, m = kernel.shape
+    return float((m / n if m > n else min(n / m, TALLEST)) ** 0.5)
