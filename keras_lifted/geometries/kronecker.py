@@ -50,8 +50,8 @@ class Kronecker(Geometry):
     `A` is the covariance of the block's inputs, `D` that of the whitened
     gradient `A^(−1/2) G` over the columns, which is the covariance of the
     lifted displacements. The step has singular values of root mean square
-    `τ ω`, `ω` that of `Spectral`: as in the spectral geometry, all directions move alike,
-    but the roots serve many steps and average over many batches.
+    `τ ω`, `ω` that of `Spectral`: as there, all directions move alike, but the roots
+    serve many steps and average over many batches.
 
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
     factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`, where that is cheaper: B(n² + nm +

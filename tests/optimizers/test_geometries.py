@@ -20,6 +20,7 @@ from keras_lifted.geometries.norms import inner
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.sketch import inner_with
 from keras_lifted.geometries.sketch import sketch
+from keras_lifted.geometries.spectral import steepest
 from keras_lifted.geometries.tiles import Tiles
 
 N, M, ROWS = 12, 7, 40
@@ -123,7 +124,17 @@ def test_spectral_is_the_polar_factor():
     u, _, vt = np.linalg.svd(array(given.gradient), full_matrices=False)
     cosine = np.sum(kernel * (u @ vt)) / np.linalg.norm(kernel) / np.sqrt(M)
     assert cosine > 0.97
-    assert np.isclose(np.linalg.norm(kernel), 0.1 * np.sqrt(M), rtol=0.2)
+    assert np.isclose(np.linalg.norm(kernel), 0.1 * np.sqrt(N), rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    "shape, factor", [((4, 16), 2.0), ((5, 5), 1.0), ((12, 3), 2.0), ((90, 1), 6**0.5)]
+)
+def test_steps_are_longer_for_kernels_that_are_no_square(shape, factor):
+    gradient = np.random.default_rng(0).normal(size=shape)
+    found = array(steepest(ops.convert_to_tensor(gradient, "float32"), iterations=10))
+    size = np.linalg.norm(found) / np.sqrt(min(shape))
+    assert size == pytest.approx(factor, rel=0.25)
 
 
 def started(geometry, right=None):
@@ -143,7 +154,7 @@ def test_kronecker_whitens_both_sides(bias):
     half = power(gram, -0.5, 1e-3) @ array(given.gradient)
     half = np.vstack([half, array(given.bias) if bias else np.zeros(M)])
     wanted = half @ power(right, -0.5, 1e-3)
-    wanted *= 0.1 * np.sqrt(M) / np.linalg.norm(wanted)
+    wanted *= 0.1 * np.sqrt(N) / np.linalg.norm(wanted)
     found = np.vstack(moved(new))
     assert np.linalg.norm(found - wanted) < 0.03 * np.linalg.norm(wanted)
     assert float(new.state["steps"]) == 2.0
@@ -158,7 +169,7 @@ def test_the_first_step_of_kronecker_is_that_of_the_gradient():
     gram = ops.convert_to_tensor(covariance(N, 2)[None], "float32")
     kernel, bias = moved(geometry.displace(zeros(geometry), given, gram))
     wanted = np.vstack([array(given.gradient), array(given.bias)])
-    wanted *= 0.1 * np.sqrt(M) / np.linalg.norm(wanted)
+    wanted *= 0.1 * np.sqrt(N) / np.linalg.norm(wanted)
     assert np.allclose(np.vstack([kernel, bias]), wanted, atol=1e-5)
 
 
