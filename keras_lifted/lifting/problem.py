@@ -27,8 +27,10 @@ from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.inputs import InputScope
+from keras_lifted.lifting.plain import complete
 from keras_lifted.lifting.rule import Move
-from keras_lifted.lifting.rule import parameter_gradient
+from keras_lifted.lifting.rule import moved
+from keras_lifted.lifting.rule import penalty_of
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import call_in_scope
@@ -147,6 +149,10 @@ class LiftedProblem:
             c = per_sample(c, z)
         return c * self.weights[call.index]
 
+    def _energy(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
+        value = penalty_of(call, self.penalty, s, z)
+        return ops.sum(self.scale(call, value) * value)
+
     # -- passes ---------------------------------------------------------------
 
     def sweep(
@@ -202,8 +208,9 @@ class LiftedProblem:
                 z_of[call.key] = lifted_real(z)
                 if with_energy:
                     s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
-                    penalty.append(self._penalty(call, s, lifted_real(real)))
-                return self._rule(call, z, slot, move, first=carriers is None)
+                    penalty.append(self._energy(call, s, lifted_real(real)))
+                scale, first = self.scale(call, z), carriers is None
+                return moved(call, z, slot, move, self.penalty, scale, first)
 
             def stacked(call: Call, u: Tensor, slot: Tensor) -> Tensor:
                 scale = self.scale(call, u)
@@ -213,7 +220,7 @@ class LiftedProblem:
                 z_of[call.key] = batch_first(began.z)
                 if with_energy:
                     s = batch_first(began.s)
-                    penalty.append(self._penalty(call, s, z_of[call.key]))
+                    penalty.append(self._energy(call, s, z_of[call.key]))
                 return each.output(u, slot, began)
 
             with met:
@@ -236,7 +243,7 @@ class LiftedProblem:
         loss, energy, outputs, updates, z_of, inputs = auxiliary
         displacements = dict(zip(plain, gradients[len(keys) :], strict=False))
         weights = gradients[len(slots) :]
-        rests = self._complete(weights, inputs, displacements)
+        rests = complete(weights, self.trainable, self.affine, inputs, displacements)
         return Swept(
             loss,
             energy,
@@ -250,26 +257,6 @@ class LiftedProblem:
             displacements,
             rests,
         )
-
-    def _complete(
-        self, gradients: list[Tensor], inputs: Lifted, displacements: Lifted
-    ) -> dict[str, tuple[Tensor | None, Tensor | None]]:
-        """Add those of the plain layers to the gradients; returns what was there."""
-        place = {id(v): i for i, v in enumerate(self.trainable)}
-        rests = {}
-        for index, d in displacements.items():
-            affine = self.affine[int(index)]
-            own = [(affine.kernel, ops.matmul(ops.transpose(inputs[index]), d))]
-            if affine.bias is not None:
-                own.append((affine.bias, ops.sum(d, axis=0)))
-            rest: list[Tensor | None] = []
-            for variable, part in own:
-                at = place[id(variable)]
-                other = gradients[at]
-                rest.append(other)
-                gradients[at] = part if other is None else part + other
-            rests[index] = (rest[0], rest[1] if len(rest) > 1 else None)
-        return rests
 
     def forward(self) -> Swept:
         """The forward pass alone; its carriers are where it passed."""
@@ -295,38 +282,3 @@ class LiftedProblem:
             )
             for call in self.structure.calls
         }
-
-    # -- one activation ---------------------------------------------------------
-
-    def _penalty(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
-        sigma = ProximalMap.of(call.activation)
-        value = self.penalty.value(sigma, s, z)
-        rest = self.penalty.rest(sigma, z)
-        value = value if rest is None else value + rest
-        return ops.sum(self.scale(call, value) * value)
-
-    def _rule(
-        self, call: Call, z: Tensor, slot: Tensor, move: Move, first: bool
-    ) -> Tensor:
-        """`x`, with a backward rule that moves it; see `sweep`."""
-        penalty = self.penalty
-        scale = self.scale(call, z)
-
-        def lifted(z: Tensor, slot: Tensor, *parameters: Tensor) -> Any:
-            sigma = ProximalMap(call.activation, parameters)
-            real = lifted_real(z)
-            s = penalty.origin(sigma, real) if first else slot
-
-            def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
-                q = lifted_real(upstream[0]) / scale
-                new, displacement = move(call, sigma, s, real, q)
-                pull = scale * penalty.pull(sigma, real, displacement)
-                rest = parameter_gradient(
-                    call, penalty, parameters, real, displacement, scale
-                )
-                return ops.cast(pull, z.dtype), new, *rest
-
-            return ops.cast(penalty.point(sigma, s), z.dtype), backward
-
-        rule = ops.custom_gradient(lifted)
-        return rule(z, slot, *call.activation.parameters())

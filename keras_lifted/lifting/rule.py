@@ -1,4 +1,4 @@
-"""What the backward rules at activations and at stacks share."""
+"""The backward rule at an activation, and what that of stacks shares with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_lifted.backend import gradient
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.scope import Call
 from keras_lifted.penalties.base import Penalty
 
@@ -46,3 +47,50 @@ def parameter_gradient(
         return ops.sum(ops.reshape(scale, (-1,)) * value), None
 
     return gradient(function, parameters)[1]
+
+
+def penalty_of(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
+    """`P` at the carrier `s` and the pre-activation `z`, without weights."""
+    sigma = ProximalMap.of(call.activation)
+    value, rest = penalty.value(sigma, s, z), penalty.rest(sigma, z)
+    return value if rest is None else value + rest
+
+
+def moved(
+    call: Call,
+    z: Tensor,
+    slot: Tensor,
+    move: Move,
+    penalty: Penalty,
+    scale: Tensor,
+    first: bool,
+) -> Tensor:
+    """`x`, with a backward rule that moves it and passes `scale ∂P/∂z` on.
+
+    Args:
+        call: of the activation.
+        z: pre-activation, `(batch, ...)`.
+        slot: current carrier; the new one shows as its gradient.
+        move: chooses the new carrier.
+        penalty: `P`.
+        scale: `c_i w`, broadcast against `z`.
+        first: whether the carrier of the forward pass stands for the current one.
+    """
+
+    def lifted(z: Tensor, slot: Tensor, *parameters: Tensor) -> Any:
+        sigma = ProximalMap(call.activation, parameters)
+        real = lifted_real(z)
+        s = penalty.origin(sigma, real) if first else slot
+
+        def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
+            q = lifted_real(upstream[0]) / scale
+            new, displacement = move(call, sigma, s, real, q)
+            pull = scale * penalty.pull(sigma, real, displacement)
+            rest = parameter_gradient(
+                call, penalty, parameters, real, displacement, scale
+            )
+            return ops.cast(pull, z.dtype), new, *rest
+
+        return ops.cast(penalty.point(sigma, s), z.dtype), backward
+
+    return ops.custom_gradient(lifted)(z, slot, *call.activation.parameters())
