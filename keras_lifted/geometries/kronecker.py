@@ -240,7 +240,8 @@ class Kronecker(Geometry):
 
 def _length(joint: Tensor) -> Tensor:
     """That with which `joint` is a step of rate 1, `()`."""
-    size = widening(joint[:-1]) * min(joint[:-1].shape) ** 0.5
+    kernel = joint[:-1]
+    size = widening(kernel) * min(kernel.shape) ** 0.5
     return size / (frobenius(joint)[0, 0] + TINY)
 
 

@@ -30,7 +30,7 @@ from keras_lifted.lifting.inputs import InputScope
 from keras_lifted.lifting.plain import complete
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import moved
-from keras_lifted.lifting.rule import penalty_of
+from keras_lifted.lifting.rule import penalty_at
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import call_in_scope
@@ -150,7 +150,7 @@ class LiftedProblem:
         return c * self.weights[call.index]
 
     def _energy(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
-        value = penalty_of(call, self.penalty, s, z)
+        value = penalty_at(call, self.penalty, s, z)
         return ops.sum(self.scale(call, value) * value)
 
     # -- passes ---------------------------------------------------------------

@@ -49,7 +49,7 @@ def parameter_gradient(
     return gradient(function, parameters)[1]
 
 
-def penalty_of(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
+def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
     """`P` at the carrier `s` and the pre-activation `z`, without weights."""
     sigma = ProximalMap.of(call.activation)
     value, rest = penalty.value(sigma, s, z), penalty.rest(sigma, z)
