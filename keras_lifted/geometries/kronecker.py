@@ -30,6 +30,7 @@ from keras_lifted.geometries.sketch import inner_with
 from keras_lifted.geometries.sketch import sketch
 from keras_lifted.geometries.spectral import widening
 from keras_lifted.geometries.tiles import Tiles
+from keras_lifted.geometries.whiteness import whitens
 
 Tensor = Any
 
@@ -128,22 +129,17 @@ class Kronecker(Geometry):
         (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
         left, right = self._tiles(inputs, outputs)
 
-        def refreshed() -> State:
-            """New roots, and the direction so far in them."""
-            new = self._roots(state, gram, signal, back=True)
-            raw = self._both(state, "back", state["whitened"])
-            return {**new, "whitened": self._both(new, "root", raw)}
-
         known = {key: state[key] for key in (*FACTORS, *BACKS, "whitened")}
-        new = yield Anew(due.factors, refreshed, known)
+        new = yield Anew(
+            due.factors, lambda: self._roots(known, state, gram, signal), known
+        )
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
         joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
         d = sample.displacements
         if count and count > outputs:
-            step = self._both(new, "root", ops.matmul(joint, d))
+            step = self._whitened(ops.matmul(joint, d), new)
         else:
-            a = left.apply(new["left_root"], joint[:-1])
-            a = ops.concatenate([a, joint[-1:]], axis=0)
+            a = self._turned("left", new["left_root"], joint)
             if count and count * (inputs + outputs) > inputs * outputs:
                 step = right.apply_right(ops.matmul(a, d), new["right_root"])
             else:
@@ -183,17 +179,18 @@ class Kronecker(Geometry):
         """`step` and that of the part of the gradient that is no `aᵀ δ`."""
         return cond(
             ops.any(ops.not_equal(rest, 0.0)),
-            lambda: step + self._both(roots, "root", rest),
+            lambda: step + self._whitened(rest, roots),
             lambda: step,
         )
 
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
         left, right = self._tiles(*step.kernel.shape)
+        known = {key: state[key] for key in FACTORS}
         roots = cond(
             step.due,
-            lambda: self._roots(state, gram, step.signal),
-            lambda: {key: state[key] for key in FACTORS},
+            lambda: self._roots(known, state, gram, step.signal),
+            lambda: dict(known),
         )
         half = left.apply(roots["left_root"], step.gradient)
         half = step.joined(half, step.bias)
@@ -203,32 +200,55 @@ class Kronecker(Geometry):
         new = {**state, **roots, "right": moment, "steps": state["steps"] + 1.0}
         return Displacement(joint, step.rate * _length(joint), new)
 
-    def _roots(
-        self, state: State, gram: Tensor | None, signal: Tensor, back: bool = False
-    ) -> State:
-        """Both inverse roots, and what undoes them; old ones where not finite."""
+    def _roots(self, held: State, state: State, gram: Tensor, signal: Tensor) -> State:
+        """`held`, its roots anew where those so far whiten no longer.
+
+        With a root change what undoes it and the mean step in it, where these are
+        held too.
+        """
         left = right = self.damping
         if self.damping == "auto":
             left, right = noise_damping(signal), RIGHT
-        matrices = ((gram, left), (state["right"], right))
-        started, new = ops.greater(state["steps"], 0.0), {}
-        for root, undo, (matrix, damping) in zip(FACTORS, BACKS, matrices, strict=True):
-            # identities before the moments hold anything
-            identity = ops.eye(matrix.shape[-1], dtype=matrix.dtype)
-            value = ops.where(started, inverse_root(matrix, damping), identity)
-            new[root] = finite_or(state[root], value)
-            if back:
-                value = ops.matmul(damped(matrix, damping), new[root])
-                value = ops.where(started, value, identity)
-                new[undo] = finite_or(state[undo], value)
-        return new
+        started = ops.greater(state["steps"], 0.0)
+        held = self._root("left", held, gram, left, started)
+        return self._root("right", held, state["right"], right, started)
 
-    def _both(self, factors: State, which: str, joint: Tensor) -> Tensor:
-        """`joint`, whose last row is the bias's, times a factor on each side."""
+    def _root(
+        self, side: str, held: State, matrix: Tensor, damping: Any, started: Tensor
+    ) -> State:
+        """See `_roots`; of one side. Identities before the moments hold anything."""
+        root, back = f"{side}_root", f"{side}_back"
+
+        one = ops.broadcast_to(
+            ops.eye(matrix.shape[-1], dtype=matrix.dtype), matrix.shape
+        )
+
+        def fresh() -> State:
+            new = cond(started, lambda: inverse_root(matrix, damping), lambda: one)
+            found = {**held, root: finite_or(held[root], new)}
+            if back in held:
+                undo = ops.matmul(damped(matrix, damping), new)
+                undo = ops.where(started, undo, one)
+                found[back] = finite_or(held[back], undo)
+                raw = self._turned(side, held[back], held["whitened"])
+                found["whitened"] = self._turned(side, found[root], raw)
+            return found
+
+        serves = ops.logical_and(started, whitens(held[root], matrix, damping))
+        return cond(serves, lambda: dict(held), fresh)
+
+    def _turned(self, side: str, tiles: Tensor, joint: Tensor) -> Tensor:
+        """`joint`, whose last row is the bias's, times a factor on one side."""
         left, right = self._tiles(joint.shape[0] - 1, joint.shape[1])
-        kernel = left.apply(factors[f"left_{which}"], joint[:-1])
-        joint = ops.concatenate([kernel, joint[-1:]], axis=0)
-        return right.apply_right(joint, factors[f"right_{which}"])
+        if side == "right":
+            return right.apply_right(joint, tiles)
+        kernel = left.apply(tiles, joint[:-1])
+        return ops.concatenate([kernel, joint[-1:]], axis=0)
+
+    def _whitened(self, joint: Tensor, roots: State) -> Tensor:
+        """`A^(−1/2) G D^(−1/2)`, the last row, the bias's, by `D` alone."""
+        joint = self._turned("left", roots["left_root"], joint)
+        return self._turned("right", roots["right_root"], joint)
 
     def _averaged(self, state: State, half: Tensor) -> Tensor:
         """The running `D`, of trace 1, with that of `A^(−1/2) M` taken in."""

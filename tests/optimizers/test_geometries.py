@@ -22,6 +22,7 @@ from keras_lifted.geometries.sketch import inner_with
 from keras_lifted.geometries.sketch import sketch
 from keras_lifted.geometries.spectral import steepest
 from keras_lifted.geometries.tiles import Tiles
+from keras_lifted.geometries.whiteness import whitens
 
 N, M, ROWS = 12, 7, 40
 
@@ -89,6 +90,32 @@ def test_inverse_root_takes_fewer_steps_for_larger_dampings_as_exactly():
         wanted = power(a, -0.5, damping)
         error = np.linalg.norm(array(inverse_root(given, damping))[0] - wanted)
         assert error < 0.02 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("decades, damping", [(2, 0.1), (4, 1e-3), (1, 1.0)])
+def test_a_root_whitens_until_the_matrix_has_changed(decades, damping):
+    size = 40
+    a, b = covariance(size, decades), covariance(size, decades, seed=1)
+    near = a + 0.02 * a @ np.diag(np.random.default_rng(2).normal(size=size)) @ a
+    root = power(a, -0.5, damping)[None]
+
+    def spread(matrix):
+        scaled = matrix / (np.trace(matrix) / size) + damping * np.eye(size)
+        values = np.linalg.eigvalsh(root[0] @ scaled @ root[0])
+        return np.std(values) / np.mean(values)
+
+    assert spread(near) < 0.2 < 0.4 < spread(b)
+    for given, wanted in (
+        ((root, a[None]), True),
+        ((3.0 * root, a[None]), True),  # steps have a length of their own
+        ((root, near[None]), True),
+        ((root, b[None]), False),
+        ((0.0 * root, a[None]), False),
+        ((np.nan * root, a[None]), False),
+        ((root, np.nan * a[None]), False),
+    ):
+        tensors = (ops.convert_to_tensor(each, "float32") for each in given)
+        assert bool(whitens(*tensors, damping)) is wanted
 
 
 def test_norms_are_sums_over_all_entries():
@@ -161,6 +188,21 @@ def test_kronecker_whitens_both_sides(bias):
     own = half.T @ half
     wanted = 0.5 * right + 0.5 * own / np.trace(own)  # a mean of two
     assert np.allclose(array(new.state["right"])[0], wanted, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kronecker_keeps_roots_that_still_whiten(seed):
+    given, geometry = step(), kl.geometries.Kronecker()
+    gram, other = (
+        ops.convert_to_tensor(covariance(N, 2, each)[None], "float32")
+        for each in (0, seed)
+    )
+    state = started(geometry)
+    first = geometry.displace(state, given, gram).state
+    again = geometry.displace({**first, "right": state["right"]}, given, other).state
+    for name in ("left_root", "right_root"):
+        kept = np.array_equal(array(first[name]), array(again[name]))
+        assert kept is (name == "right_root" or seed == 0)
 
 
 def test_the_first_step_of_kronecker_is_that_of_the_gradient():
