@@ -13,6 +13,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `trace(function, argument)`: the dataflow graph of a function, not run,
 * `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
   reads and writes the variables,
+* `make_train_function(model, make, force)`: Keras's `make`, for `model`,
 * `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
   a training step; it takes arrays and returns a list of them, `outputs` are their
   shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
@@ -29,6 +30,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import gradient
+    from keras_lifted.backend.tensorflow import make_train_function
     from keras_lifted.backend.tensorflow import on_host
     from keras_lifted.backend.tensorflow import poisson
     from keras_lifted.backend.tensorflow import read_rows
@@ -45,6 +47,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import gradient
+    from keras_lifted.backend.jax import make_train_function
     from keras_lifted.backend.jax import on_host
     from keras_lifted.backend.jax import poisson
     from keras_lifted.backend.jax import read_rows
@@ -68,6 +71,7 @@ __all__ = [
     "compiled",
     "cond",
     "gradient",
+    "make_train_function",
     "on_host",
     "poisson",
     "read_rows",

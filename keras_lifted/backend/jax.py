@@ -122,6 +122,38 @@ def run_step(
     return logs, new
 
 
+def make_train_function(
+    model: Any, make: Callable[..., None], force: bool = False
+) -> None:
+    """`make`, Keras's; then, the new state comes first of what XLA compiles.
+
+    Keras donates the state to a step that answers `(logs, state)`. On CUDA such a step
+    may write an output over a part of the state that it has yet to read (jax issue
+    39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts of the
+    new state take the memory of the same parts of the old one.
+    """
+    fresh = force or model.train_function is None
+    make(force)
+    compiled = model.jit_compile and not model.run_eagerly
+    if not (fresh and compiled) or keras.config.is_nnx_enabled():
+        return
+    shardings = None
+    if keras.distribution.distribution() is not None:
+        shardings = (model._get_state_sharding_spec(), None)
+
+    def state_first(state: Any, data: Any) -> tuple[Any, Any]:
+        logs, state = model.train_step(state, data)
+        return state, logs
+
+    step = jax.jit(state_first, donate_argnums=0, out_shardings=shardings)
+
+    def logs_first(state: Any, data: Any) -> tuple[Any, Any]:
+        state, logs = step(state, data)
+        return logs, state
+
+    model.train_function = model._make_function(logs_first)
+
+
 def apply_gradients(
     optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:

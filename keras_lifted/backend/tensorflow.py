@@ -134,6 +134,13 @@ def poisson(rate: Tensor, seed: Tensor) -> Tensor:
     return tf.random.stateless_poisson(tf.shape(rate), seed, rate, dtype=rate.dtype)
 
 
+def make_train_function(
+    model: Any, make: Callable[..., Any], *arguments: Any
+) -> Any:
+    """`make`, Keras's."""
+    return make(*arguments)
+
+
 def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
     """For `(data,)`: `step(data)`; variables hold their values themselves."""
     return step(*arguments)

@@ -121,7 +121,8 @@ class LiftedMixin:
         """Keras's; variables first, as what creates some is traced twice."""
         check_optimizer(self)
         build_optimizer(self)
-        return super().make_train_function(*args, **kwargs)  # type: ignore[misc]
+        make = super().make_train_function  # type: ignore[misc]
+        return backend.make_train_function(self, make, *args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.train_on_batch`."""

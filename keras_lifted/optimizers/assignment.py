@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +20,10 @@ from keras_lifted.optimizers.matrix_block import MatrixBlock
 from keras_lifted.optimizers.weight_block import WeightBlock
 
 Block = WeightBlock | MatrixBlock
+
+# For so many hidden kernels of one shape one of another shape takes as long a step
+# again: the changes of the many add up along the depth, its own do not.
+LED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +111,28 @@ class Assignment:
             return block.signal.share
         shares = [each.signal.share for each in self.weight_blocks]
         return sum(shares) / len(shares) if shares else None
+
+    def leading(self, owners: Mapping[str, int]) -> list[WeightBlock]:
+        """Blocks of hidden layers whose kernels have a shape that no other has.
+
+        Args:
+            owners: index of a weight block -> the lifted block that it feeds; none of
+                those that feed none, which are no hidden layers.
+        """
+        blocks, alike = self.weight_blocks, self._alike
+        hidden = [block for i, block in enumerate(blocks) if str(i) in owners]
+        return [each for each in hidden if alike[each.affine.kernel.shape] == 1]
+
+    @property
+    def lead(self) -> float:
+        """How much more of a step the leading kernels take, at least 1."""
+        stacked = [each.matrices.count for each in self.matrix_blocks]
+        most = max([*self._alike.values(), *stacked], default=1)
+        return max(1.0, most / LED)
+
+    @property
+    def _alike(self) -> Counter[tuple[int, ...]]:
+        return Counter(each.affine.kernel.shape for each in self.weight_blocks)
 
     @property
     def kernels(self) -> int:

@@ -193,6 +193,7 @@ class ISGM(LiftedOptimizer):
         self._assignment = Assignment()
         # What `solve` tells the step of the weights that is traced with it.
         self._followed: dict[int, Displacement] = {}
+        self._leading: set[int] = set()
 
     @property
     def learning_rate(self) -> Any:
@@ -263,14 +264,25 @@ class ISGM(LiftedOptimizer):
         assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
-        promised = sum((block.decrease for block, *_ in self._assignment), 0.0)
-        self.promise.limit(promised, self.largest_decrease)
+        self._limit(self._assignment.leading(last.owners))
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         runs = [self._take_in(index, problem, last, due) for index in last.inputs]
         blocks = [id(self.weight_blocks[int(index)]) for index in last.inputs]
         moved = zip(blocks, lockstep(runs), strict=True)
         self._followed = {block: found for block, found in moved if found is not None}
         return solution
+
+    def _limit(self, leading: Sequence[WeightBlock]) -> None:
+        """Let the promise of all blocks limit the steps, those of `leading` less."""
+        assert self.promise is not None
+        self._leading = {id(block) for block in leading}
+        rest, led = 0.0, 0.0
+        for block, *_ in self._assignment:
+            if id(block) in self._leading:
+                led = led + block.decrease
+            else:
+                rest = rest + block.decrease
+        self.promise.limit(rest, led, self._assignment.lead, self.largest_decrease)
 
     def _take_in(
         self, index: str, problem: LiftedProblem, last: Swept, due: Due
@@ -344,8 +356,9 @@ class ISGM(LiftedOptimizer):
             rate = factor * self.inner_optimizer.learning_rate
             self.inner_optimizer.update_step(gradient, variable, rate)
             return
-        part = factor * self.promise.part
         block, is_kernel = self._assignment.blocks[index]
+        leads = id(block) in self._leading
+        part = factor * (self.promise.leading if leads else self.promise.part)
         keep = self._keep(block)
         if not is_kernel:
             assert block.bias is not None
