@@ -134,9 +134,7 @@ def poisson(rate: Tensor, seed: Tensor) -> Tensor:
     return tf.random.stateless_poisson(tf.shape(rate), seed, rate, dtype=rate.dtype)
 
 
-def make_train_function(
-    model: Any, make: Callable[..., Any], *arguments: Any
-) -> Any:
+def make_train_function(model: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     """`make`, Keras's."""
     return make(*arguments)
 

@@ -109,3 +109,27 @@ def test_every_update_trains_under_xla(update, penalty):
         assert (energy < loss).all() and (energy > 0.5 * loss).all()
     steps = getattr(UPDATES[update], "steps", 1)
     assert float(model.optimizer.lifted.iterations) == steps
+
+
+@pytest.mark.skipif(not JAX, reason="TensorFlow updates variables in place")
+def test_jax_returns_the_new_state_first(monkeypatch):
+    """Outputs before it may overwrite the old one on CUDA, jax issue 39625."""
+    import jax
+
+    answers, jit = [], jax.jit
+
+    def recorded(function, donate_argnums=None, **kwargs):
+        compiled = jit(function, **kwargs)  # not donated, to look at the old state
+        if donate_argnums != 0:
+            return compiled
+        return lambda *given: answers.append((given, compiled(*given))) or answers[0][1]
+
+    monkeypatch.setattr("keras_lifted.backend.jax.jax.jit", recorded)
+    plain = small()
+    model = kl.LiftedModel(plain.inputs, plain.outputs)
+    model.compile(bcd(keras.optimizers.Adam(0.01)), "mse", jit_compile=True)
+    model.train_on_batch(data(4)[:8], target()[:8])
+    (((state, _), (new, logs)),) = answers
+    assert "loss" in logs
+    for old, found in zip(jax.tree.leaves(state), jax.tree.leaves(new), strict=True):
+        assert old.shape == found.shape and old.dtype == found.dtype
