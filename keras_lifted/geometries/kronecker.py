@@ -235,7 +235,8 @@ class Kronecker(Geometry):
             return found
 
         serves = ops.logical_and(started, whitens(held[root], matrix, damping))
-        return cond(serves, lambda: dict(held), fresh)
+        found: State = cond(serves, lambda: dict(held), fresh)
+        return found
 
     def _turned(self, side: str, tiles: Tensor, joint: Tensor) -> Tensor:
         """`joint`, whose last row is the bias's, times a factor on one side."""
