@@ -16,21 +16,19 @@ from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.geometries.base import Displacement
 from keras_lifted.geometries.choice import as_choice
-from keras_lifted.geometries.lockstep import Parts
-from keras_lifted.geometries.lockstep import lockstep
 from keras_lifted.geometries.momentum import keep_at
 from keras_lifted.geometries.momentum import recent
 from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.refresh import due_at
 from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.lifting.swept import Swept
 from keras_lifted.optimizers.assignment import Assignment
 from keras_lifted.optimizers.assignment import Block
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.decay import FIT
 from keras_lifted.optimizers.decay import Decay
 from keras_lifted.optimizers.decay import check_decay
+from keras_lifted.optimizers.intake import take_in
 from keras_lifted.optimizers.matrix_block import MatrixBlock
 from keras_lifted.optimizers.promise import Promise
 from keras_lifted.optimizers.weight_block import WeightBlock
@@ -266,10 +264,7 @@ class ISGM(LiftedOptimizer):
         last, due = solution.last, self._due
         self._limit(self._assignment.leading(last.owners))
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
-        runs = [self._take_in(index, problem, last, due) for index in last.inputs]
-        blocks = [id(self.weight_blocks[int(index)]) for index in last.inputs]
-        moved = zip(blocks, lockstep(runs), strict=True)
-        self._followed = {block: found for block, found in moved if found is not None}
+        self._followed = take_in(self, problem, last, due, self._keep)
         return solution
 
     def _limit(self, leading: Sequence[WeightBlock]) -> None:
@@ -283,39 +278,6 @@ class ISGM(LiftedOptimizer):
             else:
                 rest = rest + block.decrease
         self.promise.limit(rest, led, self._assignment.lead, self.largest_decrease)
-
-    def _take_in(
-        self, index: str, problem: LiftedProblem, last: Swept, due: Due
-    ) -> Parts[Displacement | None]:
-        """Take in a layer's inputs; where its kernel moves, if they tell."""
-        block, rows = self.weight_blocks[int(index)], last.inputs[index]
-        shift = yield from block.observe(rows, due.moments)
-        block.weigh(problem, last.owners.get(index))
-        d = last.displacements.get(index)
-        if d is not None:
-            yield from block.signal.measure(rows - block.moments.mean, d, due)
-        elif last.displacements:  # patches of images: as much as in the other layers
-            known = [self.weight_blocks[int(i)].signal for i in last.displacements]
-            block.signal.assume(known)
-        if not (block.geometry.follows and self._plain(problem, index)):
-            return None
-        rest, rate = last.rests[index], self.learning_rate
-        keep = self._keep(block)
-        moved = yield from block.follow(rows, d, rest, shift, rate, keep, due)
-        return moved
-
-    def _plain(self, problem: LiftedProblem, index: str) -> bool:
-        """Whether the step takes a layer's gradients as the batches give them."""
-        changed = (
-            self.penalty.contrastive
-            or self.gradient_accumulation_steps
-            or self.clipnorm
-            or self.global_clipnorm
-            or self.clipvalue
-            or problem.model.optimizer is not self
-            or replicas() > 1
-        )
-        return index in problem.structure.plain and not changed
 
     def move_weights(
         self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]
