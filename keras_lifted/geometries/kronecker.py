@@ -60,7 +60,8 @@ class Kronecker(Geometry):
     identities.
 
     Cost: these products a step, those and 12 to 24 products of the side of a tile
-    at each refresh (see `factor_refresh` of `ISGM`); memory
+    at each refresh (see `factor_refresh` of `ISGM`) that finds a root no longer
+    whiten; memory
     `3 n·min(n, widest) + 3 m·min(m, widest_outputs) + nm + 32 n`, for other layers
     `2 n·min(n, widest) + 2 m·min(m, widest_outputs)`.
 
