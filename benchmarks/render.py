@@ -165,7 +165,7 @@ def _points(axes: Any, runs: list[dict[str, Any]], method: str, colour: str) -> 
 
 def _epochs(run: dict[str, Any]) -> np.ndarray:
     parts = parts_of(run)
-    return np.arange(1, run["epochs"] * parts + 1) / parts
+    return np.arange(1, round(run["epochs"] * parts) + 1) / parts
 
 
 def render(path: pathlib.Path, folder: pathlib.Path) -> str:

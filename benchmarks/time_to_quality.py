@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import pathlib
 import sys
@@ -124,12 +125,23 @@ def find_rates(
             start = found[schedule]["rate"]
 
 
-def horizons_of(name: str, options: Options) -> list[int]:
-    """Epochs of the runs of a method; those with a cheap step run for longer too."""
-    horizons = {int(n) for n in options.epochs.split(",")}
+def horizons_of(name: str, options: Options) -> list[float]:
+    """Epochs of the runs of a method; those with a cheap step run for longer too.
+
+    With `--parts` they may be multiples of a part.
+    """
+    parts = getattr(options, "parts", 1)
+    texts = options.epochs.split(",")
     if METHODS[name].cheap:
-        horizons |= {int(n) for n in options.more_epochs.split(",") if n}
-    return sorted(horizons)
+        texts += [text for text in options.more_epochs.split(",") if text]
+    horizons = {float(text) for text in texts}
+    for horizon in horizons:
+        if horizon <= 0 or horizon * parts % 1:
+            raise ValueError(
+                f"Expected `--epochs` to be multiples of 1/{parts}, as `--parts` says. "
+                f"Received: {horizon:g}."
+            )
+    return sorted(int(each) if each == int(each) else each for each in horizons)
 
 
 def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,7 +159,7 @@ def plan(options: Options, rates: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _run(
-    name: str, schedule: str, epochs: int, chosen: dict[str, Any]
+    name: str, schedule: str, epochs: float, chosen: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "method": name,
@@ -176,17 +188,17 @@ def train_in_turn(
     states = []
     for run in runs:
         trainer = trainers(run["method"], run["choice"])
-        horizon = run["epochs"] * steps if run["schedule"] in ENDING else None
+        horizon = int(run["epochs"] * steps) if run["schedule"] in ENDING else None
         states.append(trainer.start(seed, run["rate"], horizon))
         for curve in curves:
             run.setdefault(curve, []).append([])
-    for epoch in range(max(run["epochs"] for run in runs)):
+    for epoch in range(math.ceil(max(run["epochs"] for run in runs))):
         x, y = shuffled(data.train, size, seed, epoch)
         ends = size * np.linspace(0, steps, parts + 1).astype(int)
-        for part, (i, run) in itertools.product(
-            itertools.pairwise(ends), enumerate(runs)
+        for (k, part), (i, run) in itertools.product(
+            enumerate(itertools.pairwise(ends)), enumerate(runs)
         ):
-            if epoch >= run["epochs"]:
+            if epoch + k / parts >= run["epochs"]:
                 continue
             values = dict.fromkeys(curves, float("nan"))
             if states[i]:
@@ -210,7 +222,7 @@ def curve(run: dict[str, Any], name: str) -> np.ndarray:
 
 def parts_of(run: dict[str, Any]) -> int:
     """Points of its curves in an epoch."""
-    return max(1, curve(run, "quality").shape[1] // run["epochs"])
+    return max(1, round(curve(run, "quality").shape[1] / run["epochs"]))
 
 
 def elapsed(run: dict[str, Any]) -> np.ndarray:
@@ -248,7 +260,7 @@ def table(results: dict[str, Any]) -> str:
         ends = [h for h in results["horizons"] if h <= run["epochs"]]
         ends = [run["epochs"]] if run["schedule"] in ENDING else ends
         for end in ends:
-            at = end * parts_of(run) - 1
+            at = round(end * parts_of(run)) - 1
             quality = curve(run, "quality")[:, at]
             spread = quality.std(ddof=1) if len(quality) > 1 else 0.0
             seconds = elapsed(run)[at]

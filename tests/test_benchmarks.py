@@ -118,6 +118,11 @@ def test_methods_have_schedules(benchmarks):
     options.methods = "isgm:constant"
     (run,) = time_to_quality.plan(options, {})
     assert (run["schedule"], run["epochs"], run["rate"]) == ("constant", 4, None)
+    options.epochs, options.parts = "0.25,1", 4
+    assert time_to_quality.horizons_of("isgm", options) == [0.25, 1]
+    options.parts = 2
+    with pytest.raises(ValueError, match="multiples of 1/2, .* Received: 0.25"):
+        time_to_quality.horizons_of("isgm", options)
 
 
 def test_averaged_weights_are_judged_but_not_trained_on(benchmarks):
@@ -140,7 +145,7 @@ def test_time_to_quality(call, tmp_path):
     arguments = ["--task", "classification_mlp", "--methods", "adam,lifted_adam"]
     arguments += [
         "--epochs",
-        "1,2",
+        "0.5,2",
         "--seeds",
         "2",
         "--search-epochs",
@@ -151,11 +156,12 @@ def test_time_to_quality(call, tmp_path):
     results = call("time_to_quality", *arguments)
     assert [(run["schedule"], run["epochs"]) for run in results["runs"]] == [
         ("constant", 2),
-        ("cosine", 1),
+        ("cosine", 0.5),
         ("cosine", 2),
         ("own", 2),
     ]
     assert np.shape(results["runs"][0]["quality"]) == (2, 4)  # seeds, parts
+    assert np.shape(results["runs"][1]["quality"]) == (2, 1)
     import render
 
     folder = tmp_path / "docs"
