@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -21,8 +20,8 @@ from keras_lifted.optimizers.weight_block import WeightBlock
 
 Block = WeightBlock | MatrixBlock
 
-# For so many hidden kernels of one shape one of another shape takes as long a step
-# again: the changes of the many add up along the depth, its own do not.
+# For so many branches of a residual stack the other hidden kernels take as much of a
+# step again as these: the changes of branches add up along the depth, theirs do not.
 LED = 4
 
 
@@ -113,26 +112,22 @@ class Assignment:
         return sum(shares) / len(shares) if shares else None
 
     def leading(self, owners: Mapping[str, int]) -> list[WeightBlock]:
-        """Blocks of hidden layers whose kernels have a shape that no other has.
+        """Blocks of hidden layers beside a residual stack.
 
         Args:
             owners: index of a weight block -> the lifted block that it feeds; none of
                 those that feed none, which are no hidden layers.
         """
-        blocks, alike = self.weight_blocks, self._alike
-        hidden = [block for i, block in enumerate(blocks) if str(i) in owners]
-        return [each for each in hidden if alike[each.affine.kernel.shape] == 1]
+        if self.lead == 1.0:
+            return []
+        return [b for i, b in enumerate(self.weight_blocks) if str(i) in owners]
 
     @property
     def lead(self) -> float:
-        """How much more of a step the leading kernels take, at least 1."""
-        stacked = [each.matrices.count for each in self.matrix_blocks]
-        most = max([*self._alike.values(), *stacked], default=1)
+        """How much more of a step these take than the branches, at least 1."""
+        stacks = [each.matrices for each in self.matrix_blocks]
+        most = max((each.count for each in stacks if each.added), default=1)
         return max(1.0, most / LED)
-
-    @property
-    def _alike(self) -> Counter[tuple[int, ...]]:
-        return Counter(each.affine.kernel.shape for each in self.weight_blocks)
 
     @property
     def kernels(self) -> int:

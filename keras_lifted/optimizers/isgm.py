@@ -101,7 +101,7 @@ class ISGM(LiftedOptimizer):
             pre-activations in one step, relative to their own.
         largest_decrease: largest part of the loss by which one step of all
             kernels promises to lower it, to first order; where `τ` promises
-            more, all steps are shortened alike.
+            more, all steps are shortened, those beside a residual stack less.
         moment_refresh: training steps between two batches that the running
             moments of the layers' inputs and the noise estimate take in; each
             of the first ones is.
