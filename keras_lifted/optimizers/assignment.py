@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +18,6 @@ from keras_lifted.optimizers.matrix_block import MatrixBlock
 from keras_lifted.optimizers.weight_block import WeightBlock
 
 Block = WeightBlock | MatrixBlock
-
-# For so many branches of a residual stack the other hidden kernels take as much of a
-# step again as these: the changes of branches add up along the depth, theirs do not.
-LED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,24 +105,6 @@ class Assignment:
             return block.signal.share
         shares = [each.signal.share for each in self.weight_blocks]
         return sum(shares) / len(shares) if shares else None
-
-    def leading(self, owners: Mapping[str, int]) -> list[WeightBlock]:
-        """Blocks of hidden layers beside a residual stack.
-
-        Args:
-            owners: index of a weight block -> the lifted block that it feeds; none of
-                those that feed none, which are no hidden layers.
-        """
-        if self.lead == 1.0:
-            return []
-        return [b for i, b in enumerate(self.weight_blocks) if str(i) in owners]
-
-    @property
-    def lead(self) -> float:
-        """How much more of a step these take than the branches, at least 1."""
-        stacks = [each.matrices for each in self.matrix_blocks]
-        most = max((each.count for each in stacks if each.added), default=1)
-        return max(1.0, most / LED)
 
     @property
     def kernels(self) -> int:

@@ -101,7 +101,7 @@ class ISGM(LiftedOptimizer):
             pre-activations in one step, relative to their own.
         largest_decrease: largest part of the loss by which one step of all
             kernels promises to lower it, to first order; where `τ` promises
-            more, all steps are shortened, those beside a residual stack less.
+            more, all steps are shortened alike.
         moment_refresh: training steps between two batches that the running
             moments of the layers' inputs and the noise estimate take in; each
             of the first ones is.
@@ -191,7 +191,6 @@ class ISGM(LiftedOptimizer):
         self._assignment = Assignment()
         # What `solve` tells the step of the weights that is traced with it.
         self._followed: dict[int, Displacement] = {}
-        self._leading: set[int] = set()
 
     @property
     def learning_rate(self) -> Any:
@@ -262,22 +261,11 @@ class ISGM(LiftedOptimizer):
         assert self.promise is not None
         solution = super().solve(problem)
         last, due = solution.last, self._due
-        self._limit(self._assignment.leading(last.owners))
+        promised = sum((block.decrease for block, *_ in self._assignment), 0.0)
+        self.promise.limit(promised, self.largest_decrease)
         self.promise.observe(replicas() * solution.forward.loss, due.taken)
         self._followed = take_in(self, problem, last, due, self._keep)
         return solution
-
-    def _limit(self, leading: Sequence[WeightBlock]) -> None:
-        """Let the promise of all blocks limit the steps, those of `leading` less."""
-        assert self.promise is not None
-        self._leading = {id(block) for block in leading}
-        rest, led = 0.0, 0.0
-        for block, *_ in self._assignment:
-            if id(block) in self._leading:
-                led = led + block.decrease
-            else:
-                rest = rest + block.decrease
-        self.promise.limit(rest, led, self._assignment.lead, self.largest_decrease)
 
     def move_weights(
         self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]
@@ -319,8 +307,7 @@ class ISGM(LiftedOptimizer):
             self.inner_optimizer.update_step(gradient, variable, rate)
             return
         block, is_kernel = self._assignment.blocks[index]
-        leads = id(block) in self._leading
-        part = factor * (self.promise.leading if leads else self.promise.part)
+        part = factor * self.promise.part
         keep = self._keep(block)
         if not is_kernel:
             assert block.bias is not None

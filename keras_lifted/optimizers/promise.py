@@ -29,19 +29,15 @@ class Promise:
     activations, squared error and cross-entropy promise about a twentieth of
     their loss a step: Polyak's step with its smallest loss at zero, damped.
 
-    Where steps are shortened, a kernel may take `times` the part of the others.
-
     Attributes:
         square: running mean of the squared losses of batches, `()`.
         part: of a whole step that is taken, `()`.
-        leading: the same, of kernels that may take more, `()`.
 
     Source: Polyak, "Minimization of unsmooth functionals", 1969.
     """
 
     square: keras.Variable
     part: keras.Variable
-    leading: keras.Variable
 
     @classmethod
     def build(cls, optimizer: keras.optimizers.Optimizer) -> Promise:
@@ -55,33 +51,18 @@ class Promise:
                 name=name,
             )
 
-        return cls(
-            add("squared_loss", 0.0), add("part", FIRST), add("leading_part", FIRST)
-        )
+        return cls(add("squared_loss", 0.0), add("part", FIRST))
 
-    def limit(
-        self, promised: Tensor, leading: Tensor, times: float, largest: float
-    ) -> None:
-        """Set the parts of the next step: `p`, and `min(1, times·p)` of the leading.
-
-        `p` is the most, up to 1, with which all together promise no more than they
-        may.
+    def limit(self, promised: Tensor, largest: float) -> None:
+        """Set `part` for the next step.
 
         Args:
-            promised: `Σ_l ⟨M_l, ΔW_l⟩` of the whole last step, without the leading.
-            leading: that of the leading ones.
-            times: how much more of a step these take, at least 1.
-            largest: part of the root mean square loss that both may be.
+            promised: `Σ_l ⟨M_l, ΔW_l⟩` of the whole last step.
+            largest: part of the root mean square loss that it may be.
         """
         allowed = largest * ops.sqrt(self.square)
-        promised, leading = (ops.maximum(each, 0.0) for each in (promised, leading))
-        shortened = allowed / (promised + times * leading + TINY)
-        whole = (allowed - leading) / (promised + TINY)  # the leading take theirs
-        part = ops.minimum(1.0, ops.maximum(shortened, whole))
-        led = ops.minimum(1.0, times * part)
-        started = self.square > 0
-        self.part.assign(ops.where(started, part, self.part.value))
-        self.leading.assign(ops.where(started, led, self.leading.value))
+        part = ops.minimum(1.0, allowed / (ops.maximum(promised, 0.0) + TINY))
+        self.part.assign(ops.where(self.square > 0, part, self.part.value))
 
     def observe(self, loss: Tensor, taken: Tensor) -> None:
         """Take in the loss of a batch, after `taken` steps; not one that is NaN."""

@@ -89,36 +89,15 @@ def test_steps_promise_no_more_than_allowed():
     assert float(optimizer.promise.part) * promised < 0.04 * losses[-1]
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_hidden_kernels_take_more_of_their_step_than_many_branches(residual):
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((6,))
-    h = layers.Dense(16, activation="tanh", name="first")(inputs)
-    h = kl.layers.ProximalStack(16, 12, "tanh", residual=residual)(h)
-    model = kl.LiftedModel(inputs, layers.Dense(3)(h))
-    optimizer = ISGM(1.0, decay_steps=None, largest_decrease=0.02)
-    _, losses = fitted(optimizer, model, epochs=2)
-    part, leading = float(optimizer.promise.part), float(optimizer.promise.leading)
-    assert 0.0 < part < 0.3
-    assert np.isclose(leading, (3.0 if residual else 1.0) * part)
-    promised = sum(part * float(block.decrease) for block in optimizer.matrix_blocks)
-    for block in optimizer.weight_blocks:
-        leads = residual and block.affine.name == "first"
-        promised += (leading if leads else part) * float(block.decrease)
-    assert promised < 0.04 * losses[-1]
-
-
-@given(*[st.floats(0.0, 10.0)] * 2, st.floats(1.0, 100.0), st.floats(1e-3, 10.0))
+@given(st.floats(0.0, 10.0), st.floats(1e-3, 10.0))
 @settings(max_examples=50, deadline=None)
-def test_the_parts_of_all_steps_promise_what_is_allowed(rest, led, times, loss):
+def test_the_part_of_all_steps_promises_what_is_allowed(promised, loss):
     promise = Promise.build(keras.optimizers.SGD())
     promise.square.assign(loss**2)
-    promise.limit(*(keras.ops.convert_to_tensor(x) for x in (rest, led)), times, 0.5)
-    part, leading = float(promise.part), float(promise.leading)
-    assert np.isclose(leading, min(1.0, times * part), rtol=1e-5)
-    promised, allowed = part * rest + leading * led, 0.5 * loss
-    assert promised <= allowed * (1.0 + 1e-4)
-    assert part == 1.0 or np.isclose(promised, allowed, rtol=1e-3)
+    promise.limit(keras.ops.convert_to_tensor(promised), 0.5)
+    part, allowed = float(promise.part), 0.5 * loss
+    assert part * promised <= allowed * (1.0 + 1e-4)
+    assert part == 1.0 or np.isclose(part * promised, allowed, rtol=1e-3)
 
 
 def test_the_scale_of_the_loss_changes_nothing():
