@@ -306,8 +306,8 @@ class ISGM(LiftedOptimizer):
             rate = factor * self.inner_optimizer.learning_rate
             self.inner_optimizer.update_step(gradient, variable, rate)
             return
-        block, is_kernel = self._assignment.blocks[index]
         part = factor * self.promise.part
+        block, is_kernel = self._assignment.blocks[index]
         keep = self._keep(block)
         if not is_kernel:
             assert block.bias is not None
