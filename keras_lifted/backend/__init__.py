@@ -18,6 +18,7 @@ Everything else is written in `keras.ops`. A backend module offers
   a training step; it takes arrays and returns a list of them, `outputs` are their
   shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
+* `accelerated()`: whether steps run on another device than the CPU,
 * `replicas()`: how many copies of the model train on one batch together.
 """
 
@@ -26,6 +27,7 @@ import keras
 _name = keras.backend.backend()
 if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import HOST_IN_XLA
+    from keras_lifted.backend.tensorflow import accelerated
     from keras_lifted.backend.tensorflow import apply_gradients
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
@@ -43,6 +45,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import write_rows
 elif _name == "jax":
     from keras_lifted.backend.jax import HOST_IN_XLA
+    from keras_lifted.backend.jax import accelerated
     from keras_lifted.backend.jax import apply_gradients
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond

@@ -193,3 +193,8 @@ def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
 def replicas() -> int:
     """One: JAX shards a single program over its devices."""
     return 1
+
+
+def accelerated() -> bool:
+    """Whether steps run on another device than the CPU."""
+    return jax.default_backend() != "cpu"

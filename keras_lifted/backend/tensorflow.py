@@ -179,3 +179,8 @@ def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
 def replicas() -> int:
     """Number of replicas in sync under `tf.distribute`."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def accelerated() -> bool:
+    """Whether steps run on another device than the CPU."""
+    return bool(tf.config.list_logical_devices("GPU"))

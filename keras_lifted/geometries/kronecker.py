@@ -8,6 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.backend import accelerated
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
@@ -18,19 +19,18 @@ from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.lockstep import Anew
 from keras_lifted.geometries.lockstep import Parts
-from keras_lifted.geometries.lockstep import finite_or
+from keras_lifted.geometries.low_rank import applied
+from keras_lifted.geometries.low_rank import rank_of
 from keras_lifted.geometries.momentum import blend
-from keras_lifted.geometries.newton_schulz import damped
-from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import frobenius
 from keras_lifted.geometries.refresh import Due
+from keras_lifted.geometries.renewal import renewed
 from keras_lifted.geometries.sketch import WIDTH
 from keras_lifted.geometries.sketch import inner_with
 from keras_lifted.geometries.sketch import sketch
 from keras_lifted.geometries.spectral import widening
 from keras_lifted.geometries.tiles import Tiles
-from keras_lifted.geometries.whiteness import whitens
 
 Tensor = Any
 
@@ -39,8 +39,9 @@ RIGHT = 0.1
 # Damping of the inputs' covariance where noise is as strong as the signal, and
 # its range.
 EQUAL, LEAST, MOST = 0.3, 1e-3, 1.0
-# Names in the state: the inverse roots, and what undoes them.
+# Names in the state: the inverse roots, that of low rank, and what undoes them.
 FACTORS, BACKS = ("left_root", "right_root"), ("left_back", "right_back")
+LOW = ("left_basis", "left_low", "left_rest")
 
 
 @final
@@ -114,6 +115,10 @@ class Kronecker(Geometry):
         """See `Geometry.shapes`."""
         left, right = self._tiles(inputs, outputs)
         roots = {"left_root": left.shape, "right_root": right.shape}
+        if rank := rank_of(left.side):
+            thin = (left.count, left.side, rank)
+            low = (thin, thin, (left.count, 1, 1))
+            roots.update(zip(LOW, low, strict=True))
         followed = {
             "left_back": left.shape,
             "right_back": right.shape,
@@ -130,9 +135,10 @@ class Kronecker(Geometry):
         (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
         left, right = self._tiles(inputs, outputs)
 
-        known = {key: state[key] for key in (*FACTORS, *BACKS, "whitened")}
+        names = (*FACTORS, *LOW, *BACKS, "whitened")
+        known = {key: state[key] for key in names if key in state}
         new = yield Anew(
-            due.factors, lambda: self._roots(known, state, gram, signal), known
+            due.factors, lambda: self._roots(known, state, gram, signal, count), known
         )
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
         joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
@@ -140,7 +146,7 @@ class Kronecker(Geometry):
         if count and count > outputs:
             step = self._whitened(ops.matmul(joint, d), new)
         else:
-            a = self._turned("left", new["left_root"], joint)
+            a = self._left(new, joint)
             if count and count * (inputs + outputs) > inputs * outputs:
                 step = right.apply_right(ops.matmul(a, d), new["right_root"])
             else:
@@ -186,57 +192,47 @@ class Kronecker(Geometry):
 
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
-        left, right = self._tiles(*step.kernel.shape)
-        known = {key: state[key] for key in FACTORS}
+        right = self._tiles(*step.kernel.shape)[1]
+        known = {key: state[key] for key in (*FACTORS, *LOW) if key in state}
         roots = cond(
             step.due,
-            lambda: self._roots(known, state, gram, step.signal),
+            lambda: self._roots(known, state, gram, step.signal, step.rows.shape[0]),
             lambda: dict(known),
         )
-        half = left.apply(roots["left_root"], step.gradient)
-        half = step.joined(half, step.bias)
+        half = self._left(roots, step.joined(step.gradient, step.bias))
         scaled = half / (ops.max(ops.abs(half)) + TINY)
         joint = right.apply_right(half, roots["right_root"])
         moment = self._averaged(state, scaled)
         new = {**state, **roots, "right": moment, "steps": state["steps"] + 1.0}
         return Displacement(joint, step.rate * _length(joint), new)
 
-    def _roots(self, held: State, state: State, gram: Tensor, signal: Tensor) -> State:
+    def _roots(
+        self, held: State, state: State, gram: Tensor, signal: Tensor, rows: int
+    ) -> State:
         """`held`, its roots anew where those so far whiten no longer.
 
         With a root change what undoes it and the mean step in it, where these are
-        held too.
+        held too. `rows` are the samples of a batch.
         """
         left = right = self.damping
         if self.damping == "auto":
             left, right = noise_damping(signal), RIGHT
-        started = ops.greater(state["steps"], 0.0)
-        held = self._root("left", held, gram, left, started)
-        return self._root("right", held, state["right"], right, started)
+        samples = rows * state["steps"]
+        held = self._root("left", held, gram, left, samples)
+        return self._root("right", held, state["right"], right, samples)
 
     def _root(
-        self, side: str, held: State, matrix: Tensor, damping: Any, started: Tensor
+        self, side: str, held: State, matrix: Tensor, damping: Any, samples: Tensor
     ) -> State:
-        """See `_roots`; of one side. Identities before the moments hold anything."""
+        """See `_roots`; of one side."""
         root, back = f"{side}_root", f"{side}_back"
-
-        one = ops.broadcast_to(
-            ops.eye(matrix.shape[-1], dtype=matrix.dtype), matrix.shape
-        )
-
-        def fresh() -> State:
-            new = cond(started, lambda: inverse_root(matrix, damping), lambda: one)
-            found = {**held, root: finite_or(held[root], new)}
-            if back in held:
-                undo = ops.matmul(damped(matrix, damping), new)
-                undo = ops.where(started, undo, one)
-                found[back] = finite_or(held[back], undo)
-                raw = self._turned(side, held[back], held["whitened"])
-                found["whitened"] = self._turned(side, found[root], raw)
-            return found
-
-        serves = ops.logical_and(started, whitens(held[root], matrix, damping))
-        found: State = cond(serves, lambda: dict(held), fresh)
+        own = {key: held[key] for key in held if key.startswith(side)}
+        parts = {key.removeprefix(f"{side}_"): own[key] for key in own}
+        parts = renewed(parts, matrix, damping, samples)
+        found = {**held, **{f"{side}_{key}": parts[key] for key in parts}}
+        if back in held:
+            raw = self._turned(side, held[back], held["whitened"])
+            found["whitened"] = self._turned(side, found[root], raw)
         return found
 
     def _turned(self, side: str, tiles: Tensor, joint: Tensor) -> Tensor:
@@ -247,9 +243,27 @@ class Kronecker(Geometry):
         kernel = left.apply(tiles, joint[:-1])
         return ops.concatenate([kernel, joint[-1:]], axis=0)
 
+    def _left(self, roots: State, joint: Tensor) -> Tensor:
+        """`A^(−1/2) G`, the last row, the bias's, as it is."""
+        if LOW[0] not in roots or accelerated():
+            return self._turned("left", roots["left_root"], joint)
+        left = self._tiles(joint.shape[0] - 1, joint.shape[1])[0]
+        basis, low, rest = (roots[key] for key in LOW)
+
+        def thin() -> Tensor:
+            kernel = left.joined(applied(rest, low, basis, left.split(joint[:-1])))
+            return ops.concatenate([kernel, joint[-1:]], axis=0)
+
+        new: Tensor = cond(
+            ops.any(ops.greater(rest, 0.0)),
+            thin,
+            lambda: self._turned("left", roots["left_root"], joint),
+        )
+        return new
+
     def _whitened(self, joint: Tensor, roots: State) -> Tensor:
         """`A^(−1/2) G D^(−1/2)`, the last row, the bias's, by `D` alone."""
-        joint = self._turned("left", roots["left_root"], joint)
+        joint = self._left(roots, joint)
         return self._turned("right", roots["right_root"], joint)
 
     def _averaged(self, state: State, half: Tensor) -> Tensor:

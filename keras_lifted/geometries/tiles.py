@@ -47,6 +47,10 @@ class Tiles:
             matrix = ops.pad(matrix, ((0, missing), (0, 0)))
         return ops.reshape(matrix, (self.count, self.side, -1))
 
+    def joined(self, parts: Tensor) -> Tensor:
+        """The inverse of `split`."""
+        return ops.reshape(parts, (self.count * self.side, -1))[: self.size]
+
     def gram(self, matrix: Tensor) -> Tensor:
         """Tiles of `M Mᵀ` for `M` of shape `(size, m)`."""
         parts = self.split(matrix)
@@ -59,8 +63,7 @@ class Tiles:
 
     def apply(self, tiles: Tensor, matrix: Tensor) -> Tensor:
         """The block-diagonal matrix of `tiles` times `(size, m)`."""
-        product = ops.matmul(tiles, self.split(matrix))
-        return ops.reshape(product, (self.count * self.side, -1))[: self.size]
+        return self.joined(ops.matmul(tiles, self.split(matrix)))
 
     def apply_right(self, matrix: Tensor, tiles: Tensor) -> Tensor:
         """`(rows, size)` times the block-diagonal matrix of `tiles`."""

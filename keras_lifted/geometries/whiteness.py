@@ -16,19 +16,22 @@ Tensor = Any
 WHITE = 0.3
 
 
-def whitens(root: Tensor, matrix: Tensor, damping: Any) -> Tensor:
+def whitens(
+    root: Tensor, matrix: Tensor, damping: Any, spread: float = WHITE
+) -> Tensor:
     """Whether `R (A/m + damping·I) R` is about a multiple of the identity, `()`.
 
     The standard deviation of its eigenvalues over their mean, told from products
-    with 32 vectors of random signs, is at most 0.3. False of what is not finite.
+    with 32 vectors of random signs, is at most `spread`. False of what is not finite.
 
     Args:
         root: `R`, symmetric, `(tiles, n, n)`.
         matrix: `A`, symmetric and positive semidefinite, `(tiles, n, n)`.
         damping: relative to `m`, the mean eigenvalue of all `A`.
+        spread: see above.
     """
     signs = sketch(ops.eye(matrix.shape[-1], dtype=matrix.dtype))
     seen = ops.matmul(damped(matrix, damping), ops.matmul(root, signs))
     seen = ops.matmul(root, seen)
     mean, square = ops.mean(signs * seen), ops.mean(ops.square(seen))
-    return ops.logical_and(mean > TINY, square < (1.0 + WHITE**2) * ops.square(mean))
+    return ops.logical_and(mean > TINY, square < (1.0 + spread**2) * ops.square(mean))
