@@ -217,18 +217,24 @@ class Kronecker(Geometry):
         left = right = self.damping
         if self.damping == "auto":
             left, right = noise_damping(signal), RIGHT
-        samples = rows * state["steps"]
-        held = self._root("left", held, gram, left, samples)
-        return self._root("right", held, state["right"], right, samples)
+        seen = (rows, state["steps"])
+        held = self._root("left", held, gram, left, *seen)
+        return self._root("right", held, state["right"], right, *seen)
 
     def _root(
-        self, side: str, held: State, matrix: Tensor, damping: Any, samples: Tensor
+        self,
+        side: str,
+        held: State,
+        matrix: Tensor,
+        damping: Any,
+        rows: int,
+        batches: Tensor,
     ) -> State:
-        """See `_roots`; of one side."""
+        """See `_roots`; of one side, that has seen so many batches of `rows`."""
         root, back = f"{side}_root", f"{side}_back"
         own = {key: held[key] for key in held if key.startswith(side)}
         parts = {key.removeprefix(f"{side}_"): own[key] for key in own}
-        parts = renewed(parts, matrix, damping, samples)
+        parts = renewed(parts, matrix, damping, rows, batches)
         found = {**held, **{f"{side}_{key}": parts[key] for key in parts}}
         if back in held:
             raw = self._turned(side, held[back], held["whitened"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_lifted.backend import cond
@@ -13,6 +14,7 @@ from keras_lifted.geometries.low_rank import low_rank
 from keras_lifted.geometries.low_rank import whole
 from keras_lifted.geometries.newton_schulz import damped
 from keras_lifted.geometries.newton_schulz import inverse_root
+from keras_lifted.geometries.refresh import EARLY
 from keras_lifted.geometries.whiteness import WHITE
 from keras_lifted.geometries.whiteness import whitens
 
@@ -23,11 +25,14 @@ State = dict[str, Tensor]
 ALIKE = 0.2
 
 
-def renewed(held: State, matrix: Tensor, damping: Any, samples: Tensor) -> State:
+def renewed(
+    held: State, matrix: Tensor, damping: Any, rows: int, batches: Tensor
+) -> State:
     """`(A/m + damping·I)^(−1/2)`, anew where that held whitens no longer.
 
     One of low rank is taken where it whitens about as well as a whole one: that of
-    the `A` of N samples leaves eigenvalues of a spread of `√(n/N)`.
+    the `A` of N samples leaves eigenvalues of a spread of `√(n/N)`. The first roots,
+    which serve few steps, are of low rank.
 
     Args:
         held: "root", `(tiles, n, n)`; "back", what undoes it, or none; "basis",
@@ -35,7 +40,8 @@ def renewed(held: State, matrix: Tensor, damping: Any, samples: Tensor) -> State
             meaning that it does not serve.
         matrix: `A`, symmetric and positive semidefinite, `(tiles, n, n)`.
         damping: relative to m, the mean eigenvalue of all `A`.
-        samples: N, `()`; identities where it is 0.
+        rows: samples of a batch.
+        batches: so many of them `A` has seen, `()`; identities where that is 0.
 
     Returns:
         The new values of `held`.
@@ -62,8 +68,9 @@ def renewed(held: State, matrix: Tensor, damping: Any, samples: Tensor) -> State
         root = whole(low.rest, low.root, low.basis)
         new = _with(held, root, lambda: whole(1.0 / low.rest, low.back, low.basis))
         new.update(basis=low.basis, low=low.root, rest=low.rest)
-        noise = ops.sqrt(matrix.shape[-1] / ops.maximum(samples, 1.0))
-        taken = serves(root, ops.maximum(ALIKE, noise))
+        noise = ops.sqrt(matrix.shape[-1] / (rows * batches))
+        spread = ops.where(batches < EARLY, np.inf, ops.maximum(ALIKE, noise))
+        taken = serves(root, spread)
         return cond(taken, lambda: new, of_any_rank)
 
     def started() -> State:
@@ -73,7 +80,7 @@ def renewed(held: State, matrix: Tensor, damping: Any, samples: Tensor) -> State
         kept = ops.logical_and(thin, serves(held["root"], WHITE))
         return cond(kept, lambda: dict(held), of_low_rank)
 
-    new: State = cond(ops.greater(samples, 0.0), started, identities)
+    new: State = cond(ops.greater(batches, 0.0), started, identities)
     return new
 
 

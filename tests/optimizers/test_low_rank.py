@@ -54,8 +54,8 @@ def held(back=True):
     return {**state, "back": ops.zeros((1, N, N))} if back else state
 
 
-def samples(count):
-    return ops.convert_to_tensor(count, "float32")
+def renew(state, matrix, damping, rows=100_000, batches=20):
+    return renewed(state, matrix, damping, rows, ops.convert_to_tensor(batches * 1.0))
 
 
 @pytest.mark.parametrize("power, damping", [(1.5, 1.0), (2.0, 0.3), (3.0, 0.05)])
@@ -105,49 +105,50 @@ def test_narrow_matrices_have_no_basis():
 
 
 @pytest.mark.parametrize(
-    "power, count, thin",
+    "power, rows, batches, thin",
     [
-        (1.5, 1e6, True),  # few eigenvalues stand out of the damping
-        (0.7, 1e6, False),  # many do
-        (0.7, 300, True),  # few samples would not tell these
+        (1.5, 100_000, 20, True),  # few eigenvalues stand out of the damping
+        (0.7, 100_000, 20, False),  # many do
+        (0.7, 100_000, 19, True),  # in the first steps
+        (0.7, 15, 20, True),  # few samples would not tell these
     ],
 )
-def test_low_rank_is_taken_where_it_whitens(power, count, thin):
+def test_low_rank_is_taken_where_it_whitens(power, rows, batches, thin):
     matrix, damping = covariance(power), 0.02 if power < 1 else 1.0
-    new = renewed(held(), matrix, damping, samples(count))
+    new = renew(held(), matrix, damping, rows, batches)
     assert (float(new["rest"][0, 0, 0]) > 0) is thin
     if thin:
         low = LowRank(new["basis"], new["low"], None, new["rest"])
         root = whole(low.rest, low.root, low.basis)
         assert np.allclose(array(root), array(new["root"]), atol=1e-5)
     assert np.allclose(array(new["root"] @ new["back"])[0], np.eye(N), atol=0.05)
-    limit = 0.2 if count > N / 0.2**2 else (N / count) ** 0.5
-    assert spread(new["root"], matrix, damping) < 1.1 * limit
+    limit = max(0.2, (N / rows / batches) ** 0.5)
+    assert batches < 20 or spread(new["root"], matrix, damping) < 1.1 * limit
 
 
 def test_a_root_that_serves_is_kept_and_others_are_not():
     matrix = covariance(1.5)
-    first = renewed(held(), matrix, 1.0, samples(1e6))
-    again = renewed(first, matrix, 1.0, samples(1e6))
+    first = renew(held(), matrix, 1.0)
+    again = renew(first, matrix, 1.0)
     assert all(np.array_equal(array(first[key]), array(again[key])) for key in first)
-    new = renewed(first, covariance(1.5, seed=1), 1.0, samples(1e6))
+    new = renew(first, covariance(1.5, seed=1), 1.0)
     assert whitens(new["root"], covariance(1.5, seed=1), 1.0)
     assert not np.array_equal(array(first["root"]), array(new["root"]))
 
 
 def test_a_whole_root_gives_way_to_one_of_low_rank():
-    whole_one = renewed(held(back=False), covariance(0.7), 0.02, samples(1e6))
+    whole_one = renew(held(back=False), covariance(0.7), 0.02)
     assert float(whole_one["rest"][0, 0, 0]) == 0 and "back" not in whole_one
-    new = renewed(whole_one, covariance(1.5), 1.0, samples(1e6))
+    new = renew(whole_one, covariance(1.5), 1.0)
     assert float(new["rest"][0, 0, 0]) > 0
 
 
 def test_no_samples_give_identities_and_bad_moments_change_nothing():
     matrix = covariance(1.5)
-    none = renewed(held(), matrix, 1.0, samples(0.0))
+    none = renew(held(), matrix, 1.0, batches=0)
     assert np.array_equal(array(none["root"])[0], np.eye(N))
-    first = renewed(none, matrix, 1.0, samples(1e6))
-    bad = renewed(first, matrix * np.nan, 1.0, samples(1e6))
+    first = renew(none, matrix, 1.0)
+    bad = renew(first, matrix * np.nan, 1.0)
     assert np.array_equal(array(bad["root"]), array(first["root"]))
     assert np.array_equal(array(bad["back"]), array(first["back"]))
 
