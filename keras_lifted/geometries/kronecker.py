@@ -58,13 +58,15 @@ class Kronecker(Geometry):
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
     factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`, where that is cheaper: B(n² + nm +
     128m) products in place of n² m + 128nm. The first step takes `A` and `D` for
-    identities.
+    identities. From 256 inputs on, `A^(−1/2)` is a multiple of the identity but for
+    n/8 directions where that whitens about as well: n²/2 for each n² above, on CPUs.
 
     Cost: these products a step, those and 12 to 24 products of the side of a tile
     at each refresh (see `factor_refresh` of `ISGM`) that finds a root no longer
-    whiten; memory
+    whiten, or two with low rank; memory
     `3 n·min(n, widest) + 3 m·min(m, widest_outputs) + nm + 32 n`, for other layers
-    `2 n·min(n, widest) + 2 m·min(m, widest_outputs)`.
+    `2 n·min(n, widest) + 2 m·min(m, widest_outputs)`, and a quarter of
+    `n·min(n, widest)` for low rank.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
