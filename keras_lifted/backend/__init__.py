@@ -70,6 +70,7 @@ else:
 
 __all__ = [
     "HOST_IN_XLA",
+    "accelerated",
     "apply_gradients",
     "compiled",
     "cond",

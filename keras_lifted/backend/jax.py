@@ -197,4 +197,4 @@ def replicas() -> int:
 
 def accelerated() -> bool:
     """Whether steps run on another device than the CPU."""
-    return jax.default_backend() != "cpu"
+    return bool(jax.default_backend() != "cpu")

@@ -140,7 +140,9 @@ class Kronecker(Geometry):
         names = (*FACTORS, *LOW, *BACKS, "whitened")
         known = {key: state[key] for key in names if key in state}
         new = yield Anew(
-            due.factors, lambda: self._roots(known, state, gram, signal, count), known
+            due.factors,
+            lambda: self._roots(known, state, gram, signal, sample.rows),
+            known,
         )
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
         joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
@@ -198,7 +200,7 @@ class Kronecker(Geometry):
         known = {key: state[key] for key in (*FACTORS, *LOW) if key in state}
         roots = cond(
             step.due,
-            lambda: self._roots(known, state, gram, step.signal, step.rows.shape[0]),
+            lambda: self._roots(known, state, gram, step.signal, step.rows),
             lambda: dict(known),
         )
         half = self._left(roots, step.joined(step.gradient, step.bias))
@@ -209,17 +211,17 @@ class Kronecker(Geometry):
         return Displacement(joint, step.rate * _length(joint), new)
 
     def _roots(
-        self, held: State, state: State, gram: Tensor, signal: Tensor, rows: int
+        self, held: State, state: State, gram: Tensor, signal: Tensor, rows: Tensor
     ) -> State:
         """`held`, its roots anew where those so far whiten no longer.
 
         With a root change what undoes it and the mean step in it, where these are
-        held too. `rows` are the samples of a batch.
+        held too. `rows` are inputs of a batch.
         """
         left = right = self.damping
         if self.damping == "auto":
             left, right = noise_damping(signal), RIGHT
-        seen = (rows, state["steps"])
+        seen = (ops.shape(rows)[0], state["steps"])
         held = self._root("left", held, gram, left, *seen)
         return self._root("right", held, state["right"], right, *seen)
 
@@ -229,7 +231,7 @@ class Kronecker(Geometry):
         held: State,
         matrix: Tensor,
         damping: Any,
-        rows: int,
+        rows: Any,
         batches: Tensor,
     ) -> State:
         """See `_roots`; of one side, that has seen so many batches of `rows`."""

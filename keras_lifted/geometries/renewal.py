@@ -26,7 +26,7 @@ ALIKE = 0.2
 
 
 def renewed(
-    held: State, matrix: Tensor, damping: Any, rows: int, batches: Tensor
+    held: State, matrix: Tensor, damping: Any, rows: Any, batches: Tensor
 ) -> State:
     """`(A/m + damping·I)^(−1/2)`, anew where that held whitens no longer.
 
@@ -40,7 +40,7 @@ def renewed(
             meaning that it does not serve.
         matrix: `A`, symmetric and positive semidefinite, `(tiles, n, n)`.
         damping: relative to m, the mean eigenvalue of all `A`.
-        rows: samples of a batch.
+        rows: samples of a batch, a number.
         batches: so many of them `A` has seen, `()`; identities where that is 0.
 
     Returns:
@@ -68,17 +68,20 @@ def renewed(
         root = whole(low.rest, low.root, low.basis)
         new = _with(held, root, lambda: whole(1.0 / low.rest, low.back, low.basis))
         new.update(basis=low.basis, low=low.root, rest=low.rest)
-        noise = ops.sqrt(matrix.shape[-1] / (rows * batches))
+        samples = ops.cast(rows, batches.dtype) * batches
+        noise = ops.sqrt(matrix.shape[-1] / samples)
         spread = ops.where(batches < EARLY, np.inf, ops.maximum(ALIKE, noise))
         taken = serves(root, spread)
-        return cond(taken, lambda: new, of_any_rank)
+        chosen: State = cond(taken, lambda: new, of_any_rank)
+        return chosen
 
     def started() -> State:
         if "basis" not in held:
             return of_any_rank()
         thin = ops.any(ops.greater(held["rest"], 0.0))
         kept = ops.logical_and(thin, serves(held["root"], WHITE))
-        return cond(kept, lambda: dict(held), of_low_rank)
+        chosen: State = cond(kept, lambda: dict(held), of_low_rank)
+        return chosen
 
     new: State = cond(ops.greater(batches, 0.0), started, identities)
     return new

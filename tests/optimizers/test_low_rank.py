@@ -159,9 +159,7 @@ def test_a_geometry_moves_the_same_way_by_either_root(monkeypatch):
     slope, bias = part
     zero = ops.zeros(())
     rows = ops.zeros((2, n))
-    step = Step(
-        slope, bias, rows[0], rows, zero, zero + 0.1, zero + 1, zero, zero > -1
-    )
+    step = Step(slope, bias, rows[0], rows, zero, zero + 0.1, zero + 1, zero, zero > -1)
     geometry, gram = kl.geometries.Kronecker(), covariance(1.5, n=n)
     state = {key: ops.zeros(shape) for key, shape in geometry.shapes(n, m).items()}
     state = geometry.displace(state, step, gram).state
