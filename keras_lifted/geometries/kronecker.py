@@ -240,9 +240,17 @@ class Kronecker(Geometry):
         parts = {key.removeprefix(f"{side}_"): own[key] for key in own}
         parts = renewed(parts, matrix, damping, rows, batches)
         found = {**held, **{f"{side}_{key}": parts[key] for key in parts}}
-        if back in held:
+        if back not in held:
+            return found
+
+        def moved() -> Tensor:
             raw = self._turned(side, held[back], held["whitened"])
-            found["whitened"] = self._turned(side, found[root], raw)
+            if side == "left":
+                return self._left(found, raw)
+            return self._turned(side, found[root], raw)
+
+        changed = ops.any(ops.not_equal(found[root], held[root]))
+        found["whitened"] = cond(changed, moved, lambda: held["whitened"])
         return found
 
     def _turned(self, side: str, tiles: Tensor, joint: Tensor) -> Tensor:
