@@ -8,7 +8,6 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.backend import accelerated
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
@@ -17,15 +16,13 @@ from keras_lifted.geometries.base import Geometry
 from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import State
 from keras_lifted.geometries.base import Step
+from keras_lifted.geometries.factors import Factors
 from keras_lifted.geometries.lockstep import Anew
 from keras_lifted.geometries.lockstep import Parts
-from keras_lifted.geometries.low_rank import applied
-from keras_lifted.geometries.low_rank import rank_of
 from keras_lifted.geometries.momentum import blend
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import frobenius
 from keras_lifted.geometries.refresh import Due
-from keras_lifted.geometries.renewal import renewed
 from keras_lifted.geometries.sketch import WIDTH
 from keras_lifted.geometries.sketch import inner_with
 from keras_lifted.geometries.sketch import sketch
@@ -39,9 +36,6 @@ RIGHT = 0.1
 # Damping of the inputs' covariance where noise is as strong as the signal, and
 # its range.
 EQUAL, LEAST, MOST = 0.3, 1e-3, 1.0
-# Names in the state: the inverse roots, that of low rank, and what undoes them.
-FACTORS, BACKS = ("left_root", "right_root"), ("left_back", "right_back")
-LOW = ("left_basis", "left_low", "left_rest")
 
 
 @final
@@ -108,56 +102,46 @@ class Kronecker(Geometry):
         self.widest = check_count("widest", widest)
         self.widest_outputs = check_count("widest_outputs", widest_outputs)
 
-    def _tiles(self, inputs: int, outputs: int) -> tuple[Tiles, Tiles]:
-        return Tiles(inputs, self.widest), Tiles(outputs, self.widest_outputs)
+    def _factors(self, inputs: int, outputs: int) -> Factors:
+        return Factors(Tiles(inputs, self.widest), Tiles(outputs, self.widest_outputs))
 
     def shapes(
         self, inputs: int, outputs: int, samples: bool = True
     ) -> dict[str, tuple[int, ...]]:
         """See `Geometry.shapes`."""
-        left, right = self._tiles(inputs, outputs)
-        roots = {"left_root": left.shape, "right_root": right.shape}
-        if rank := rank_of(left.side):
-            thin = (left.count, left.side, rank)
-            low = (thin, thin, (left.count, 1, 1))
-            roots.update(zip(LOW, low, strict=True))
-        followed = {
-            "left_back": left.shape,
-            "right_back": right.shape,
-            "whitened": (inputs + 1, outputs),
-            "sketch": (inputs + 1, WIDTH),
-        }
-        rest = {"right": right.shape, "steps": ()}
-        return {**roots, **(followed if samples else {}), **rest}
+        factors = self._factors(inputs, outputs)
+        followed = {"whitened": (inputs + 1, outputs), "sketch": (inputs + 1, WIDTH)}
+        rest = {"right": factors.right.shape, "steps": ()}
+        return {**factors.shapes(samples), **(followed if samples else {}), **rest}
 
     def follow(
         self, state: State, sample: Sample, gram: Tensor, signal: Tensor, due: Due
     ) -> Parts[Displacement]:
         """See `Geometry.follow`."""
         (count, inputs), outputs = sample.rows.shape, sample.displacements.shape[1]
-        left, right = self._tiles(inputs, outputs)
+        factors = self._factors(inputs, outputs)
+        left, right = factors.left, factors.right
 
-        names = (*FACTORS, *LOW, *BACKS, "whitened")
-        known = {key: state[key] for key in names if key in state}
+        known = {**factors.of(state, True), "whitened": state["whitened"]}
         new = yield Anew(
             due.factors,
-            lambda: self._roots(known, state, gram, signal, sample.rows),
+            lambda: self._renewed(factors, known, state, gram, signal, sample.rows),
             known,
         )
         one = ops.ones_like(sample.rows[:, :1]) * float(sample.biased)
         joint = ops.transpose(ops.concatenate([sample.rows, one], axis=1))
         d = sample.displacements
         if count and count > outputs:
-            step = self._whitened(ops.matmul(joint, d), new)
+            step = factors.whiten(new, ops.matmul(joint, d))
         else:
-            a = self._left(new, joint)
+            a = factors.whiten_left(new, joint)
             if count and count * (inputs + outputs) > inputs * outputs:
                 step = right.apply_right(ops.matmul(a, d), new["right_root"])
             else:
                 step = ops.matmul(a, right.apply_right(d, new["right_root"]))
         seen = ops.matmul(joint, sketch(d))
         if sample.rest is not None:
-            step = self._with_rest(step, sample.rest, new)
+            step = step + _of_rest(factors, new, sample.rest)
             seen = seen + sketch(sample.rest)
 
         shift = sample.shift[:, None]
@@ -186,103 +170,37 @@ class Kronecker(Geometry):
         }
         return Displacement(ahead, sample.rate * _length(ahead), kept, promise)
 
-    def _with_rest(self, step: Tensor, rest: Tensor, roots: State) -> Tensor:
-        """`step` and that of the part of the gradient that is no `aᵀ δ`."""
-        return cond(
-            ops.any(ops.not_equal(rest, 0.0)),
-            lambda: step + self._whitened(rest, roots),
-            lambda: step,
-        )
-
     def displace(self, state: State, step: Step, gram: Tensor | None) -> Displacement:
         """See `Geometry.displace`."""
-        right = self._tiles(*step.kernel.shape)[1]
-        known = {key: state[key] for key in (*FACTORS, *LOW) if key in state}
+        factors = self._factors(*step.kernel.shape)
+        known = factors.of(state, False)
         roots = cond(
             step.due,
-            lambda: self._roots(known, state, gram, step.signal, step.rows),
+            lambda: self._renewed(factors, known, state, gram, step.signal, step.rows),
             lambda: dict(known),
         )
-        half = self._left(roots, step.joined(step.gradient, step.bias))
+        half = factors.whiten_left(roots, step.joined(step.gradient, step.bias))
         scaled = half / (ops.max(ops.abs(half)) + TINY)
-        joint = right.apply_right(half, roots["right_root"])
+        joint = factors.right.apply_right(half, roots["right_root"])
         moment = self._averaged(state, scaled)
         new = {**state, **roots, "right": moment, "steps": state["steps"] + 1.0}
         return Displacement(joint, step.rate * _length(joint), new)
 
-    def _roots(
-        self, held: State, state: State, gram: Tensor, signal: Tensor, rows: Tensor
-    ) -> State:
-        """`held`, its roots anew where those so far whiten no longer.
-
-        With a root change what undoes it and the mean step in it, where these are
-        held too. `rows` are inputs of a batch.
-        """
-        left = right = self.damping
-        if self.damping == "auto":
-            left, right = noise_damping(signal), RIGHT
-        seen = (ops.shape(rows)[0], state["steps"])
-        held = self._root("left", held, gram, left, *seen)
-        return self._root("right", held, state["right"], right, *seen)
-
-    def _root(
+    def _renewed(
         self,
-        side: str,
+        factors: Factors,
         held: State,
-        matrix: Tensor,
-        damping: Any,
-        rows: Any,
-        batches: Tensor,
+        state: State,
+        gram: Tensor,
+        signal: Tensor,
+        rows: Tensor,
     ) -> State:
-        """See `_roots`; of one side, that has seen so many batches of `rows`."""
-        root, back = f"{side}_root", f"{side}_back"
-        own = {key: held[key] for key in held if key.startswith(side)}
-        parts = {key.removeprefix(f"{side}_"): own[key] for key in own}
-        parts = renewed(parts, matrix, damping, rows, batches)
-        found = {**held, **{f"{side}_{key}": parts[key] for key in parts}}
-        if back not in held:
-            return found
-
-        def moved() -> Tensor:
-            raw = self._turned(side, held[back], held["whitened"])
-            if side == "left":
-                return self._left(found, raw)
-            return self._turned(side, found[root], raw)
-
-        changed = ops.any(ops.not_equal(found[root], held[root]))
-        found["whitened"] = cond(changed, moved, lambda: held["whitened"])
-        return found
-
-    def _turned(self, side: str, tiles: Tensor, joint: Tensor) -> Tensor:
-        """`joint`, whose last row is the bias's, times a factor on one side."""
-        left, right = self._tiles(joint.shape[0] - 1, joint.shape[1])
-        if side == "right":
-            return right.apply_right(joint, tiles)
-        kernel = left.apply(tiles, joint[:-1])
-        return ops.concatenate([kernel, joint[-1:]], axis=0)
-
-    def _left(self, roots: State, joint: Tensor) -> Tensor:
-        """`A^(−1/2) G`, the last row, the bias's, as it is."""
-        if LOW[0] not in roots or accelerated():
-            return self._turned("left", roots["left_root"], joint)
-        left = self._tiles(joint.shape[0] - 1, joint.shape[1])[0]
-        basis, low, rest = (roots[key] for key in LOW)
-
-        def thin() -> Tensor:
-            kernel = left.joined(applied(rest, low, basis, left.split(joint[:-1])))
-            return ops.concatenate([kernel, joint[-1:]], axis=0)
-
-        new: Tensor = cond(
-            ops.any(ops.greater(rest, 0.0)),
-            thin,
-            lambda: self._turned("left", roots["left_root"], joint),
-        )
-        return new
-
-    def _whitened(self, joint: Tensor, roots: State) -> Tensor:
-        """`A^(−1/2) G D^(−1/2)`, the last row, the bias's, by `D` alone."""
-        joint = self._left(roots, joint)
-        return self._turned("right", roots["right_root"], joint)
+        """See `Factors.renewed`; `rows` are inputs of a batch."""
+        damping = (self.damping, self.damping)
+        if self.damping == "auto":
+            damping = (noise_damping(signal), RIGHT)
+        moments, count = (gram, state["right"]), ops.shape(rows)[0]
+        return factors.renewed(held, moments, damping, count, state["steps"])
 
     def _averaged(self, state: State, half: Tensor) -> Tensor:
         """The running `D`, of trace 1, with that of `A^(−1/2) M` taken in."""
@@ -297,6 +215,12 @@ def _length(joint: Tensor) -> Tensor:
     kernel = joint[:-1]
     size = widening(kernel) * min(kernel.shape) ** 0.5
     return size / (frobenius(joint)[0, 0] + TINY)
+
+
+def _of_rest(factors: Factors, roots: State, rest: Tensor) -> Tensor:
+    """The step of the part of the gradient that is no `aᵀ δ`."""
+    some = ops.any(ops.not_equal(rest, 0.0))
+    return cond(some, lambda: factors.whiten(roots, rest), lambda: rest)
 
 
 def _recentred(joint: Tensor, shift: Tensor) -> Tensor:

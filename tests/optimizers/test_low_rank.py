@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 import keras_lifted as kl
-from keras_lifted.geometries import kronecker
+from keras_lifted.geometries import factors
 from keras_lifted.geometries import low_rank
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.low_rank import LowRank
@@ -165,7 +165,7 @@ def test_a_geometry_moves_the_same_way_by_either_root(monkeypatch):
     state = geometry.displace(state, step, gram).state
     moved = []
     for whole_one in (False, True):
-        monkeypatch.setattr(kronecker, "accelerated", lambda one=whole_one: one)
+        monkeypatch.setattr(factors, "accelerated", lambda one=whole_one: one)
         moved.append(geometry.displace(state, step, gram))
     assert float(moved[0].state["left_rest"][0, 0, 0]) > 0
     one, two = (array(each.joint) for each in moved)
