@@ -52,6 +52,7 @@ class Trainer:
         self.model = self._fresh(0)
         self.default_rate = float(self.model.optimizer.learning_rate)
         self.first_seconds = float("nan")  # of the first step, with compilation
+        self._ready = False
 
     def _fresh(self, seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
@@ -74,6 +75,7 @@ class Trainer:
             steps: after which a cosine ends at zero, None for a constant rate.
         """
         put(self.model, state_of(self._fresh(seed)))
+        self._ready = False  # TensorFlow drops its kernels when a seed is set
         optimizer = self.model.optimizer
         if self.method.start is not None:
             decay = _moving(optimizer)._learning_rate
@@ -92,9 +94,12 @@ class Trainer:
         The model is left as `fit` leaves it, which may average weights. The
         state is empty and the loss NaN after a loss that is not finite.
         """
-        if math.isnan(self.first_seconds):
+        if not self._ready:
             batch = slice(self.task.batch_size)
-            self.first_seconds = self._fit(x[batch], y[batch]).seconds
+            seconds = self._fit(x[batch], y[batch]).seconds
+            if math.isnan(self.first_seconds):
+                self.first_seconds = seconds
+            self._ready = True
         put(self.model, state)
         clock = self._fit(x, y)
         if not math.isfinite(clock.loss):
