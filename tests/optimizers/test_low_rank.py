@@ -1,5 +1,6 @@
 """Inverse roots of low rank: close, quick to apply, and taken where they whiten."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -171,3 +172,20 @@ def test_a_geometry_moves_the_same_way_by_either_root(monkeypatch):
     one, two = (array(each.joint) for each in moved)
     assert np.allclose(one, two, atol=1e-4 * np.abs(one).max())
     assert not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("xla", [True, False])
+def test_wide_layers_train_with_batches_of_any_size(xla):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 8)) @ rng.normal(size=(8, 300)) + rng.normal(size=300)
+    y = np.argmax(x[:, :3], axis=1)
+    inputs = keras.Input((300,))
+    h = kl.layers.ReLU()(keras.layers.Dense(12, name="wide")(inputs))
+    model = kl.LiftedModel(inputs, keras.layers.Dense(3)(h))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = kl.optimizers.ISGM()
+    model.compile(optimizer, loss, jit_compile=xla)
+    losses = model.fit(x, y, batch_size=16, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    (wide,) = (b for b in optimizer.weight_blocks if b.affine.name == "wide")
+    assert array(wide.state["left_rest"]).item() > 0
