@@ -14,12 +14,14 @@ Source: subspace iteration, Golub & Van Loan, "Matrix Computations", section 8.2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
+from keras_lifted.backend import while_loop
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.newton_schulz import mean_eigenvalue
 from keras_lifted.geometries.norms import TINY
@@ -68,8 +70,7 @@ def low_rank(matrix: Tensor, damping: Any, basis: Tensor) -> LowRank:
     known = ops.any(ops.not_equal(basis, 0.0))
     q = ops.where(known, basis, ops.convert_to_tensor(signs, basis.dtype))
     a = matrix / (mean_eigenvalue(matrix) + TINY)
-    for _ in range(ITERATIONS):
-        q = _orthonormal(ops.matmul(a, q))
+    q = _repeated(lambda q: _orthonormal(ops.matmul(a, q)), q, ITERATIONS)
     inside = ops.matmul(_transposed(q), ops.matmul(a, q))
     left = ops.trace(a, axis1=-2, axis2=-1) - ops.trace(inside, axis1=-2, axis2=-1)
     left = ops.maximum(left, 0.0) / (side - rank) + damping
@@ -99,11 +100,19 @@ def _orthonormal(matrix: Tensor) -> Tensor:
 
     Of two steps, each of which may stretch a direction a hundredfold.
     """
-    for _ in range(2):
+
+    def stretched(matrix: Tensor) -> Tensor:
         gram = ops.matmul(_transposed(matrix), matrix)
         size = ops.sqrt(mean_eigenvalue(gram) + TINY)
-        matrix = ops.matmul(matrix, inverse_root(gram, SHORT)) / size
-    return matrix
+        return ops.matmul(matrix, inverse_root(gram, SHORT)) / size
+
+    return _repeated(stretched, matrix, 2)
+
+
+def _repeated(step: Callable[[Tensor], Tensor], start: Tensor, times: int) -> Tensor:
+    """`step` so many times, as a loop: compiled once."""
+    state = ops.zeros((), "int32"), start
+    return while_loop(lambda i, _: i < times, lambda i, x: (i + 1, step(x)), state)[1]
 
 
 def _transposed(matrix: Tensor) -> Tensor:
