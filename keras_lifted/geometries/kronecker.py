@@ -141,7 +141,7 @@ class Kronecker(Geometry):
                 step = ops.matmul(a, right.apply_right(d, new["right_root"]))
         seen = ops.matmul(joint, sketch(d))
         if sample.rest is not None:
-            step = step + _of_rest(factors, new, sample.rest)
+            step = _with_rest(step, sample.rest, factors, new)
             seen = seen + sketch(sample.rest)
 
         shift = sample.shift[:, None]
@@ -217,10 +217,13 @@ def _length(joint: Tensor) -> Tensor:
     return size / (frobenius(joint)[0, 0] + TINY)
 
 
-def _of_rest(factors: Factors, roots: State, rest: Tensor) -> Tensor:
-    """The step of the part of the gradient that is no `aᵀ δ`."""
-    some = ops.any(ops.not_equal(rest, 0.0))
-    return cond(some, lambda: factors.whiten(roots, rest), lambda: rest)
+def _with_rest(step: Tensor, rest: Tensor, factors: Factors, roots: State) -> Tensor:
+    """`step` and that of the part of the gradient that is no `aᵀ δ`."""
+    return cond(
+        ops.any(ops.not_equal(rest, 0.0)),
+        lambda: step + factors.whiten(roots, rest),
+        lambda: step,
+    )
 
 
 def _recentred(joint: Tensor, shift: Tensor) -> Tensor:

@@ -59,11 +59,7 @@ def renewed(
         new = inverse_root(matrix, damping)
         return _with(held, new, lambda: ops.matmul(damped(matrix, damping), new))
 
-    def of_any_rank() -> State:
-        new: State = cond(serves(held["root"], WHITE), lambda: dict(held), anew)
-        return new
-
-    def of_low_rank() -> State:
+    def of_low_rank(kept: Tensor) -> State:
         low = low_rank(matrix, damping, held["basis"])
         root = whole(low.rest, low.root, low.basis)
         new = _with(held, root, lambda: whole(1.0 / low.rest, low.back, low.basis))
@@ -72,15 +68,20 @@ def renewed(
         noise = ops.sqrt(matrix.shape[-1] / samples)
         spread = ops.where(batches < EARLY, np.inf, ops.maximum(ALIKE, noise))
         taken = serves(root, spread)
-        chosen: State = cond(taken, lambda: new, of_any_rank)
+        chosen: State = cond(taken, lambda: new, lambda: of_any_rank(kept))
+        return chosen
+
+    def of_any_rank(kept: Tensor) -> State:
+        chosen: State = cond(kept, lambda: dict(held), anew)
         return chosen
 
     def started() -> State:
+        kept = serves(held["root"], WHITE)
         if "basis" not in held:
-            return of_any_rank()
+            return of_any_rank(kept)
         thin = ops.any(ops.greater(held["rest"], 0.0))
-        kept = ops.logical_and(thin, serves(held["root"], WHITE))
-        chosen: State = cond(kept, lambda: dict(held), of_low_rank)
+        best = ops.logical_and(thin, kept)
+        chosen: State = cond(best, lambda: dict(held), lambda: of_low_rank(kept))
         return chosen
 
     new: State = cond(ops.greater(batches, 0.0), started, identities)

@@ -16,9 +16,7 @@ Tensor = Any
 WHITE = 0.3
 
 
-def whitens(
-    root: Tensor, matrix: Tensor, damping: Any, spread: float = WHITE
-) -> Tensor:
+def whitens(root: Tensor, matrix: Tensor, damping: Any, spread: Any = WHITE) -> Tensor:
     """Whether `R (A/m + damping·I) R` is about a multiple of the identity, `()`.
 
     The standard deviation of its eigenvalues over their mean, told from products
@@ -28,7 +26,7 @@ def whitens(
         root: `R`, symmetric, `(tiles, n, n)`.
         matrix: `A`, symmetric and positive semidefinite, `(tiles, n, n)`.
         damping: relative to `m`, the mean eigenvalue of all `A`.
-        spread: see above.
+        spread: a number.
     """
     signs = sketch(ops.eye(matrix.shape[-1], dtype=matrix.dtype))
     seen = ops.matmul(damped(matrix, damping), ops.matmul(root, signs))
