@@ -30,7 +30,7 @@ class Step:
         curvature: of the block's energy in its pre-activations: the penalty
             weight, and 1 for an output block.
         signal: part of the squared gradient that is no noise of its batch.
-        due: whether factors are refreshed in this step.
+        due: what is computed anew.
     """
 
     kernel: Tensor
@@ -41,7 +41,7 @@ class Step:
     rate: Tensor
     curvature: Tensor
     signal: Tensor
-    due: Tensor
+    due: Due
 
     @property
     def gradient(self) -> Tensor:

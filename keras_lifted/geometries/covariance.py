@@ -73,7 +73,7 @@ class Covariance(Geometry):
         tiles = Tiles(step.kernel.shape[0], self.widest)
         known = state["inverse"]
         factor = cond(
-            step.due,
+            step.due.factors,
             lambda: finite_or(known, inverse(gram, self.damping)),
             lambda: known,
         )

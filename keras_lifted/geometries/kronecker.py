@@ -19,7 +19,10 @@ from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.factors import Factors
 from keras_lifted.geometries.lockstep import Anew
 from keras_lifted.geometries.lockstep import Parts
+from keras_lifted.geometries.lockstep import finite_or
 from keras_lifted.geometries.momentum import blend
+from keras_lifted.geometries.newton_schulz import flattened
+from keras_lifted.geometries.newton_schulz import flattening
 from keras_lifted.geometries.norms import TINY
 from keras_lifted.geometries.norms import frobenius
 from keras_lifted.geometries.refresh import Due
@@ -41,13 +44,16 @@ EQUAL, LEAST, MOST = 0.3, 1e-3, 1.0
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Kronecker(Geometry):
-    """`ΔW = τ A^(−1/2) G D^(−1/2)`, `A` and `D` running covariances.
+    """`ΔW = τ A^(−1/2) G D^(−1/2) F`, `A` and `D` running covariances.
 
     `A` is the covariance of the block's inputs, `D` that of the whitened
     gradient `A^(−1/2) G` over the columns, which is the covariance of the
-    lifted displacements. The step has singular values of root mean square
-    `τ ω`, `ω` that of `Spectral`: as there, all directions move alike, but the roots
-    serve many steps and average over many batches.
+    lifted displacements. The roots serve many steps and average over many batches.
+    `F` makes of the rest about its polar factor: all directions of the mean gradient
+    of today move alike. It is found on the smaller side s of the kernel, by two
+    Newton-Schulz steps, whenever moments are (see `moment_refresh` of `ISGM`), and
+    left out where s is larger than `widest_polar`. The step has singular values of
+    root mean square `τ ω`, `ω` that of `Spectral`.
 
     Where a batch of B rows gives the gradient as `aᵀ δ`, the step follows it
     factor by factor, `(A^(−1/2) aᵀ)(δ D^(−1/2))`, where that is cheaper: B(n² + nm +
@@ -55,12 +61,12 @@ class Kronecker(Geometry):
     identities. From 256 inputs on, `A^(−1/2)` is a multiple of the identity but for
     n/8 directions where that whitens about as well: n²/2 for each n² above, on CPUs.
 
-    Cost: these products a step, those and 12 to 24 products of the side of a tile
-    at each refresh (see `factor_refresh` of `ISGM`) that finds a root no longer
-    whiten, or two with low rank; memory
+    Cost: these products a step and `snm` for F, those and 12 to 24 products of the
+    side of a tile at each refresh (see `factor_refresh` of `ISGM`) that finds a root
+    no longer whiten, or two with low rank; memory
     `3 n·min(n, widest) + 3 m·min(m, widest_outputs) + nm + 32 n`, for other layers
-    `2 n·min(n, widest) + 2 m·min(m, widest_outputs)`, and a quarter of
-    `n·min(n, widest)` for low rank.
+    `2 n·min(n, widest) + 2 m·min(m, widest_outputs)`, a quarter of
+    `n·min(n, widest)` for low rank, and `s²` for F.
 
     Args:
         damping: added to the covariances, relative to their mean eigenvalue.
@@ -71,12 +77,15 @@ class Kronecker(Geometry):
         widest: above this side `A` becomes block-diagonal.
         widest_outputs: above this side `D` does: narrow blocks of it lose little
             and make the step cheap.
+        widest_polar: above this smaller side of a kernel there is no F; 1 for
+            none at all. On a CPU it costs more than it gains there.
 
     Raises:
         ValueError: if an argument is out of range.
 
     Source: Gupta, Koren & Singer, "Shampoo", arXiv 1802.09568, with the square
-    roots and the alternating statistics of Lin et al., arXiv 2509.03378.
+    roots and the alternating statistics of Lin et al., arXiv 2509.03378; the polar
+    factor as in Jordan et al., "Muon", 2024.
 
     Example:
 
@@ -94,6 +103,7 @@ class Kronecker(Geometry):
         decay: float = 0.95,
         widest: int = 1024,
         widest_outputs: int = 128,
+        widest_polar: int = 256,
     ) -> None:
         if damping != "auto":
             damping = check_between("damping", damping, 1e-6, 1e6)
@@ -101,6 +111,7 @@ class Kronecker(Geometry):
         self.decay = check_between("decay", decay, 0.0, 1.0)
         self.widest = check_count("widest", widest)
         self.widest_outputs = check_count("widest_outputs", widest_outputs)
+        self.widest_polar = check_count("widest_polar", widest_polar)
 
     def _factors(self, inputs: int, outputs: int) -> Factors:
         return Factors(Tiles(inputs, self.widest), Tiles(outputs, self.widest_outputs))
@@ -112,6 +123,8 @@ class Kronecker(Geometry):
         factors = self._factors(inputs, outputs)
         followed = {"whitened": (inputs + 1, outputs), "sketch": (inputs + 1, WIDTH)}
         rest = {"right": factors.right.shape, "steps": ()}
+        if (side := min(inputs + 1, outputs)) <= self.widest_polar:
+            rest["flat"] = (side, side)
         return {**factors.shapes(samples), **(followed if samples else {}), **rest}
 
     def follow(
@@ -153,19 +166,23 @@ class Kronecker(Geometry):
         keep = sample.keep
         whitened = blend(_recentred(new["whitened"], shifts), step, keep)
         sketched = blend(_recentred(state["sketch"], shift), seen, keep)
-
-        def moment() -> Tensor:
-            half = whitened / (ops.max(ops.abs(whitened)) + TINY)
-            return self._averaged(state, right.apply_right(half, new["right_back"]))
-
-        moments = yield Anew(due.moments, moment, state["right"])
         ahead = blend(whitened, step, keep)
+
+        def moments() -> State:
+            half = whitened / (ops.max(ops.abs(whitened)) + TINY)
+            half = right.apply_right(half, new["right_back"])
+            return {"right": self._averaged(state, half), **_flat(state, ahead)}
+
+        held = {name: state[name] for name in ("right", "flat") if name in state}
+        found = yield Anew(due.moments, moments, held)
+        if "flat" in found:
+            ahead = flattened(ahead, found["flat"])
         promise = inner_with(sketched, ahead)
         kept = {
             **new,
+            **found,
             "whitened": whitened,
             "sketch": sketched,
-            "right": moments,
             "steps": state["steps"] + ops.cast(due.moments, state["steps"].dtype),
         }
         return Displacement(ahead, sample.rate * _length(ahead), kept, promise)
@@ -175,7 +192,7 @@ class Kronecker(Geometry):
         factors = self._factors(*step.kernel.shape)
         known = factors.of(state, False)
         roots = cond(
-            step.due,
+            step.due.factors,
             lambda: self._renewed(factors, known, state, gram, step.signal, step.rows),
             lambda: dict(known),
         )
@@ -184,6 +201,10 @@ class Kronecker(Geometry):
         joint = factors.right.apply_right(half, roots["right_root"])
         moment = self._averaged(state, scaled)
         new = {**state, **roots, "right": moment, "steps": state["steps"] + 1.0}
+        if "flat" in state:
+            held = {"flat": state["flat"]}
+            new |= cond(step.due.moments, lambda: _flat(state, joint), lambda: held)
+            joint = flattened(joint, new["flat"])
         return Displacement(joint, step.rate * _length(joint), new)
 
     def _renewed(
@@ -208,6 +229,13 @@ class Kronecker(Geometry):
         new = Tiles(half.shape[1], self.widest_outputs).products(half, half)
         new = new / (ops.sum(ops.trace(new, axis1=-2, axis2=-1)) + TINY)
         return keep * state["right"] + (1.0 - keep) * new
+
+
+def _flat(state: State, joint: Tensor) -> State:
+    """What makes the singular values of a joint matrix alike, if the state has it."""
+    if "flat" not in state:
+        return {}
+    return {"flat": finite_or(state["flat"], flattening(joint))}
 
 
 def _length(joint: Tensor) -> Tensor:

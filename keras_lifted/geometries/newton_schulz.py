@@ -71,6 +71,42 @@ def polar(matrix: Tensor, steps: int = 5) -> Tensor:
     return x if wide else ops.swapaxes(x, -1, -2)
 
 
+def flattening(matrix: Tensor, steps: int = 2) -> Tensor:
+    """`F` with which `XF`, or `FX` where X has no more rows than columns, is about `UVᵀ`.
+
+    As `polar`, with `F` found from the Gram matrix alone, so that it may serve matrices
+    near X too. Two steps make singular values down to about a third of their root mean
+    square alike, if none is far above it; smaller ones stay as much smaller.
+
+    Args:
+        matrix: X, `(n, m)`.
+        steps: Newton-Schulz steps.
+
+    Returns:
+        `(s, s)`, s the smaller of n and m.
+    """
+    matrix = matrix / (ops.max(ops.abs(matrix)) + TINY)
+    turned = ops.transpose(matrix)
+    wide = matrix.shape[0] <= matrix.shape[1]
+    gram = ops.matmul(matrix, turned) if wide else ops.matmul(turned, matrix)
+    gram = gram / (frobenius(gram) + TINY)
+    identity = ops.eye(gram.shape[0], dtype=gram.dtype)
+    product = None
+    for _ in range(steps):
+        a, b, c = _ROUGH
+        factor = a * identity + b * gram + c * ops.matmul(gram, gram)
+        product = factor if product is None else ops.matmul(product, factor)
+        gram = ops.matmul(ops.matmul(factor, gram), factor)
+    return product
+
+
+def flattened(matrix: Tensor, flattening: Tensor) -> Tensor:
+    """`FX` or `XF`, see `flattening`."""
+    if matrix.shape[0] <= matrix.shape[1]:
+        return ops.matmul(flattening, matrix)
+    return ops.matmul(matrix, flattening)
+
+
 def inverse_root(matrix: Tensor, damping: Any) -> Tensor:
     """`(A/m + damping·I)^(−1/2)`, m the mean eigenvalue of all `A`.
 

@@ -250,7 +250,7 @@ class WeightBlock:
             ops.cast(rate, slope.dtype),
             ops.convert_to_tensor(self.weight),
             self.signal.share,
-            due.factors,
+            due,
         )
         gram = None if gram is None else ops.convert_to_tensor(gram)
         new = self.geometry.displace(self._state, step, gram)

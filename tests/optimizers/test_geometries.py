@@ -12,6 +12,8 @@ from keras_lifted.geometries.base import Sample
 from keras_lifted.geometries.base import Step
 from keras_lifted.geometries.kronecker import noise_damping
 from keras_lifted.geometries.lockstep import lockstep
+from keras_lifted.geometries.newton_schulz import flattened
+from keras_lifted.geometries.newton_schulz import flattening
 from keras_lifted.geometries.newton_schulz import inverse
 from keras_lifted.geometries.newton_schulz import inverse_root
 from keras_lifted.geometries.newton_schulz import polar
@@ -53,8 +55,12 @@ def step(seed=0, bias=True, rate=0.1, curvature=3.0, rows=ROWS):
         ops.convert_to_tensor(rate, "float32"),
         ops.convert_to_tensor(curvature, "float32"),
         ops.convert_to_tensor(0.5, "float32"),
-        ops.convert_to_tensor(True),
+        due(factors=True),
     )
+
+
+def due(factors=False):
+    return Due(*(ops.convert_to_tensor(each) for each in (True, factors, 4)))
 
 
 def zeros(geometry, inputs=N, outputs=M):
@@ -144,6 +150,57 @@ def test_polar_singular_values(shape):
     assert 0.6 < values.min() and values.max() < 1.3
 
 
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e12])
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60), (40, 40)])
+def test_flattening_brings_singular_values_together(shape, scale):
+    rng = np.random.default_rng(0)
+    u, _, vt = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    values = np.logspace(0, -1, 40)  # the least, a quarter of their root mean square
+    matrix = ops.convert_to_tensor(scale * (u * values) @ vt, "float32")
+    factor = flattening(matrix)
+    assert factor.shape == (40, 40)
+    found = u.T @ array(flattened(matrix, factor)) @ vt.T / scale
+    assert np.abs(found - np.diag(np.diag(found))).max() < 1e-3 * found.max()
+    flat = np.diag(found)
+    assert flat.max() < 2 * flat.min()
+    near = matrix + 0.01 * scale * ops.convert_to_tensor(
+        rng.normal(size=shape), "float32"
+    )
+    spread = np.linalg.svd(array(near) / scale, compute_uv=False)
+    served = np.linalg.svd(array(flattened(near, factor)) / scale, compute_uv=False)
+    assert served.max() / served.min() < 0.5 * spread.max() / spread.min()
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_kronecker_flattens_with_a_factor_that_serves_some_steps(follows):
+    geometry, given = kl.geometries.Kronecker(), step()
+    gram = ops.convert_to_tensor(covariance(N, 2)[None], "float32")
+    state = geometry.displace(zeros(geometry), given, gram).state
+    state = geometry.displace(state, given, gram).state
+
+    def next_step(state, moments, scale=1.0):
+        flags = (ops.convert_to_tensor(each) for each in (moments, False))
+        now = Due(*flags, 4)
+        if not follows:
+            one = dataclasses.replace(given, kernel=scale * given.kernel[::-1], due=now)
+            return geometry.displace(state, one, gram)
+        rows, d = given.rows[:5], scale * given.rows[5:10, :M]
+        sample = Sample(rows, d, given.mean, given.rate, 0.9, True)
+        (new,) = lockstep([geometry.follow(state, sample, gram, given.signal, now)])
+        return new
+
+    fresh, kept = next_step(state, True), next_step(state, False)
+    assert np.array_equal(array(kept.state["flat"]), array(state["flat"]))
+    assert not np.allclose(array(fresh.state["flat"]), array(state["flat"]))
+    values = np.linalg.svd(array(fresh.joint), compute_uv=False)
+    assert values[0] < 2.5 * values[4]  # so many are not 0 after five samples
+    bad = next_step(state, True, np.nan)
+    assert np.array_equal(array(bad.state["flat"]), array(state["flat"]))
+    for widest in (M - 1, M):
+        shapes = kl.geometries.Kronecker(widest_polar=widest).shapes(N, M)
+        assert ("flat" in shapes) is (widest == M)
+
+
 def test_spectral_is_the_polar_factor():
     given = step(bias=False)
     kernel, bias = moved(kl.geometries.Spectral(5).displace({}, given, None))
@@ -175,7 +232,7 @@ def started(geometry, right=None):
 def test_kronecker_whitens_both_sides(bias):
     given = step(bias=bias)
     gram, right = covariance(N, 2), covariance(M, 2, seed=1)
-    geometry = kl.geometries.Kronecker(damping=1e-3)
+    geometry = kl.geometries.Kronecker(damping=1e-3, widest_polar=1)
     tensor = ops.convert_to_tensor(gram[None], "float32")
     new = geometry.displace(started(geometry, right), given, tensor)
     half = power(gram, -0.5, 1e-3) @ array(given.gradient)
@@ -207,7 +264,7 @@ def test_kronecker_keeps_roots_that_still_whiten(seed):
 
 def test_the_first_step_of_kronecker_is_that_of_the_gradient():
     given = step()
-    geometry = kl.geometries.Kronecker()
+    geometry = kl.geometries.Kronecker(widest_polar=1)
     gram = ops.convert_to_tensor(covariance(N, 2)[None], "float32")
     kernel, bias = moved(geometry.displace(zeros(geometry), given, gram))
     wanted = np.vstack([array(given.gradient), array(given.bias)])
@@ -236,10 +293,6 @@ def test_damping_grows_with_the_noise():
     assert np.linalg.cond(array(clear)) > 4 * np.linalg.cond(array(noisy))
 
 
-def due(factors=False):
-    return Due(*(ops.convert_to_tensor(each) for each in (True, factors, 4)))
-
-
 SIDES = ("left", "right")
 
 
@@ -259,7 +312,10 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(
     state = geometry.displace(zeros(geometry), given, gram).state
     first = geometry.displace(state, given, gram)  # now it has roots
     backs = {f"{s}_back": np.linalg.inv(first.state[f"{s}_root"]) for s in SIDES}
-    state = {**first.state, **backs, "whitened": first.joint}
+    raw = kl.geometries.Kronecker(widest_outputs=4, widest_polar=1)
+    round_ones = {name: value for name, value in state.items() if name != "flat"}
+    whitened = raw.displace(round_ones, given, gram).joint
+    state = {**first.state, **backs, "whitened": whitened}
     rng = np.random.default_rng(1)
     a, d, part, shift = (
         ops.convert_to_tensor(rng.normal(size=size), "float32")
@@ -280,7 +336,7 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(
             if bias
             else None,
             mean=ops.zeros((N,)),
-            due=ops.convert_to_tensor(factors),
+            due=due(factors),
         )
         return geometry.displace(state, mean, other)
 

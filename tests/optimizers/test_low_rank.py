@@ -13,6 +13,7 @@ from keras_lifted.geometries.low_rank import LowRank
 from keras_lifted.geometries.low_rank import applied
 from keras_lifted.geometries.low_rank import rank_of
 from keras_lifted.geometries.low_rank import whole
+from keras_lifted.geometries.refresh import Due
 from keras_lifted.geometries.renewal import renewed
 from keras_lifted.geometries.whiteness import whitens
 
@@ -160,7 +161,9 @@ def test_a_geometry_moves_the_same_way_by_either_root(monkeypatch):
     slope, bias = part
     zero = ops.zeros(())
     rows = ops.zeros((2, n))
-    step = Step(slope, bias, rows[0], rows, zero, zero + 0.1, zero + 1, zero, zero > -1)
+    true = ops.convert_to_tensor(True)
+    due = Due(true, true, 4)
+    step = Step(slope, bias, rows[0], rows, zero, zero + 0.1, zero + 1, zero, due)
     geometry, gram = kl.geometries.Kronecker(), covariance(1.5, n=n)
     state = {key: ops.zeros(shape) for key, shape in geometry.shapes(n, m).items()}
     state = geometry.displace(state, step, gram).state
