@@ -72,7 +72,7 @@ def polar(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 def flattening(matrix: Tensor, steps: int = 2) -> Tensor:
-    """`F` with which `XF`, or `FX` where X has no more rows than columns, is about `UVᵀ`.
+    """`F` for which `XF`, or `FX` of X with no more rows than columns, is about `UVᵀ`.
 
     As `polar`, with `F` found from the Gram matrix alone, so that it may serve matrices
     near X too. Two steps make singular values down to about a third of their root mean
