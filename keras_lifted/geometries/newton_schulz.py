@@ -72,15 +72,16 @@ def polar(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 def flattening(matrix: Tensor, steps: int = 2) -> Tensor:
-    """`F` for which `XF`, or `FX` of X with no more rows than columns, is about `UVᵀ`.
+    """`F` for which `XF` is about a multiple of `UVᵀ`, the polar factor of `X = UΣVᵀ`.
 
-    As `polar`, with `F` found from the Gram matrix alone, so that it may serve matrices
-    near X too. Two steps make singular values down to about a third of their root mean
-    square alike, if none is far above it; smaller ones stay as much smaller.
+    `FX` where X has no more rows than columns. As in `polar`, but found from the Gram
+    matrix alone, so that `F` may serve matrices near X too. Two steps make singular
+    values down to about a third of their root mean square alike, if none is far above
+    it; smaller ones stay as much smaller.
 
     Args:
         matrix: X, `(n, m)`.
-        steps: Newton-Schulz steps.
+        steps: Newton-Schulz steps, at least one.
 
     Returns:
         `(s, s)`, s the smaller of n and m.
@@ -91,12 +92,15 @@ def flattening(matrix: Tensor, steps: int = 2) -> Tensor:
     gram = ops.matmul(matrix, turned) if wide else ops.matmul(turned, matrix)
     gram = gram / (frobenius(gram) + TINY)
     identity = ops.eye(gram.shape[0], dtype=gram.dtype)
-    product = None
-    for _ in range(steps):
-        a, b, c = _ROUGH
-        factor = a * identity + b * gram + c * ops.matmul(gram, gram)
-        product = factor if product is None else ops.matmul(product, factor)
-        gram = ops.matmul(ops.matmul(factor, gram), factor)
+    a, b, c = _ROUGH
+
+    def factor(gram: Tensor) -> Tensor:
+        return a * identity + b * gram + c * ops.matmul(gram, gram)
+
+    product = factor(gram)
+    for _ in range(steps - 1):
+        gram_so_far = ops.matmul(ops.matmul(product, gram), product)
+        product = ops.matmul(product, factor(gram_so_far))
     return product
 
 

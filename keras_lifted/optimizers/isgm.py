@@ -104,7 +104,8 @@ class ISGM(LiftedOptimizer):
             more, all steps are shortened alike.
         moment_refresh: training steps between two batches that the running
             moments of the layers' inputs and the noise estimate take in; each
-            of the first ones is.
+            of the first ones is. What makes the singular values of Kronecker's steps
+            alike is found as often.
         factor_refresh: training steps between two computations of the
             factors of a geometry; the first ones come sooner. Kronecker takes
             its direction from the batches' inputs and displacements, for Dense

@@ -313,8 +313,8 @@ def test_kronecker_follows_samples_as_it_does_their_gradient(
     first = geometry.displace(state, given, gram)  # now it has roots
     backs = {f"{s}_back": np.linalg.inv(first.state[f"{s}_root"]) for s in SIDES}
     raw = kl.geometries.Kronecker(widest_outputs=4, widest_polar=1)
-    round_ones = {name: value for name, value in state.items() if name != "flat"}
-    whitened = raw.displace(round_ones, given, gram).joint
+    without = {name: value for name, value in state.items() if name != "flat"}
+    whitened = raw.displace(without, given, gram).joint
     state = {**first.state, **backs, "whitened": whitened}
     rng = np.random.default_rng(1)
     a, d, part, shift = (
