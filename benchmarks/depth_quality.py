@@ -142,6 +142,7 @@ def main() -> None:
         "adam_2+1:constant",
     )
     parser.add_argument("--output", default="")
+    parser.set_defaults(more_methods="adam")
     by_depth(parser.parse_args(), "depth_quality.py", measure, table)
 
 

@@ -49,7 +49,6 @@ class Method:
         lifted: whether it trains a `kl.LiftedModel`.
         decays: whether its rate falls in a way of its own, whose horizon
             the runs set as they do that of the baselines' cosine.
-        cheap: whether a step costs little more than its gradient.
     """
 
     make: Callable[..., keras.optimizers.Optimizer]
@@ -57,7 +56,6 @@ class Method:
     choices: tuple[dict[str, Any], ...] = ({},)
     lifted: bool = False
     decays: bool = False
-    cheap: bool = False
 
 
 def _isgm(**arguments: Any) -> keras.optimizers.Optimizer:
@@ -101,10 +99,9 @@ METHODS: dict[str, Method] = {
     "sgd": Method(
         lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
         0.2,
-        cheap=True,
     ),
-    "adam": Method(keras.optimizers.Adam, 0.001, cheap=True),
-    "adamw": Method(keras.optimizers.AdamW, 0.001, cheap=True),
+    "adam": Method(keras.optimizers.Adam, 0.001),
+    "adamw": Method(keras.optimizers.AdamW, 0.001),
     "muon": Method(
         keras.optimizers.Muon, 0.002, choices=({}, {"exclude_layers": OUTPUTS})
     ),

@@ -126,13 +126,13 @@ def find_rates(
 
 
 def horizons_of(name: str, options: Options) -> list[float]:
-    """Epochs of the runs of a method; those with a cheap step run for longer too.
+    """Epochs of the runs of a method; `--more-methods` run for longer too.
 
     With `--parts` they may be multiples of a part.
     """
     parts = getattr(options, "parts", 1)
     texts = options.epochs.split(",")
-    if METHODS[name].cheap:
+    if name in options.more_methods.split(","):
         texts += [text for text in options.more_epochs.split(",") if text]
     horizons = {float(text) for text in texts}
     for horizon in horizons:
@@ -290,7 +290,12 @@ def main() -> None:
     parser.add_argument("--task", choices=list(TASKS), default="deblurring")
     parser.add_argument("--epochs", default="1,2,5,15", help="horizons")
     parser.add_argument(
-        "--more-epochs", default="", help="horizons of sgd, adam and adamw besides"
+        "--more-epochs", default="", help="horizons of --more-methods besides"
+    )
+    parser.add_argument(
+        "--more-methods",
+        default="sgd,adam,adamw",
+        help="those that run for --more-epochs too",
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--parts", type=int, default=1, help="of an epoch, each judged")

@@ -100,7 +100,10 @@ def test_methods_have_schedules(benchmarks):
     import time_to_quality
 
     options = argparse.Namespace(
-        methods="adam,muon:cosine,isgm,lifted_adam", epochs="1,4", more_epochs=""
+        methods="adam,muon:cosine,isgm,lifted_adam",
+        epochs="1,4",
+        more_epochs="9",
+        more_methods="muon",
     )
     best = {"rate": 0.1, "choice": {}}
     rates = {"adam": {"constant": best, "cosine": best}, "muon": {"cosine": best}}
@@ -111,7 +114,7 @@ def test_methods_have_schedules(benchmarks):
     assert runs == [
         ("adam", "constant", 4),
         *(("adam", "cosine", n) for n in (1, 4)),
-        *(("muon", "cosine", n) for n in (1, 4)),
+        *(("muon", "cosine", n) for n in (1, 4, 9)),
         *(("isgm", "decay", n) for n in (1, 4)),
         ("lifted_adam", "own", 4),
     ]
