@@ -25,13 +25,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import keras
 import time_to_quality
+from curves import curve
+from curves import elapsed
 from depth import by_depth
 from methods import METHODS
 from rates import ENDING
 from tasks import classification
 from time_to_quality import Trainers
-from time_to_quality import curve
-from time_to_quality import elapsed
 
 import keras_lifted as kl
 

@@ -22,6 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import ablation
 import accuracy
 import autoencoder_inversion
+import curves
 import denoiser
 import depth
 import depth_quality
@@ -32,12 +33,11 @@ import inversion_memory
 import matplotlib
 import numpy as np
 import step_cost
-import time_to_quality
 import tuning_sensitivity
+from curves import curve
+from curves import elapsed
+from curves import parts_of
 from rates import ENDING
-from time_to_quality import curve
-from time_to_quality import elapsed
-from time_to_quality import parts_of
 
 TABLES = {
     "ablation.py": ablation.table,
@@ -51,7 +51,7 @@ TABLES = {
     "inversion.py": inversion.table,
     "inversion_memory.py": inversion_memory.table,
     "step_cost.py": step_cost.table,
-    "time_to_quality.py": time_to_quality.table,
+    "time_to_quality.py": curves.table,
     "tuning_sensitivity.py": tuning_sensitivity.table,
 }
 

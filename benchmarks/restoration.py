@@ -23,10 +23,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import numpy as np
+from curves import curve
+from curves import elapsed
 from methods import METHODS
 from rates import ENDING
-from time_to_quality import curve
-from time_to_quality import elapsed
 
 
 class Point(NamedTuple):

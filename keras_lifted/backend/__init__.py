@@ -13,7 +13,8 @@ Everything else is written in `keras.ops`. A backend module offers
 * `trace(function, argument)`: the dataflow graph of a function, not run,
 * `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
   reads and writes the variables,
-* `make_train_function(model, make, force)`: Keras's `make`, for `model`,
+* `make_train_function(model, make, force)` and `build_metrics(model, build, …)`:
+  Keras's `make` and `build`, for `model`,
 * `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
   a training step; it takes arrays and returns a list of them, `outputs` are their
   shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
@@ -29,6 +30,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import HOST_IN_XLA
     from keras_lifted.backend.tensorflow import accelerated
     from keras_lifted.backend.tensorflow import apply_gradients
+    from keras_lifted.backend.tensorflow import build_metrics
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import gradient
@@ -47,6 +49,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import HOST_IN_XLA
     from keras_lifted.backend.jax import accelerated
     from keras_lifted.backend.jax import apply_gradients
+    from keras_lifted.backend.jax import build_metrics
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import gradient
@@ -72,6 +75,7 @@ __all__ = [
     "HOST_IN_XLA",
     "accelerated",
     "apply_gradients",
+    "build_metrics",
     "compiled",
     "cond",
     "gradient",

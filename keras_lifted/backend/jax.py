@@ -100,6 +100,13 @@ def poisson(rate: Tensor, seed: Tensor) -> Tensor:
     return jax.random.poisson(seed, rate).astype(rate.dtype)
 
 
+def build_metrics(
+    model: Any, build: Callable[..., None], iterator: Any = None, data_batch: Any = None
+) -> None:
+    """`build`, Keras's, which builds metrics too."""
+    build(iterator, data_batch)
+
+
 def run_step(
     model: Any, step: Callable[[Any], Any], *arguments: Any
 ) -> tuple[Any, tuple[list[Tensor], ...]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import tree
 
@@ -13,6 +15,8 @@ from keras_lifted.backend.graph import Graph
 
 Tensor = Any
 
+# In place of a shape.
+UNKNOWN = "unknown"
 # Whether XLA compiles calls of `on_host`.
 HOST_IN_XLA = False
 
@@ -137,6 +141,35 @@ def poisson(rate: Tensor, seed: Tensor) -> Tensor:
 def make_train_function(model: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     """`make`, Keras's."""
     return make(*arguments)
+
+
+def build_metrics(
+    model: Any, build: Callable[..., None], iterator: Any = None, data_batch: Any = None
+) -> None:
+    """`build`, Keras's, which leaves the metrics to the first step; these, too.
+
+    TensorFlow traces a step twice that creates variables. The shapes of a batch tell
+    all that metrics need; where they are unknown, or do not fit the model, the first
+    step builds them, or says what is wrong.
+    """
+    build(iterator, data_batch)
+    if iterator is not None:
+        data_batch = iterator._distributed_dataset.element_spec
+    shapes = tree.map_structure(_shape_of, data_batch)
+    if UNKNOWN not in tree.flatten(shapes):
+        with contextlib.suppress(Exception):
+            model._symbolic_build(data_batch=shapes)
+
+
+def _shape_of(part: Any) -> Any:
+    """A symbolic tensor like it, None for none, or `UNKNOWN`."""
+    if part is None or isinstance(part, tf.OptionalSpec):
+        return None
+    shape = getattr(part, "shape", None)
+    if shape is None or tf.TensorShape(shape).rank is None:
+        return UNKNOWN
+    dtype = keras.backend.standardize_dtype(part.dtype)
+    return keras.KerasTensor(tuple(tf.TensorShape(shape)), dtype)
 
 
 def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:

@@ -111,6 +111,40 @@ def test_every_update_trains_under_xla(update, penalty):
     assert float(model.optimizer.lifted.iterations) == steps
 
 
+@pytest.mark.parametrize("fed", ["arrays", "dataset", "generator", "batch"])
+def test_a_step_is_traced_once(fed, monkeypatch):
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    model = kl.LiftedModel(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=COMPILED)
+    traces = []
+    step = kl.LiftedMixin.train_step
+
+    def traced(*arguments):
+        traces.append(arguments)
+        return step(*arguments)
+
+    monkeypatch.setattr(kl.LiftedMixin, "train_step", traced)
+    x, y = data(4), np.arange(32) % 3
+    pairs = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 32, 8)]
+    if fed == "batch":
+        model.train_on_batch(x, y)
+    elif fed == "arrays":
+        model.fit(x, y, batch_size=8, verbose=0)
+    elif fed == "dataset":
+        tf = pytest.importorskip("tensorflow")
+        pairs = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+        model.fit(pairs, shuffle=False, verbose=0)
+    else:
+        seen = []
+        steps = (seen.append(0) or pair for pair in pairs)
+        model.fit(steps, steps_per_epoch=4, shuffle=False, verbose=0)
+        assert len(seen) == 4
+    assert len(traces) == 1
+    assert "accuracy" in model.get_metrics_result()
+
+
 @pytest.mark.skipif(not JAX, reason="TensorFlow updates variables in place")
 def test_jax_returns_the_new_state_first(monkeypatch):
     """Outputs before it may overwrite the old one on CUDA, jax issue 39625."""
