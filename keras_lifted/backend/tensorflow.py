@@ -15,8 +15,6 @@ from keras_lifted.backend.graph import Graph
 
 Tensor = Any
 
-# In place of a shape.
-UNKNOWN = "unknown"
 # Whether XLA compiles calls of `on_host`.
 HOST_IN_XLA = False
 
@@ -153,23 +151,24 @@ def build_metrics(
     step builds them, or says what is wrong.
     """
     build(iterator, data_batch)
+    metrics = getattr(model, "_compile_metrics", None)
+    if metrics is None or metrics.built or not model.built:
+        return
     if iterator is not None:
         data_batch = iterator._distributed_dataset.element_spec
-    shapes = tree.map_structure(_shape_of, data_batch)
-    if UNKNOWN not in tree.flatten(shapes):
-        with contextlib.suppress(Exception):
-            model._symbolic_build(data_batch=shapes)
+    # The graph is never run; of what it makes, only variables are outside it.
+    graph = tf.__internal__.FuncGraph("metrics")
+    with contextlib.suppress(Exception), graph.as_default():
+        batch = tree.map_structure(_placeholder, data_batch)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        model.compute_metrics(x, y, model(x, training=False), sample_weight)
 
 
-def _shape_of(part: Any) -> Any:
-    """A symbolic tensor like it, None for none, or `UNKNOWN`."""
+def _placeholder(part: Any) -> Any:
+    """A tensor of its shape, or None for none."""
     if part is None or isinstance(part, tf.OptionalSpec):
         return None
-    shape = getattr(part, "shape", None)
-    if shape is None or tf.TensorShape(shape).rank is None:
-        return UNKNOWN
-    dtype = keras.backend.standardize_dtype(part.dtype)
-    return keras.KerasTensor(tuple(tf.TensorShape(shape)), dtype)
+    return tf.compat.v1.placeholder(part.dtype, part.shape)
 
 
 def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
