@@ -125,6 +125,7 @@ class LiftedMixin:
         return backend.make_train_function(self, make, *args, **kwargs)
 
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Keras's, before the first step of `fit` and others; metrics, too."""
         build = super()._maybe_symbolic_build  # type: ignore[misc]
         backend.build_metrics(self, build, *args, **kwargs)
 
