@@ -50,13 +50,9 @@ def vector_jacobian(
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
-    specs = tree.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), argument)
     graph = tf.__internal__.FuncGraph("lifting_structure")
     with graph.as_default():
-        placeholders = tree.map_structure(
-            lambda spec: tf.compat.v1.placeholder(spec.dtype, spec.shape), specs
-        )
-        outputs = function(placeholders)
+        outputs = function(tree.map_structure(_placeholder, argument))
     tensors: dict[int, Any] = {}
 
     def node(tensor: Any) -> int:
@@ -156,16 +152,17 @@ def build_metrics(
         return
     if iterator is not None:
         data_batch = iterator._distributed_dataset.element_spec
-    # The graph is never run; of what it makes, only variables are outside it.
-    graph = tf.__internal__.FuncGraph("metrics")
-    with contextlib.suppress(Exception), graph.as_default():
-        batch = tree.map_structure(_placeholder, data_batch)
+
+    def measured(batch: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        model.compute_metrics(x, y, model(x, training=False), sample_weight)
+        return model.compute_metrics(x, y, model(x, training=False), sample_weight)
+
+    with contextlib.suppress(Exception):
+        trace(measured, data_batch)
 
 
 def _placeholder(part: Any) -> Any:
-    """A tensor of its shape, or None for none."""
+    """A symbolic tensor of its shape and dtype, or None for none."""
     if part is None or isinstance(part, tf.OptionalSpec):
         return None
     return tf.compat.v1.placeholder(part.dtype, part.shape)
