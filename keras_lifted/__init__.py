@@ -1,7 +1,6 @@
 """Lifted training for Keras 3: train without end-to-end backpropagation."""
 
 from keras_lifted import callbacks
-from keras_lifted import geometries
 from keras_lifted import imaging
 from keras_lifted import inversion
 from keras_lifted import layers
@@ -28,7 +27,6 @@ __all__ = [
     "LiftedSequential",
     "architectures",
     "callbacks",
-    "geometries",
     "imaging",
     "indexed",
     "inversion",

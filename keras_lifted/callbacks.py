@@ -36,9 +36,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
 
     and for all blocks together `iterations` (updates per lifted variable),
     `residual` (relative change in the last of them; 1 where no tolerance asks
-    for it) and `caution`. Of `ISGM` also `change/layer`, the relative change of
-    the layer's pre-activations in the last step, and `decay`, the factor on the
-    learning rate. Updates that use no curvature, such as the sweep,
+    for it) and `caution`. Updates that use no curvature, such as the sweep,
     have neither `curvature` nor `step_size`; blocks of infinite weight, which
     are not lifted, have nothing.
 
@@ -164,7 +162,6 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         scalars = {
             name: float(state[name]) for name in ("iterations", "residual", "caution")
         }
-        scalars |= optimizer.scalars()
         for index, name in self._lifted():
             gap, weight, curvature = (
                 float(state[key][index]) for key in ("gap", "weight", "curvature")

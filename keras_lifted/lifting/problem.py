@@ -23,11 +23,8 @@ from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
-from keras_lifted.lifting.inputs import InputScope
-from keras_lifted.lifting.plain import complete
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import moved
 from keras_lifted.lifting.rule import penalty_at
@@ -59,7 +56,6 @@ class LiftedProblem:
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
         shown: samples over which `measures.gaps` takes its means; None for all.
         stored: lifted variables to start from; None for the forward pass.
-        affine: layers whose inputs and displacements are kept.
     """
 
     def __init__(
@@ -72,7 +68,6 @@ class LiftedProblem:
         loss_scale: Tensor | float = 1.0,
         shown: int | None = None,
         stored: Stored | None = None,
-        affine: Sequence[Affine] = (),
     ) -> None:
         self.model = model
         self.blocks = blocks
@@ -82,7 +77,6 @@ class LiftedProblem:
         self.loss_scale = lifted_real(loss_scale)
         self.shown = shown
         self.clamped = True
-        self.affine = affine
         self.stored = stored
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
@@ -95,10 +89,8 @@ class LiftedProblem:
         self.structure = self._find_structure()
 
     def _find_structure(self) -> Structure:
-        met = InputScope(self.affine)
-
         def run(answer: Answer, x: Any) -> Any:
-            with met, keras.StatelessScope(self._mapping(self.values)):
+            with keras.StatelessScope(self._mapping(self.values)):
                 return call_in_scope(self.model, x, self.blocks, answer)
 
         kept = {
@@ -106,8 +98,7 @@ class LiftedProblem:
             for block in self.blocks
             if self.penalty.weight_of(block.name) == float("inf")
         }
-        structure = find_structure(run, self.batch.x, kept)
-        return dataclasses.replace(structure, plain=met.plain())
+        return find_structure(run, self.batch.x, kept)
 
     def free(self) -> LiftedProblem:
         """This problem without its loss: nothing but the penalties."""
@@ -182,24 +173,16 @@ class LiftedProblem:
         """
         keys = self.structure.keys
         known = {} if fixed is None else fixed
-        owners: dict[str, int] = {}
-        plain = self.structure.plain if with_weights else {}
 
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
             slots = dict(zip(keys, arguments, strict=False))
-            rest = arguments[len(keys) :]
-            met = InputScope(
-                self.affine if with_weights else (),
-                dict(zip(plain, rest, strict=False)),
-            )
-            trainable = rest[len(plain) :] or self.values
+            trainable = arguments[len(keys) :] or self.values
             penalty: list[Tensor] = []
             z_of: Lifted = {}
 
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in slots:
                     return call.plain(z)
-                met.activated(call.index)
                 if call.chain is not None:
                     return stacked(call, z, slots[call.key])
                 if call.key in known:
@@ -223,12 +206,10 @@ class LiftedProblem:
                     penalty.append(self._energy(call, s, z_of[call.key]))
                 return each.output(u, slot, began)
 
-            with met:
-                loss, outputs, state = self.run(answer, trainable, self.batch)
+            loss, outputs, state = self.run(answer, trainable, self.batch)
             updates = [state.get_current_value(v) for v, _ in self._state]
             energy = ops.stop_gradient(loss) + sum(penalty) / self.loss_scale
-            owners.update(met.owners)
-            auxiliary = (loss, energy, outputs, updates, z_of, met.joined())
+            auxiliary = (loss, energy, outputs, updates, z_of)
             return loss * self.loss_scale, auxiliary
 
         if carriers is None:
@@ -237,13 +218,9 @@ class LiftedProblem:
             ]
         else:
             slots = [carriers[key] for key in keys]
-        slots += [ops.zeros(shape, real_dtype()) for shape in plain.values()]
         weights = self.values if with_weights else []
         (_, auxiliary), gradients = gradient(function, [*slots, *weights])
-        loss, energy, outputs, updates, z_of, inputs = auxiliary
-        displacements = dict(zip(plain, gradients[len(keys) :], strict=False))
-        weights = gradients[len(slots) :]
-        rests = complete(weights, self.trainable, self.affine, inputs, displacements)
+        loss, energy, outputs, updates, z_of = auxiliary
         return Swept(
             loss,
             energy,
@@ -251,11 +228,7 @@ class LiftedProblem:
             [(v, new) for (v, _), new in zip(self._state, updates, strict=True)],
             z_of,
             dict(zip(keys, gradients, strict=False)),
-            weights,
-            inputs,
-            owners,
-            displacements,
-            rests,
+            gradients[len(slots) :],
         )
 
     def forward(self) -> Swept:

@@ -34,8 +34,6 @@ class Structure:
         final: keys whose output is the model's output. The data term is the
             penalty of the output block, so these are not lifted. A stack is.
         read: keys whose lifted variables the model's outputs read.
-        plain: index of an affine layer -> shape of its `z`, where its kernel's
-            gradient is `aᵀ δ` of one call; 1 where it is not known.
     """
 
     calls: tuple[Call, ...]
@@ -43,7 +41,6 @@ class Structure:
     shapes: dict[str, tuple[int, ...]]
     final: frozenset[str]
     read: frozenset[str] = frozenset()
-    plain: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     @property
     def keys(self) -> list[str]:

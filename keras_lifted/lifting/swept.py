@@ -22,14 +22,6 @@ class Swept:
         z: pre-activations.
         carriers: carriers of the lifted variables that the sweep chose.
         gradients: weight gradients, if they were asked for.
-        inputs: rows that entered the `affine` layers, by their index, if the
-            weight gradients were asked for.
-        owners: index of the block that each of these layers feeds first; none
-            for a layer of the output.
-        displacements: `δ` of the plain ones among them, in the units of the
-            gradients: theirs are `aᵀ δ`, and `rests` if others read the kernel.
-        rests: that part of their gradients of kernel and bias, each None if there
-            is surely none.
     """
 
     loss: Tensor
@@ -39,9 +31,3 @@ class Swept:
     z: Lifted
     carriers: Lifted
     gradients: list[Tensor]
-    inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    owners: dict[str, int] = dataclasses.field(default_factory=dict)
-    displacements: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    rests: dict[str, tuple[Tensor | None, Tensor | None]] = dataclasses.field(
-        default_factory=dict
-    )

@@ -117,7 +117,6 @@ def _solve(
         lifted.lifted.weight.value,
         model.optimizer.scale_loss(ops.ones(())),
         shown,
-        affine=lifted.affine,
     )
     if index is not None:
         problem.stored = lifted.memory.read(index, problem.structure)

@@ -12,8 +12,6 @@ import numpy as np
 from keras import ops
 from keras import tree
 
-from keras_lifted.models.horizon import Horizon
-
 
 @final
 class NonFiniteLoss(keras.callbacks.Callback):
@@ -32,16 +30,15 @@ class NonFiniteLoss(keras.callbacks.Callback):
 
 
 def with_watch(fit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`fit(*args, **kwargs)` with `NonFiniteLoss` and `Horizon` among its callbacks."""
+    """`fit(*args, **kwargs)` with `NonFiniteLoss` among its callbacks."""
     bound = inspect.signature(fit).bind(*args, **kwargs)
     callbacks = bound.arguments.get("callbacks")
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(NonFiniteLoss())
-        callbacks.append(Horizon())
     else:
         given = [] if callbacks is None else callbacks
         listed = list(given) if isinstance(given, (list, tuple)) else [given]
-        bound.arguments["callbacks"] = [*listed, NonFiniteLoss(), Horizon()]
+        bound.arguments["callbacks"] = [*listed, NonFiniteLoss()]
     return fit(*bound.args, **bound.kwargs)
 
 

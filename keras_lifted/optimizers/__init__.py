@@ -8,12 +8,10 @@ import keras
 
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
-from keras_lifted.optimizers.isgm import ISGM
 from keras_lifted.optimizers.persistent import Persistent
 from keras_lifted.optimizers.state import LiftedState
 
 __all__ = [
-    "ISGM",
     "BlockCoordinateDescent",
     "LiftedOptimizer",
     "LiftedState",

@@ -17,7 +17,6 @@ from keras_lifted import penalties
 from keras_lifted import updates
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
-from keras_lifted.lifting.affine import Affine
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
@@ -214,24 +213,6 @@ class LiftedOptimizer(keras.optimizers.Optimizer, abc.ABC):
         if not self.built:
             self.build(trainable_variables)
         self.move_weights(grads, trainable_variables)
-
-    def plan(self, epoch: int, epochs: int, steps: int | None) -> None:
-        """Told at the start of every epoch of `fit` how far it will go.
-
-        Args:
-            epoch: epochs done, counted as `fit` counts them.
-            epochs: epochs in all.
-            steps: batches of an epoch; None where it is not known yet.
-        """
-
-    def scalars(self) -> dict[str, float]:
-        """What TensorBoard shows of the weight step, besides the lifted state."""
-        return {}
-
-    @property
-    def affine(self) -> list[Affine]:
-        """Layers whose inputs and displacements the weight step reads."""
-        return []
 
     @abc.abstractmethod
     def move_weights(
