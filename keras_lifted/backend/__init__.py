@@ -20,7 +20,9 @@ Everything else is written in `keras.ops`. A backend module offers
   shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `accelerated()`: whether steps run on another device than the CPU,
-* `replicas()`: how many copies of the model train on one batch together.
+* `replicas()`: how many copies of the model train on one batch together,
+* `sum_over_replicas(values)` and `assign_all(updates)`: what a step of the weights
+  does across these copies.
 """
 
 import keras
@@ -30,6 +32,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import HOST_IN_XLA
     from keras_lifted.backend.tensorflow import accelerated
     from keras_lifted.backend.tensorflow import apply_gradients
+    from keras_lifted.backend.tensorflow import assign_all
     from keras_lifted.backend.tensorflow import build_metrics
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
@@ -41,6 +44,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
     from keras_lifted.backend.tensorflow import scan
+    from keras_lifted.backend.tensorflow import sum_over_replicas
     from keras_lifted.backend.tensorflow import trace
     from keras_lifted.backend.tensorflow import vector_jacobian
     from keras_lifted.backend.tensorflow import while_loop
@@ -49,6 +53,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import HOST_IN_XLA
     from keras_lifted.backend.jax import accelerated
     from keras_lifted.backend.jax import apply_gradients
+    from keras_lifted.backend.jax import assign_all
     from keras_lifted.backend.jax import build_metrics
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
@@ -60,6 +65,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
     from keras_lifted.backend.jax import scan
+    from keras_lifted.backend.jax import sum_over_replicas
     from keras_lifted.backend.jax import trace
     from keras_lifted.backend.jax import vector_jacobian
     from keras_lifted.backend.jax import while_loop
@@ -75,6 +81,7 @@ __all__ = [
     "HOST_IN_XLA",
     "accelerated",
     "apply_gradients",
+    "assign_all",
     "build_metrics",
     "compiled",
     "cond",
@@ -86,6 +93,7 @@ __all__ = [
     "replicas",
     "run_step",
     "scan",
+    "sum_over_replicas",
     "trace",
     "vector_jacobian",
     "while_loop",

@@ -213,3 +213,28 @@ def replicas() -> int:
 def accelerated() -> bool:
     """Whether steps run on another device than the CPU."""
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
+    """Sums over the replicas of `tf.distribute`, each of which calls this."""
+    if replicas() == 1:
+        return list(values)
+    context = tf.distribute.get_replica_context()
+    return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(values)))
+
+
+def assign_all(updates: Sequence[tuple[Any, Tensor]]) -> None:
+    """Assign values to variables, the same ones in every replica."""
+    if replicas() == 1:
+        for variable, value in updates:
+            variable.assign(value)
+        return
+
+    def update(strategy: Any, values: Sequence[Tensor]) -> None:
+        for (variable, _), value in zip(updates, values, strict=True):
+            strategy.extended.update(
+                variable.value, lambda each, new: each.assign(new), args=(value,)
+            )
+
+    context = tf.distribute.get_replica_context()
+    context.merge_call(update, args=([value for _, value in updates],))

@@ -1,1 +1,34 @@
-"""Geometries of the weight step."""
+"""Geometries of the weight step: in which norm a step is the steepest.
+
+Each is a module of four pure functions of a `Layout`: `init` returns the shapes of its
+state, `observe` takes in a gradient, `refresh` does what is dear, now and then, and
+`direction` what is cheap, in every step.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from keras_lifted.geometries import frobenius
+from keras_lifted.geometries import kronecker
+from keras_lifted.geometries import spectral
+
+NAMES: dict[str, ModuleType] = {
+    "frobenius": frobenius,
+    "kronecker": kronecker,
+    "spectral": spectral,
+}
+
+
+def get(name: Any) -> ModuleType:
+    """Return the geometry of that name.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if name not in NAMES:
+        raise ValueError(
+            f"`geometry` must be one of {sorted(NAMES)}. Received: geometry={name!r}"
+        )
+    return NAMES[name]

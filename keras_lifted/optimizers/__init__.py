@@ -9,13 +9,17 @@ import keras
 from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.persistent import Persistent
+from keras_lifted.optimizers.schedule import FitDecay
 from keras_lifted.optimizers.state import LiftedState
+from keras_lifted.optimizers.steepest_descent import SteepestDescent
 
 __all__ = [
     "BlockCoordinateDescent",
+    "FitDecay",
     "LiftedOptimizer",
     "LiftedState",
     "Persistent",
+    "SteepestDescent",
     "get",
     "lifted_part",
 ]

@@ -1,0 +1,137 @@
+"""Steepest descent where the gradients' covariances on both sides are the identity.
+
+For the joint matrix `G` of a kernel and its bias, of `n` rows and `m` columns,
+
+    L ← b L + (1−b) G Gᵀ/‖G‖²        R ← b R + (1−b) GᵀG/‖G‖²
+    P = (L/λ + d)^(−1/2)             Q = (R/λ + d)^(−1/2)        λ the mean eigenvalue
+    D = polar(P J Q)                 J the momentum
+
+The rows' covariance is the product of one over sites and one over channels, and both
+are block diagonal in tiles. `polar` is multiplication by a matrix found at a refresh;
+it is part of what multiplies from the right.
+
+Source: Gupta et al., "Shampoo", arXiv 1802.09568, with power −1/2; Jordan et al.,
+"Muon", 2024, for the polar factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from keras_lifted.geometries.batches import in_batches
+from keras_lifted.geometries.layout import Layout
+from keras_lifted.geometries.newton_schulz import TINY
+from keras_lifted.geometries.newton_schulz import inverse_root
+from keras_lifted.geometries.newton_schulz import polar_factor
+
+Tensor = Any
+State = dict[str, Tensor]
+
+# Added to covariances of mean eigenvalue 1: directions that gradients seldom take
+# count as at most 1/sqrt(0.03), six times as large.
+DAMPING = 0.03
+
+
+def init(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the state: of covariances and roots on every side."""
+    (many, wide), (others, width) = layout.rows, layout.columns
+    sides = {"inputs": (many, wide), "outputs": (others, width)}
+    if layout.sites > 1:
+        sides["sites"] = 1, layout.sites
+    shapes = {}
+    for side, (tiles, size) in sides.items():
+        shapes[side] = layout.count, tiles, size, size
+        shapes[f"{side}_root"] = layout.count, tiles, size, size
+    return shapes
+
+
+def refresh(
+    layouts: Sequence[Layout],
+    states: Sequence[State],
+    gradients: Sequence[Tensor],
+    momenta: Sequence[Tensor],
+    keep: Tensor,
+) -> list[State]:
+    """Take gradients into the covariances, and compute all roots anew.
+
+    Args:
+        layouts: sequence of Layout. Of all groups of kernels.
+        states: sequence of dict. Their states.
+        gradients: sequence of tensors. Of the layouts' shapes.
+        momenta: sequence of tensors. `J` of each, of the layouts' shapes.
+        keep: tensor. What the covariances keep of themselves, `()`.
+    """
+    covariances = {}
+    for i, (layout, state, gradient) in enumerate(
+        zip(layouts, states, gradients, strict=True)
+    ):
+        for side, rows in _sides(layout, _scaled(gradient)).items():
+            new = ops.matmul(rows, ops.swapaxes(rows, -1, -2))
+            new = new / (_trace(new) + TINY)
+            covariances[i, side] = keep * state[side] + (1.0 - keep) * new
+    centred = [
+        each * (each.shape[1] * each.shape[2] / (_trace(each) + TINY))
+        for each in covariances.values()
+    ]
+    roots = in_batches(lambda a: inverse_root(a, DAMPING), centred)
+    fresh: list[State] = [{} for _ in layouts]
+    for (i, side), root in zip(covariances, roots, strict=True):
+        fresh[i][side] = covariances[i, side]
+        fresh[i][f"{side}_root"] = root
+    whitened = [
+        _columns(layout, _scaled(direction(layout, state, momentum)))
+        for layout, state, momentum in zip(layouts, fresh, momenta, strict=True)
+    ]
+    grams = [ops.matmul(ops.swapaxes(each, -1, -2), each) for each in whitened]
+    for state, factor in zip(fresh, in_batches(polar_factor, grams), strict=True):
+        state["outputs_root"] = ops.matmul(state["outputs_root"], factor)
+    return fresh
+
+
+def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
+    """Return `P J Q`, of any length and of the layout's shape."""
+    count, sites, height, width = layout.shape
+    x = ops.reshape(momentum, (count, sites, *layout.rows, width))
+    x = ops.matmul(ops.expand_dims(state["inputs_root"], 1), x)
+    if sites > 1:
+        x = ops.reshape(x, (count, 1, sites, height * width))
+        x = ops.matmul(state["sites_root"], x)
+    x = _columns(layout, ops.reshape(x, layout.shape))
+    x = ops.swapaxes(ops.matmul(x, state["outputs_root"]), 1, 2)
+    return ops.reshape(x, layout.shape)
+
+
+def _sides(layout: Layout, x: Tensor) -> dict[str, Tensor]:
+    """Each side's index as rows, `(count, tiles, width, ...)`."""
+    count, sites, height, width = layout.shape
+    many, wide = layout.rows
+    by_site = ops.reshape(x, (count, sites, many, wide, width))
+    by_input = ops.transpose(by_site, (0, 2, 3, 1, 4))
+    sides = {
+        "inputs": ops.reshape(by_input, (count, many, wide, sites * width)),
+        "outputs": ops.swapaxes(_columns(layout, x), -1, -2),
+    }
+    if sites > 1:
+        sides["sites"] = ops.reshape(x, (count, 1, sites, height * width))
+    return sides
+
+
+def _columns(layout: Layout, x: Tensor) -> Tensor:
+    """Tiles of the outputs, `(count, tiles, rows, width)`."""
+    count, sites, height, _ = layout.shape
+    x = ops.reshape(x, (count, sites * height, *layout.columns))
+    return ops.swapaxes(x, 1, 2)
+
+
+def _scaled(x: Tensor) -> Tensor:
+    """Divide every kernel by its largest entry, so that squares stay finite."""
+    return x / (ops.max(ops.abs(x), axis=(1, 2, 3), keepdims=True) + TINY)
+
+
+def _trace(covariance: Tensor) -> Tensor:
+    """The traces of all tiles together, `(count, 1, 1, 1)`."""
+    diagonal = ops.diagonal(covariance, axis1=-2, axis2=-1)
+    return ops.reshape(ops.sum(diagonal, axis=(1, 2)), (-1, 1, 1, 1))

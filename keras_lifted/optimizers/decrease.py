@@ -1,0 +1,85 @@
+"""How long a step may be, by the decrease of the loss that it predicts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lifted.backend import assign_all
+from keras_lifted.backend import sum_over_replicas
+from keras_lifted.geometries.newton_schulz import TINY
+
+Tensor = Any
+
+# What the mean of squared losses keeps of itself in a step.
+KEEP = 0.9
+# The first step's part where nothing but its own prediction is known.
+FIRST = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class DecreaseBound:
+    """Two bounds on the predicted decrease `p_t = Σ τ⟨J, D⟩` of a whole step.
+
+        s_t p_t ≤ c · (size of the loss)
+        s_t ≤ ½ max_i p_i / √(Σ_i p_i²)
+
+    The first is Polyak's step, damped, for a loss whose least value is near zero. The
+    second, AdaGrad's with norms, needs no loss: it holds whatever constant is added to
+    it, and for any sign and scale. Both are of steps of the largest rate so far, so
+    that a decay of the rate shortens the steps whatever the bounds are.
+
+    Attributes:
+        loss: Variable. The loss of the last batch; 0 where it was not seen.
+        square: Variable. The running mean of squared losses.
+        largest: Variable. The largest prediction so far.
+        squares: Variable. The sum of squared predictions.
+        rate: Variable. The largest rate so far.
+
+    Source: Polyak, "Minimization of unsmooth functionals", 1969; Ward et al., "AdaGrad
+    stepsizes", arXiv 1806.01811.
+    """
+
+    loss: keras.Variable
+    square: keras.Variable
+    largest: keras.Variable
+    squares: keras.Variable
+    rate: keras.Variable
+
+    @classmethod
+    def build(cls, add: Callable[[str, tuple[int, ...]], keras.Variable]) -> Any:
+        """Create the variables with `add(name, shape)`."""
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(*(add(f"decrease_{name}", ()) for name in names))
+
+    def see(self, loss: Tensor) -> None:
+        """Take note of the loss of a batch, each replica of its share."""
+        loss = ops.stop_gradient(ops.cast(loss, self.loss.dtype))
+        assign_all([(self.loss, sum_over_replicas([loss])[0])])
+
+    def length(
+        self, predicted: Tensor, rate: Tensor, most: float
+    ) -> tuple[Tensor, list[tuple[keras.Variable, Tensor]]]:
+        """Return the length of a step, and the new values of the variables.
+
+        Args:
+            predicted: tensor. The decrease by a step of rate 1, `()`.
+            rate: tensor. The rate of this step, `()`.
+            most: float. `c`, the part of the loss that may be predicted.
+        """
+        keep = ops.where(self.square > 0.0, KEEP, 0.0)
+        square = keep * self.square + (1.0 - keep) * ops.square(self.loss)
+        peak = ops.maximum(self.rate, rate)
+        predicted = peak * ops.maximum(predicted, 0.0) + TINY
+        largest = ops.maximum(self.largest, predicted)
+        squares = self.squares + ops.square(predicted)
+        by_loss = ops.where(square > 0.0, most * ops.sqrt(square) / predicted, 1.0)
+        by_past = FIRST * largest / ops.sqrt(squares)
+        part = ops.minimum(1.0, ops.minimum(by_loss, by_past))
+        new = [square, largest, squares, peak]
+        held = [self.square, self.largest, self.squares, self.rate]
+        return rate * part, list(zip(held, new, strict=True))

@@ -1,0 +1,314 @@
+"""Steepest descent: every kernel moves as a matrix, in a geometry that suits it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted import geometries
+from keras_lifted.backend import assign_all
+from keras_lifted.backend import cond
+from keras_lifted.backend import sum_over_replicas
+from keras_lifted.checks import check_between
+from keras_lifted.checks import check_count
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.optimizers.decrease import DecreaseBound
+from keras_lifted.optimizers.kernels import find_groups
+from keras_lifted.optimizers.rates import RATE
+from keras_lifted.optimizers.rates import is_due
+from keras_lifted.optimizers.rates import of_unit_rate
+from keras_lifted.optimizers.rates import rate_at
+from keras_lifted.optimizers.schedule import FitDecay
+from keras_lifted.optimizers.schedule import check_decay
+
+Tensor = Any
+
+# Covariances keep this part of themselves at a refresh.
+KEEP = 0.8
+# The fallback's part of the weights above which the user is told.
+TOLD = 0.2
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class SteepestDescent(keras.optimizers.Optimizer):
+    """An optimizer that moves every kernel, with its bias, as one matrix.
+
+    For the joint matrix `W` of a kernel and its bias, with gradient `G`:
+
+        M ← k M + (1−k) G,    J = k M + (1−k) G        Nesterov momentum
+        D = polar(P J Q)                               the geometry, here "kronecker"
+        W ← W − s τ D                                  D of root mean square ω
+
+    `P` and `Q` are inverse roots of the running covariances of the gradients' rows and
+    columns. The part `s ≤ 1` is the largest for which the predicted decrease
+    `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and at most half of
+    the largest one so far over the root of the number of steps like it. Nothing but
+    gradients is read, so it serves any Keras model, `keras.Model` and `LiftedModel`
+    alike; clipping, accumulation, loss scaling, averaging and weight decay are Keras's.
+
+    A kernel is a variable whose name ends in "kernel": of Dense, EinsumDense,
+    attention, convolution, transposed and separable convolution, recurrent layers and
+    stacks. All others (embeddings, depthwise kernels, normalisation) are moved by
+    `fallback`.
+
+    Args:
+        learning_rate: float, schedule or callable. `τ`, the root mean square of the
+            relative change of a kernel's singular values, at most. Defaults to None,
+            which is 0.1 for up to nine kernels and `0.1 (9/L)²`, at least 0.02, for L.
+        geometry: str. "kronecker", "spectral" (without `P` and `Q`) or "frobenius"
+            (without `polar` as well). Defaults to "kronecker".
+        momentum: float. `k`, in [0, 1). Defaults to 0.95.
+        fallback: optimizer, its name or config. It moves what is not a kernel; given by
+            name its usual rate decays along. Defaults to "adam".
+        decay: str, int or None. Over which steps a rate that is a number falls to zero:
+            "fit" for those of each `fit` of a `LiftedModel`, or of a `keras.Model` with
+            the callback `PlanFit`; a number of steps; or None. Defaults to "fit".
+        max_relative_decrease: float. The largest predicted decrease of the loss in one
+            step, as a part of the loss. Defaults to 0.05. Where the loss is not seen
+            (`keras.Model` on JAX, mixed precision) the other bound holds alone.
+        refresh_every: int. The steps after which `P`, `Q` and the polar factor are
+            computed anew; the first times come sooner. Defaults to 50.
+        name: str. The name of the optimizer. Defaults to "steepest_descent".
+        **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `weight_decay`,
+            `clipnorm`, `gradient_accumulation_steps` and `use_ema`.
+
+    Raises:
+        ValueError: If an argument is unknown or out of range.
+
+    Source: Gupta et al., "Shampoo", arXiv 1802.09568; Jordan et al., "Muon", 2024;
+    Bernstein & Newhouse, arXiv 2409.20325.
+
+    Example:
+
+    >>> import keras, keras_lifted as kl
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    >>> model.compile(kl.optimizers.SteepestDescent(), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 3)
+    0.1
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = None,
+        geometry: str = "kronecker",
+        momentum: float = 0.95,
+        fallback: Any = "adam",
+        decay: str | int | None = "fit",
+        max_relative_decrease: float = 0.05,
+        refresh_every: int = 50,
+        name: str = "steepest_descent",
+        **kwargs: Any,
+    ) -> None:
+        check_decay(decay)
+        schedule = learning_rate
+        if learning_rate is None or isinstance(learning_rate, (int, float)):
+            steps = decay if isinstance(decay, int) else None
+            schedule = FitDecay(RATE if learning_rate is None else learning_rate, steps)
+        super().__init__(learning_rate=schedule, name=name, **kwargs)
+        if isinstance(schedule, FitDecay):
+            schedule.build(self)
+        self.geometry = geometry
+        self.momentum = check_between("momentum", momentum, 0.0, 1.0)
+        self.decay = decay
+        self.max_relative_decrease = check_between(
+            "max_relative_decrease", max_relative_decrease, 1e-6, 1e6
+        )
+        self.refresh_every = check_count("refresh_every", refresh_every, "steps")
+        self.fallback = keras.optimizers.get(fallback)
+        self._geometry = geometries.get(geometry)
+        self._default_rate = learning_rate is None
+        self._named_fallback = fallback if isinstance(fallback, str) else None
+        if self._named_fallback:
+            usual = float(self.fallback.learning_rate)
+            self.fallback.learning_rate = lambda: usual * self._decayed()
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Find the kernels and create the state."""
+        if self.built:
+            return
+        super().build(variables)
+        self._groups = find_groups(variables)
+        kernels = {place for group in self._groups for place in group.places}
+        self._others = [i for i in range(len(variables)) if i not in kernels]
+        self._momenta = [
+            self._add(f"momentum_{i}", group.layout.shape)
+            for i, group in enumerate(self._groups)
+        ]
+        self._states = [
+            {
+                key: self._add(f"{key}_{i}", shape)
+                for key, shape in self._geometry.init(group.layout).items()
+            }
+            for i, group in enumerate(self._groups)
+        ]
+        self._refreshes = self._add("refreshes", ())
+        self._bound = DecreaseBound.build(self._add)
+        if self._others:
+            self.fallback.build([variables[i] for i in self._others])
+            self._tell(variables)
+        if self._default_rate:
+            count = sum(group.layout.count for group in self._groups)
+            self._learning_rate.rate.assign(rate_at(count))
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Its own variables, then the fallback's."""
+        return [*super().variables, *self.fallback.variables]
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the next step."""
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        if isinstance(self._learning_rate, FitDecay) and not callable(learning_rate):
+            self._learning_rate.hold(learning_rate)
+        else:
+            keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
+
+    def plan_fit(self, steps: int, done: int = 0) -> None:
+        """Let the rate fall to zero over the steps of one `fit`.
+
+        `LiftedModel.fit` and the callback `PlanFit` call it. It changes nothing unless
+        the rate is a number and `decay` is "fit".
+
+        Args:
+            steps: int. The batches of the whole `fit`.
+            done: int. Those of them that were trained on before. Defaults to 0.
+        """
+        if self.decay == "fit" and isinstance(self._learning_rate, FitDecay):
+            self._learning_rate.plan(int(self._iterations) - done, steps)
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Take note of the loss, and scale it as Keras does."""
+        if self.built:
+            self._bound.see(loss)
+        return super().scale_loss(loss)
+
+    def chosen_geometries(self) -> dict[str, str]:
+        """Return `{path of the variable: geometry, or the fallback's class}`."""
+        other = dict.fromkeys(self._others, type(self.fallback).__name__)
+        return {
+            variable.path: other.get(place, self.geometry)
+            for place, variable in enumerate(self._trainable_variables)
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        if isinstance(self._learning_rate, FitDecay):
+            rate = float(self._learning_rate.rate)
+            config["learning_rate"] = None if self._default_rate else rate
+        whole = keras.saving.serialize_keras_object(self.fallback)
+        return {
+            **config,
+            "geometry": self.geometry,
+            "momentum": self.momentum,
+            "fallback": self._named_fallback or whole,
+            "decay": self.decay,
+            "max_relative_decrease": self.max_relative_decrease,
+            "refresh_every": self.refresh_every,
+        }
+
+    # -- the step ---------------------------------------------------------------
+
+    def _backend_update_step(
+        self, grads: Sequence[Tensor], variables: Sequence[Any], learning_rate: Tensor
+    ) -> None:
+        """Move all variables; Keras calls it after clipping and accumulation."""
+        places = [self._get_variable_index(variable) for variable in variables]
+        others = [i for i, place in enumerate(places) if place in self._others]
+        if others:
+            self.fallback.apply(
+                [grads[i] for i in others], [variables[i] for i in others]
+            )
+        kernels = [i for i in range(len(places)) if i not in others]
+        if kernels:
+            summed = sum_over_replicas([grads[i] for i in kernels])
+            given = dict(zip([places[i] for i in kernels], summed, strict=True))
+            self._move(given, learning_rate)
+
+    def _move(self, given: dict[int, Tensor], learning_rate: Tensor) -> None:
+        """Move all kernels with their biases, along gradients by place."""
+        dtype, variables = real_dtype(), self._trainable_variables
+        steps = ops.cast(self.iterations, dtype)
+        keep = ops.minimum(self.momentum, steps / (steps + 1.0))
+        layouts = [group.layout for group in self._groups]
+        missing = {
+            place: ops.zeros(variables[place].shape, dtype)
+            for group in self._groups
+            for place in group.places
+            if place not in given
+        }
+        gradients = [group.join(given | missing, dtype) for group in self._groups]
+        momenta = [
+            keep * mean + (1.0 - keep) * gradient
+            for mean, gradient in zip(self._momenta, gradients, strict=True)
+        ]
+        ahead = [
+            keep * momentum + (1.0 - keep) * gradient
+            for momentum, gradient in zip(momenta, gradients, strict=True)
+        ]
+        held = [
+            {key: ops.convert_to_tensor(value) for key, value in state.items()}
+            for state in self._states
+        ]
+        due = is_due(steps, self.refresh_every)
+        kept = ops.minimum(KEEP, self._refreshes / (self._refreshes + 1.0))
+        states = cond(
+            due,
+            lambda: self._geometry.refresh(layouts, held, gradients, ahead, kept),
+            lambda: held,
+        )
+        whole = [
+            of_unit_rate(layout, self._geometry.direction(layout, state, momentum))
+            for layout, state, momentum in zip(layouts, states, ahead, strict=True)
+        ]
+        predicted = sum(
+            ops.sum(momentum * step)
+            for momentum, step in zip(ahead, whole, strict=True)
+        )
+        rate = ops.cast(learning_rate, dtype)
+        length, updates = self._bound.length(
+            predicted, rate, self.max_relative_decrease
+        )
+        updates.append((self._refreshes, self._refreshes + ops.cast(due, dtype)))
+        updates += zip(self._momenta, momenta, strict=True)
+        for state, new in zip(self._states, states, strict=True):
+            updates += [(state[key], new[key]) for key in state]
+        for group, step in zip(self._groups, whole, strict=True):
+            for place, change in group.split(length * step).items():
+                variable = variables[place]
+                change = ops.cast(ops.reshape(change, variable.shape), variable.dtype)
+                updates.append((variable, variable - change))
+        assign_all(updates)
+
+    def _add(self, name: str, shape: tuple[int, ...]) -> keras.Variable:
+        return self.add_variable(shape, "zeros", dtype=real_dtype(), name=name)
+
+    def _decayed(self) -> Tensor:
+        """The part of the rate that its decay leaves."""
+        if isinstance(self._learning_rate, FitDecay):
+            return self._learning_rate.part(self._iterations)
+        return 1.0
+
+    def _tell(self, variables: Sequence[keras.Variable]) -> None:
+        """Warn if the fallback moves many of the weights."""
+        sizes = [math.prod(variable.shape) for variable in variables]
+        part = sum(sizes[i] for i in self._others) / sum(sizes)
+        if part > TOLD:
+            largest = variables[max(self._others, key=lambda i: sizes[i])].path
+            warnings.warn(
+                f"{type(self.fallback).__name__} moves {part:.0%} of the weights, as "
+                f"they are not kernels, the largest '{largest}'. If it is a matrix, end "
+                "its name in 'kernel'; see `chosen_geometries`.",
+                stacklevel=3,
+            )
