@@ -1,0 +1,253 @@
+"""Runs a suite: every task with every method, one record a run."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_lifted as kl
+from benchmarks import rates
+from benchmarks import store
+from benchmarks import timing
+from benchmarks.data import Data
+from benchmarks.methods import METHODS
+from benchmarks.methods import Method
+from benchmarks.methods import Schedule
+from benchmarks.store import Record
+from benchmarks.tasks import TASKS
+from benchmarks.tasks import Task
+
+Measure = Callable[[Record], Record]
+# Batches of images that are judged at once.
+JUDGED = 1000
+
+
+@functools.lru_cache(1)
+def load(task: str, samples: int | None) -> Data:
+    """Return the data of a task, kept while the task stays the same."""
+    return TASKS[task].load(samples)
+
+
+class Session:
+    """A compiled model, which runs of one method use one after another.
+
+    Args:
+        task: Task. What is trained.
+        method: Method. The optimizer.
+        arguments: dict. Further arguments of the optimizer.
+        steps: int. Steps of the runs.
+    """
+
+    def __init__(
+        self, task: Task, method: Method, arguments: dict[str, Any], steps: int
+    ) -> None:
+        self.task, self.method = task, method
+        self.arguments, self.steps = arguments, steps
+        self.schedule: Schedule | None = None
+        self.first_step: float | None = None
+        self.model = self._fresh(0)
+
+    def _fresh(self, seed: int) -> keras.Model:
+        """Build a model and its optimizer from a seed."""
+        keras.utils.set_random_seed(seed)
+        task, method = self.task, self.method
+        model = task.build(kl.LiftedModel if method.lifted else keras.Model)
+        if method.rate is None:
+            optimizer = method.make(steps=self.steps, **self.arguments)
+        else:
+            optimizer = method.make(**self.arguments)
+            schedule = Schedule(optimizer, method.schedule)
+            self.schedule = self.schedule or schedule
+        model.compile(optimizer, task.loss(), jit_compile=task.jit_compile)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def warm_up(self, data: Data) -> None:
+        """Take one step, and keep what the first one took."""
+        x, y = (each[: self.task.batch_size] for each in data.train)
+        seconds = timing.first_step(self.model, x, y)
+        if self.first_step is None:
+            self.first_step = seconds
+
+    def run(self, data: Data, seed: int, rate: float | None, epochs: int) -> Record:
+        """Train from a seed; return seconds and summary."""
+        start = [np.array(v) for v in _state(self._fresh(seed))]
+        self.warm_up(data)  # a new seed makes TensorFlow load its kernels again
+        for variable, value in zip(_state(self.model), start, strict=True):
+            variable.assign(value)
+        if self.schedule is not None:
+            self.schedule.rate.assign(rate)
+            self.schedule.steps.assign(self.steps)
+        watch = timing.Stopwatch()
+        size = self.task.batch_size
+        n = len(data.train[0]) // size * size
+        x, y = (each[:n] for each in data.train)
+        finite = True
+        try:
+            history = self.model.fit(
+                x, y, batch_size=size, epochs=epochs, verbose=0, callbacks=[watch]
+            ).history
+            finite = math.isfinite(history["loss"][-1])
+        except ValueError as error:
+            if "finite" not in str(error):
+                raise
+            finite = False
+        summary = self._judge(data) if finite else {}
+        return {
+            "seconds": watch.seconds,
+            "first_step": self.first_step,
+            "summary": summary,
+        }
+
+    def _judge(self, data: Data) -> Record:
+        """Qualities on held-out and test samples, and the loss of the latter."""
+        found = {}
+        for name, (x, y) in (("validation", data.validation), ("quality", data.test)):
+            prediction = self.model.predict(x, batch_size=JUDGED, verbose=0)
+            found[name] = self.task.quality(prediction, y)
+        found["loss"] = float(self.task.loss()(y, prediction))
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    """All that training changes."""
+    return [*model.weights, *model.optimizer.variables]
+
+
+class Runner:
+    """Measures what is asked for, unless a stored record of it stands.
+
+    Args:
+        path: pathlib.Path. The file of records.
+        again: bool. Whether to measure what has a record too.
+    """
+
+    def __init__(self, path: Any = store.RUNS, again: bool = False) -> None:
+        self.path = path
+        self.stored = [] if again else store.load(path)
+        self.new: dict[str, Record] = {}
+
+    def measured(self, config: Record, measure: Measure) -> Record:
+        """Return the record of a configuration; print and keep a new one."""
+        ours = METHODS[config["method"]].ours
+        key = json.dumps(config)
+        record = self.new.get(key) or store.find(self.stored, config, ours)
+        if record is None:
+            record = self.new[key] = {"config": config, **measure(config)}
+            store.append(record, self.path)
+            print(_line(record), flush=True)
+        return record
+
+
+def quality(
+    runner: Runner,
+    task: str,
+    method: str,
+    *,
+    epochs: int,
+    seeds: int,
+    arguments: dict[str, Any],
+    samples: int | None,
+    rate: float | None = None,
+) -> None:
+    """Measure what a method reaches in so many epochs, from every seed.
+
+    The rate is that of the best validation with seed 0, where the method has one
+    and none is given.
+    """
+    chosen = METHODS[method]
+    data = load(task, samples)
+    steps = epochs * (len(data.train[0]) // TASKS[task].batch_size)
+    session = functools.cache(
+        lambda: Session(TASKS[task], chosen, arguments, steps)
+    )  # built only where a record lacks
+
+    def measure(config: Record) -> Record:
+        return session().run(data, config["seed"], config["rate"], epochs)
+
+    def at(rate: float | None, seed: int) -> Record:
+        config = {
+            **{"measure": "quality", "task": task, "method": method},
+            **{"arguments": arguments, "rate": rate, "seed": seed},
+            **{"epochs": epochs, "samples": len(data.train[0])},
+            **{"batch_size": TASKS[task].batch_size},
+        }
+        return runner.measured(config, measure)
+
+    def score(rate: float) -> float:
+        return TASKS[task].score(at(rate, 0)["summary"].get("validation"))
+
+    if chosen.rate is not None and rate is None:
+        rate = rates.climb(chosen.rate, score)
+    for seed in range(seeds):
+        at(rate, seed)
+    session.cache_clear()
+    gc.collect()
+
+
+def cost(
+    runner: Runner, task: str, methods: list[str], *, arguments: dict[str, Any]
+) -> None:
+    """Measure first step, step and state of methods beside Adam's, in turn."""
+    _warm_process()
+    data = load(task, TASKS[task].batch_size * (timing.WARM_UP + timing.STEPS))
+    adam = Session(TASKS[task], METHODS["adam"], {}, timing.STEPS)
+    adam.warm_up(data)
+    for method in methods:
+        ours = arguments if METHODS[method].ours else {}
+        config = {
+            **{"measure": "cost", "task": task, "method": method},
+            **{"arguments": ours, "batch_size": TASKS[task].batch_size},
+            "jit_compile": TASKS[task].jit_compile,
+        }
+        runner.measured(config, functools.partial(_cost, data, adam))
+        gc.collect()
+
+
+def _cost(data: Data, adam: Session, config: Record) -> Record:
+    """Measure one method beside Adam."""
+    task = TASKS[config["task"]]
+    method = METHODS[config["method"]]
+    session = Session(task, method, config["arguments"], timing.STEPS)
+    session.warm_up(data)
+    times = timing.in_turn([adam.model, session.model], *data.train, task.batch_size)
+    ratios = times[:, 1] / times[:, 0]
+    model = session.model
+    weights = sum(math.prod(v.shape) for v in model.trainable_variables)
+    state = sum(math.prod(v.shape) for v in model.optimizer.variables)
+    return {
+        "seconds": float(np.median(times[:, 1])),
+        "first_step": session.first_step,
+        "summary": {
+            "first_step / Adam's": session.first_step / adam.first_step,
+            "step / Adam's": float(np.median(ratios)),
+            "quartiles": [float(q) for q in np.percentile(ratios, (25, 75))],
+            "state / weights": state / weights,
+            "weights": weights,
+        },
+    }
+
+
+@functools.cache
+def _warm_process() -> None:
+    """Train a small model, so that the first one measured pays for no start-up."""
+    Session(TASKS["mlp_cost"], METHODS["adam"], {}, 1).warm_up(load("mlp_cost", 128))
+
+
+def _line(record: Record) -> str:
+    """One line of what has been measured."""
+    config = record["config"]
+    shown = [config["task"], config["method"]]
+    for name in ("epochs", "rate", "seed"):
+        if config.get(name) is not None:
+            shown.append(f"{name} {config[name]:g}")
+    shown += [f"{k} {v:.4g}" for k, v in record["summary"].items() if k != "quartiles"]
+    shown += [f"{record['seconds']:.3g} s, first step {record['first_step']:.3g} s"]
+    return " | ".join(shown)

@@ -1,0 +1,52 @@
+"""The five questions, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from benchmarks.methods import BASELINES
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """A question, and what is run to answer it.
+
+    Attributes:
+        question: str. What the table shows.
+        measure: str. "cost" or "quality".
+        tasks: tuple. Names of tasks.
+        methods: tuple. Names of methods.
+        seeds: int. Seeds of every run, of measure "quality".
+    """
+
+    question: str
+    measure: str
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: int = 3
+
+
+SUITES: dict[str, Suite] = {
+    "cost": Suite(
+        "What does a step cost, and its compilation?",
+        "cost",
+        ("mlp_cost", "resnet_20", "transformer_8", "resnet_50"),
+        (*BASELINES, "steepest_descent", "lifted_adam"),
+    ),
+    "quality": Suite(
+        "What quality after how many epochs, and after what time?",
+        "quality",
+        (
+            *("mlp", "conv", "deblurring", "tanh_20", "soft_threshold_20"),
+            *("sigmoid_10", "sigmoid_20", "digits", "autoencoder_relu"),
+            *("autoencoder_soft_threshold", "autoencoder_sigmoid"),
+        ),
+        (*BASELINES, "steepest_descent"),
+    ),
+    "depth": Suite(
+        "How does the cost grow with depth?",
+        "cost",
+        ("resnet_20", "resnet_56", "transformer_2", "transformer_24"),
+        ("adam", "muon", "steepest_descent"),
+    ),
+}
