@@ -54,8 +54,9 @@ class ScheduleFreeAdamW(keras.optimizers.Optimizer):
         super().build(variables)
         self.states = []
         for v in variables:
-            z = self.add_variable_from_reference(v, "z", initializer="zeros")
-            z.assign(ops.copy(v))
+            z = self.add_variable(
+                v.shape, lambda shape, dtype, v=v: ops.copy(v), v.dtype
+            )
             square = self.add_variable_from_reference(v, "v")
             self.states.append((z, square))
 

@@ -43,16 +43,25 @@ class Session:
         method: Method. The optimizer.
         arguments: dict. Further arguments of the optimizer.
         steps: int. Steps of the runs.
+        data: Data. Its first batch is that of the first step.
+
+    Attributes:
+        first_step: float. Seconds of the first step, compilation included.
     """
 
     def __init__(
-        self, task: Task, method: Method, arguments: dict[str, Any], steps: int
+        self,
+        task: Task,
+        method: Method,
+        arguments: dict[str, Any],
+        steps: int,
+        data: Data,
     ) -> None:
         self.task, self.method = task, method
-        self.arguments, self.steps = arguments, steps
+        self.arguments, self.steps, self.data = arguments, steps, data
         self.schedule: Schedule | None = None
-        self.first_step: float | None = None
         self.model = self._fresh(0)
+        self.first_step = self._step()
 
     def _fresh(self, seed: int) -> keras.Model:
         """Build a model and its optimizer from a seed."""
@@ -69,17 +78,15 @@ class Session:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def warm_up(self, data: Data) -> None:
-        """Take one step, and keep what the first one took."""
-        x, y = (each[: self.task.batch_size] for each in data.train)
-        seconds = timing.first_step(self.model, x, y)
-        if self.first_step is None:
-            self.first_step = seconds
+    def _step(self) -> float:
+        """Take one step and return its seconds."""
+        x, y = (each[: self.task.batch_size] for each in self.data.train)
+        return timing.one_step(self.model, x, y)
 
-    def run(self, data: Data, seed: int, rate: float | None, epochs: int) -> Record:
+    def run(self, seed: int, rate: float | None, epochs: int) -> Record:
         """Train from a seed; return seconds and summary."""
         start = [np.array(v) for v in _state(self._fresh(seed))]
-        self.warm_up(data)  # a new seed makes TensorFlow load its kernels again
+        self._step()  # a new seed makes TensorFlow load its kernels again
         for variable, value in zip(_state(self.model), start, strict=True):
             variable.assign(value)
         if self.schedule is not None:
@@ -87,8 +94,8 @@ class Session:
             self.schedule.steps.assign(self.steps)
         watch = timing.Stopwatch()
         size = self.task.batch_size
-        n = len(data.train[0]) // size * size
-        x, y = (each[:n] for each in data.train)
+        n = len(self.data.train[0]) // size * size
+        x, y = (each[:n] for each in self.data.train)
         finite = True
         try:
             history = self.model.fit(
@@ -99,16 +106,16 @@ class Session:
             if "finite" not in str(error):
                 raise
             finite = False
-        summary = self._judge(data) if finite else {}
+        summary = self._judge() if finite else {}
         return {
             "seconds": watch.seconds,
             "first_step": self.first_step,
             "summary": summary,
         }
 
-    def _judge(self, data: Data) -> Record:
+    def _judge(self) -> Record:
         """Qualities on held-out and test samples, and the loss of the latter."""
-        found = {}
+        data, found = self.data, {}
         for name, (x, y) in (("validation", data.validation), ("quality", data.test)):
             prediction = self.model.predict(x, batch_size=JUDGED, verbose=0)
             found[name] = self.task.quality(prediction, y)
@@ -131,6 +138,7 @@ class Runner:
 
     def __init__(self, path: Any = store.RUNS, again: bool = False) -> None:
         self.path = path
+        store.context()  # the commit when the code is loaded
         self.stored = [] if again else store.load(path)
         self.new: dict[str, Record] = {}
 
@@ -166,11 +174,11 @@ def quality(
     data = load(task, samples)
     steps = epochs * (len(data.train[0]) // TASKS[task].batch_size)
     session = functools.cache(
-        lambda: Session(TASKS[task], chosen, arguments, steps)
+        lambda: Session(TASKS[task], chosen, arguments, steps, data)
     )  # built only where a record lacks
 
     def measure(config: Record) -> Record:
-        return session().run(data, config["seed"], config["rate"], epochs)
+        return session().run(config["seed"], config["rate"], epochs)
 
     def at(rate: float | None, seed: int) -> Record:
         config = {
@@ -198,8 +206,7 @@ def cost(
     """Measure first step, step and state of methods beside Adam's, in turn."""
     _warm_process()
     data = load(task, TASKS[task].batch_size * (timing.WARM_UP + timing.STEPS))
-    adam = Session(TASKS[task], METHODS["adam"], {}, timing.STEPS)
-    adam.warm_up(data)
+    adam = Session(TASKS[task], METHODS["adam"], {}, timing.STEPS, data)
     for method in methods:
         ours = arguments if METHODS[method].ours else {}
         config = {
@@ -207,17 +214,16 @@ def cost(
             **{"arguments": ours, "batch_size": TASKS[task].batch_size},
             "jit_compile": TASKS[task].jit_compile,
         }
-        runner.measured(config, functools.partial(_cost, data, adam))
+        runner.measured(config, functools.partial(_cost, adam))
         gc.collect()
 
 
-def _cost(data: Data, adam: Session, config: Record) -> Record:
+def _cost(adam: Session, config: Record) -> Record:
     """Measure one method beside Adam."""
-    task = TASKS[config["task"]]
-    method = METHODS[config["method"]]
-    session = Session(task, method, config["arguments"], timing.STEPS)
-    session.warm_up(data)
-    times = timing.in_turn([adam.model, session.model], *data.train, task.batch_size)
+    method, data = METHODS[config["method"]], adam.data
+    session = Session(adam.task, method, config["arguments"], timing.STEPS, data)
+    models = [adam.model, session.model]
+    times = timing.in_turn(models, *data.train, adam.task.batch_size)
     ratios = times[:, 1] / times[:, 0]
     model = session.model
     weights = sum(math.prod(v.shape) for v in model.trainable_variables)
@@ -238,7 +244,7 @@ def _cost(data: Data, adam: Session, config: Record) -> Record:
 @functools.cache
 def _warm_process() -> None:
     """Train a small model, so that the first one measured pays for no start-up."""
-    Session(TASKS["mlp_cost"], METHODS["adam"], {}, 1).warm_up(load("mlp_cost", 128))
+    Session(TASKS["mlp_cost"], METHODS["adam"], {}, 1, load("mlp_cost", 128))
 
 
 def _line(record: Record) -> str:
