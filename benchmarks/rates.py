@@ -17,8 +17,8 @@ def nearest(rate: float) -> int:
     return min(range(guess - 2, guess + 3), key=lambda i: abs(math.log(grid(i) / rate)))
 
 
-def climb(start: float, score: Callable[[float], float]) -> float:
-    """Return a rate that scores better than both of its neighbours.
+def climb(start: float, score: Callable[[float], float], reach: int = 2) -> float:
+    """Return a rate that no `reach` neighbours on either side surpass.
 
     The grid has no end: the walk goes on as long as a neighbour is better. A
     start that fails altogether is left downwards, for 12 rates at most.
@@ -36,7 +36,7 @@ def climb(start: float, score: Callable[[float], float]) -> float:
             break
         best -= 1
     while True:
-        better = max(best + 1, best - 1, key=at)
+        better = max((best + d for r in range(1, reach + 1) for d in (r, -r)), key=at)
         if at(better) <= at(best):
             return grid(best)
         best = better
