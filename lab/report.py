@@ -48,7 +48,7 @@ def write_report(options: argparse.Namespace, script: str, results: Any) -> None
     backend = keras.backend.backend()
     report = {
         "script": script,
-        "command": shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
+        "command": shlex.join(["python", f"lab/{script}", *sys.argv[1:]]),
         "backend": backend,
         "versions": {
             name: importlib.metadata.version(name) for name in ("keras", backend)

@@ -1,6 +1,6 @@
 """Restoration in one table: lifted training and the best baseline of every task.
 
-    python benchmarks/restoration.py benchmarks/results/restoration_*.json
+    python lab/restoration.py lab/results/restoration_*.json
 
 Reads reports of time_to_quality.py and writes docs/restoration.md. The best baseline
 is the best on test images among all runs of all methods that are not lifted: at equal
@@ -131,7 +131,7 @@ def page(reports: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reports", nargs="+", type=pathlib.Path)
-    parser.add_argument("--folder", type=pathlib.Path, default=HERE.parent / "docs")
+    parser.add_argument("--folder", type=pathlib.Path, default=HERE / "docs")
     options = parser.parse_args()
     markdown = page([json.loads(path.read_text()) for path in options.reports])
     options.folder.mkdir(parents=True, exist_ok=True)
