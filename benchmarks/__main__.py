@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=int, help="instead of the suite's")
     run.add_argument("--epochs", type=names, help="instead of each task's")
     run.add_argument("--samples", type=int, help="for training")
-    run.add_argument("--rate", type=float, help="learning rate, without a search")
+    run.add_argument("--rate", type=float, help="learning rate, instead of a search")
     run.add_argument(
         "--arguments", type=json.loads, default={}, help="of our methods, in JSON"
     )

@@ -103,6 +103,12 @@ def steepest_descent(steps: int, **arguments: Any) -> optimizers.Optimizer:
     return cls(**{"decay": steps, **arguments})
 
 
+def lifted_adam_rounds(steps: int) -> optimizers.Optimizer:
+    """Adam at its default rate; stacks in two rounds forward and one backward."""
+    update = kl.updates.AllAtOnce(2, 1, tolerance=None)
+    return kl.optimizers.BlockCoordinateDescent("adam", lifted_update=update)
+
+
 METHODS: dict[str, Method] = {
     "sgd": Method(functools.partial(optimizers.SGD, momentum=0.9, nesterov=True), 0.1),
     "adam": Method(optimizers.Adam, 0.002),
@@ -119,5 +125,6 @@ METHODS: dict[str, Method] = {
     "steepest_descent": Method(steepest_descent, ours=True),
     "lifted_steepest_descent": Method(steepest_descent, lifted=True, ours=True),
     "lifted_adam": Method(optimizers.Adam, 0.002, lifted=True, ours=True),
+    "lifted_adam_rounds": Method(lifted_adam_rounds, lifted=True, ours=True),
 }
 BASELINES = [name for name, method in METHODS.items() if not method.ours]

@@ -192,7 +192,9 @@ def quality(
     def score(rate: float) -> float:
         return TASKS[task].score(at(rate, 0)["summary"].get("validation"))
 
-    if chosen.rate is not None and rate is None:
+    if chosen.rate is None:
+        rate = None
+    elif rate is None:
         rate = rates.climb(chosen.rate, score)
     for seed in range(seeds):
         at(rate, seed)

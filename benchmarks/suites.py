@@ -1,10 +1,11 @@
-"""The five questions, as data."""
+"""The questions, as data."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from benchmarks.methods import BASELINES
+from benchmarks.tasks import RESTORATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,5 +49,17 @@ SUITES: dict[str, Suite] = {
         "cost",
         ("resnet_20", "resnet_56", "transformer_2", "transformer_24"),
         ("adam", "muon", "steepest_descent"),
+    ),
+    "stack": Suite(
+        "What does a step of a deep stack cost, layer by layer and all at once?",
+        "cost",
+        ("layers_16", "layers_64", "stack_16", "stack_64"),
+        ("adam", "lifted_adam", "lifted_adam_rounds"),
+    ),
+    "restoration": Suite(
+        "How well are degraded images restored?",
+        "quality",
+        tuple(RESTORATION),
+        ("adamw", "schedule_free_adamw", "muon", "soap", "steepest_descent"),
     ),
 }

@@ -13,6 +13,7 @@ import numpy as np
 import keras_lifted as kl
 from benchmarks import data
 from benchmarks import networks
+from benchmarks import restoration
 
 partial = functools.partial
 Build = Callable[[type], keras.Model]
@@ -182,4 +183,16 @@ COST: dict[str, Task] = {
         for depth in (4, 16, 64)
     },
 }
-TASKS: dict[str, Task] = {**QUALITY, **COST}
+RESTORATION: dict[str, Task] = {
+    f"{name}_{network}": Task(
+        load=partial(restoration.degraded, degrade),
+        build=build,
+        loss=keras.losses.MeanSquaredError,
+        quality=psnr,
+        unit="test PSNR, dB",
+        epochs=(2, 5),
+    )
+    for name, degrade in restoration.DEGRADATIONS.items()
+    for network, build in restoration.NETWORKS.items()
+}
+TASKS: dict[str, Task] = {**QUALITY, **RESTORATION, **COST}

@@ -11,6 +11,7 @@ from benchmarks import baselines
 from benchmarks import data
 from benchmarks import methods
 from benchmarks import rates
+from benchmarks import report
 from benchmarks import store
 from benchmarks import tasks
 
@@ -318,6 +319,33 @@ def test_methods_train(run, method):
     assert record["summary"]["quality"] > 60
 
 
+class Decaying(keras.optimizers.SGD):
+    """Stands for an optimizer that decays over a number of steps by itself."""
+
+    decays = []
+
+    def __init__(self, learning_rate=0.1, decay="fit"):
+        super().__init__(learning_rate)
+        self.decays.append(decay)
+
+
+@pytest.mark.parametrize("method", ["steepest_descent", "lifted_steepest_descent"])
+def test_steepest_descent_is_told_its_steps(run, monkeypatch, method):
+    optimizers = methods.kl.optimizers
+    monkeypatch.setattr(optimizers, "SteepestDescent", Decaying, raising=False)
+    monkeypatch.setattr(Decaying, "decays", [])
+    arguments = ["quality", "--tasks", "digits", "--methods", method, "--seeds", "1"]
+    short, long = run(*arguments, "--epochs", "1,2")
+    steps = short["config"]["samples"] // 128
+    assert {steps, 2 * steps} == set(Decaying.decays)
+    assert short["config"]["rate"] is None
+    *_, other = run(
+        *[*arguments, "--epochs", "1", "--arguments", '{"learning_rate": 0.01}']
+    )
+    assert other["config"]["arguments"] == {"learning_rate": 0.01}
+    assert other["summary"]["loss"] > short["summary"]["loss"]
+
+
 def test_costs_are_beside_those_of_adam(run):
     adam, sgd = run("cost", "--tasks", "mlp_cost", "--methods", "adam,sgd")
     assert adam["summary"]["state / weights"] == pytest.approx(2, abs=0.01)
@@ -335,6 +363,38 @@ def test_tasks_build_and_judge(noise, name):
     prediction = model.predict(x[:8], verbose=0)
     assert np.isfinite(task.quality(prediction, y[:8]))
     assert np.isfinite(float(task.loss()(y[:8], prediction)))
+
+
+def test_the_page_has_losses_and_wins():
+    """Rates by validation, equal epochs, equal time: worked out by hand."""
+
+    def record(method, epochs, rate, seed, validation, quality, seconds):
+        return {
+            "config": {
+                **{"measure": "quality", "task": "mlp", "method": method},
+                **{"arguments": {}, "rate": rate, "seed": seed, "epochs": epochs},
+                **{"samples": 100, "batch_size": 128},
+            },
+            "summary": {"validation": validation, "quality": quality, "loss": 0.5},
+            **{"seconds": seconds, "first_step": 1.0, "commit": 40 * "a"},
+            **{"backend": "jax", "device": "cpu", "cores": 1},
+            "versions": {"jax": "1", "keras": "3"},
+        }
+
+    records = [
+        record("adamw", 1, 0.1, 0, 80.0, 70.0, 1.0),
+        record("adamw", 1, 0.2, 0, 70.0, 90.0, 1.0),
+        record("adamw", 1, 0.1, 1, 80.0, 72.0, 1.0),
+        record("adamw", 2, 0.1, 0, 80.0, 76.0, 2.0),
+        record("soap", 1, 0.1, 0, 80.0, 74.0, 5.0),
+        record("steepest_descent", 1, None, 0, 1.0, 60.0, 3.0),
+        record("steepest_descent", 1, None, 0, 1.0, 75.0, 3.0),
+    ]
+    text = report.page(records)
+    assert "| 1 | adamw | 0.1 | 2 | 71.00 ± 1.41 | 0.5000 ± 0.0000 | 1 | 1 |" in text
+    assert "| mlp | 1 | 71.00 | 74.00 | **75.00** |" in text
+    assert "74.00 (soap, 1 epochs, 5 s) | +1.00 | 3 " in text
+    assert "| 76.00 (adamw, 2 epochs, 2 s) | -1.00 |" in text
 
 
 def test_records_have_a_line_each(tmp_path):
