@@ -358,7 +358,8 @@ def test_costs_are_beside_those_of_adam(run):
 def test_tasks_build_and_judge(noise, name):
     task = tasks.TASKS[name]
     model = task.build(keras.Model)
-    assert model.layers[-1].name == "output"
+    if name not in tasks.RESTORATION:
+        assert model.layers[-1].name == "output"  # "muon_adamw_output" asks for it
     (x, _), _, (_, y) = task.load(32)
     prediction = model.predict(x[:8], verbose=0)
     assert np.isfinite(task.quality(prediction, y[:8]))
