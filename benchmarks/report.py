@@ -22,7 +22,7 @@ from `benchmarks/results/runs.jsonl`, a line a run. {context}.
 QUALITY_NOTE = """
 Mean ± standard deviation over seeds; seconds are of training without the first
 step, {clock}.
-A rate is the best on held-out samples with one seed: on the grid {{1, 2, 5}} × 10ᵏ, two
+A rate is the best on held-out samples with one seed (digits: by their loss): on the grid {{1, 2, 5}} × 10ᵏ, two
 rates on either side lose to it. Rates fall linearly to zero at the end of each run, but
 those of one-cycle and of schedule-free AdamW; a method without a rate runs at its
 defaults. Keras's Muon serves convolutions and biases by AdamW. Bold: the best mean.
@@ -110,7 +110,7 @@ def rows(records: list[Record]) -> list[Record]:
     for (task, epochs, samples, name), group in groups.items():
         first = [r for r in group if r["config"]["seed"] == 0] or group
         score = TASKS[task].score
-        best = max(first, key=lambda r: score(r["summary"].get("validation")))
+        best = max(first, key=lambda r: TASKS[task].choice(r["summary"]))
         rate = best["config"]["rate"]
         seeds = [r for r in group if r["config"]["rate"] == rate]
         qualities = [r["summary"].get("quality", np.nan) for r in seeds]

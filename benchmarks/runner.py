@@ -114,12 +114,15 @@ class Session:
         }
 
     def _judge(self) -> Record:
-        """Qualities on held-out and test samples, and the loss of the latter."""
-        data, found = self.data, {}
-        for name, (x, y) in (("validation", data.validation), ("quality", data.test)):
+        """Quality and loss on held-out and on test samples."""
+        found = {}
+        for quality, loss, (x, y) in (
+            ("validation", "validation_loss", self.data.validation),
+            ("quality", "loss", self.data.test),
+        ):
             prediction = self.model.predict(x, batch_size=JUDGED, verbose=0)
-            found[name] = self.task.quality(prediction, y)
-        found["loss"] = float(self.task.loss()(y, prediction))
+            found[quality] = self.task.quality(prediction, y)
+            found[loss] = float(self.task.loss()(y, prediction))
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
@@ -167,8 +170,7 @@ def quality(
 ) -> None:
     """Measure what a method reaches in so many epochs, from every seed.
 
-    The rate is that of the best validation with seed 0, where the method has one
-    and none is given.
+    The rate is the best on held-out samples with seed 0, where it is searched.
     """
     chosen = METHODS[method]
     data = load(task, samples)
@@ -190,7 +192,7 @@ def quality(
         return runner.measured(config, measure)
 
     def score(rate: float) -> float:
-        return TASKS[task].score(at(rate, 0)["summary"].get("validation"))
+        return TASKS[task].choice(at(rate, 0)["summary"])
 
     if chosen.rate is None:
         rate = None

@@ -35,6 +35,8 @@ class Task:
         epochs: tuple. Epochs of its runs; every run decays to its own end.
         samples: int or None. Training samples, all there are for None.
         jit_compile: bool. Whether XLA compiles the step.
+        chosen_by_loss: bool. Whether rates are chosen by the loss on held-out
+            samples instead of the quality, which few samples do not tell.
     """
 
     load: Load
@@ -47,12 +49,19 @@ class Task:
     epochs: tuple[int, ...] = (2,)
     samples: int | None = 20_000
     jit_compile: bool = True
+    chosen_by_loss: bool = False
 
     def score(self, quality: float | None) -> float:
         """Return a number to maximise; -inf for a run that failed."""
         if quality is None or not np.isfinite(quality):
             return -np.inf
         return quality if self.higher_is_better else -quality
+
+    def choice(self, summary: dict[str, float]) -> float:
+        """Return what the rate is chosen to maximise; -inf for a run that failed."""
+        if self.chosen_by_loss:
+            return -summary.get("validation_loss", np.inf)
+        return self.score(summary.get("validation"))
 
 
 def accuracy(prediction: np.ndarray, target: np.ndarray) -> float:
@@ -151,6 +160,7 @@ QUALITY: dict[str, Task] = {
         data.digits,
         epochs=(30,),
         samples=None,
+        chosen_by_loss=True,
     ),
     "resnet_20_fashion": classification(
         partial(networks.resnet, IMAGE, 3), epochs=(3, 10)

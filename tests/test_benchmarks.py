@@ -272,7 +272,7 @@ def test_the_best_rate_runs_with_all_seeds(run):
         *["--epochs", "1", "--seeds", "2"],
     )
     searched = [r for r in records if r["config"]["seed"] == 0]
-    best = max(searched, key=lambda r: r["summary"].get("validation", -1))
+    best = min(searched, key=lambda r: r["summary"]["validation_loss"])
     (other,) = (r for r in records if r["config"]["seed"] == 1)
     assert len(searched) >= 3
     assert other["config"]["rate"] == best["config"]["rate"]
