@@ -22,10 +22,11 @@ from `benchmarks/results/runs.jsonl`, a line a run. {context}.
 QUALITY_NOTE = """
 Mean ± standard deviation over seeds; seconds are of training without the first
 step, {clock}.
-A rate is the best on held-out samples with one seed (digits: by their loss): on the grid {{1, 2, 5}} × 10ᵏ, two
-rates on either side lose to it. Rates fall linearly to zero at the end of each run, but
-those of one-cycle and of schedule-free AdamW; a method without a rate runs at its
-defaults. Keras's Muon serves convolutions and biases by AdamW. Bold: the best mean.
+A rate is the best on held-out samples with one seed (digits: by their loss): on the
+grid {{1, 2, 5}} × 10ᵏ, two rates on either side lose to it. Rates fall linearly to zero
+at the end of each run, but those of one-cycle and of schedule-free AdamW; a method
+without a rate runs at its defaults. Keras's Muon serves convolutions and biases by
+AdamW. Bold: the best mean.
 """
 COST_NOTE = """
 Seconds are {clock}.
