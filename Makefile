@@ -38,7 +38,6 @@ lint: $(VENV)/dev.stamp
 benchmark: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks run cost
 	KERAS_BACKEND=jax $(BIN)/python -m benchmarks run cost
-	KERAS_BACKEND=jax $(BIN)/python -m benchmarks run quality
 	$(BIN)/python -m benchmarks report
 
 docs: $(VENV)/docs.stamp

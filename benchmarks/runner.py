@@ -27,6 +27,7 @@ from benchmarks.tasks import Task
 Measure = Callable[[Record], Record]
 # Batches of images that are judged at once.
 JUDGED = 1000
+ROUND = timing.WARM_UP + timing.STEPS
 
 
 @functools.lru_cache(1)
@@ -47,6 +48,8 @@ class Session:
 
     Attributes:
         first_step: float. Seconds of the first step, compilation included.
+        start: float. Seconds of the first step and of a round, in which methods
+            may compile what they do now and then.
     """
 
     def __init__(
@@ -61,7 +64,8 @@ class Session:
         self.arguments, self.steps, self.data = arguments, steps, data
         self.schedule: Schedule | None = None
         self.model = self._fresh(0)
-        self.first_step = self._step()
+        self.first_step = self._steps(1)
+        self.start = self.first_step + self._steps(ROUND)
 
     def _fresh(self, seed: int) -> keras.Model:
         """Build a model and its optimizer from a seed."""
@@ -78,15 +82,16 @@ class Session:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def _step(self) -> float:
-        """Take one step and return its seconds."""
-        x, y = (each[: self.task.batch_size] for each in self.data.train)
-        return timing.one_step(self.model, x, y)
+    def _steps(self, count: int) -> float:
+        """Take so many steps, or as many as there are, and return their seconds."""
+        size = self.task.batch_size
+        count = min(count, len(self.data.train[0]) // size)
+        return timing.steps(self.model, *self.data.train, size, count)
 
     def run(self, seed: int, rate: float | None, epochs: int) -> Record:
         """Train from a seed; return seconds and summary."""
         start = [np.array(v) for v in _state(self._fresh(seed))]
-        self._step()  # a new seed makes TensorFlow load its kernels again
+        self._steps(1)  # a new seed makes TensorFlow load its kernels again
         for variable, value in zip(_state(self.model), start, strict=True):
             variable.assign(value)
         if self.schedule is not None:
@@ -209,7 +214,7 @@ def cost(
 ) -> None:
     """Measure first step, step and state of methods beside Adam's, in turn."""
     _warm_process()
-    data = load(task, TASKS[task].batch_size * (timing.WARM_UP + timing.STEPS))
+    data = load(task, TASKS[task].batch_size * ROUND)
     adam = Session(TASKS[task], METHODS["adam"], {}, timing.STEPS, data)
     for method in methods:
         ours = arguments if METHODS[method].ours else {}
@@ -229,14 +234,18 @@ def _cost(adam: Session, config: Record) -> Record:
     models = [adam.model, session.model]
     times = timing.in_turn(models, *data.train, adam.task.batch_size)
     ratios = times[:, 1] / times[:, 0]
+    adams_step, step = np.median(times, axis=0)
+    compiling = session.start - (1 + ROUND) * step
+    adams = adam.start - (1 + ROUND) * adams_step
     model = session.model
     weights = sum(math.prod(v.shape) for v in model.trainable_variables)
     state = sum(math.prod(v.shape) for v in model.optimizer.variables)
     return {
-        "seconds": float(np.median(times[:, 1])),
+        "seconds": float(step),
         "first_step": session.first_step,
         "summary": {
             "first_step / Adam's": session.first_step / adam.first_step,
+            "compile / Adam's": float(compiling / adams),
             "step / Adam's": float(np.median(ratios)),
             "quartiles": [float(q) for q in np.percentile(ratios, (25, 75))],
             "state / weights": state / weights,
