@@ -12,6 +12,8 @@ from benchmarks.store import device
 
 # Steps of a round, whole refreshes of all methods; those before are left out.
 STEPS, WARM_UP = 20, 5
+# The fewest rounds and the most, and seconds after which no further one begins.
+ROUNDS, BUDGET = (2, 15), 30.0
 
 
 def now() -> float:
@@ -52,14 +54,7 @@ def round_of_steps(model: keras.Model, x: Any, y: Any, batch_size: int) -> float
     return watch.seconds / STEPS
 
 
-def in_turn(
-    models: list[keras.Model],
-    x: Any,
-    y: Any,
-    batch_size: int,
-    seconds: float = 30.0,
-    rounds: tuple[int, int] = (2, 15),
-) -> np.ndarray:
+def in_turn(models: list[keras.Model], x: Any, y: Any, batch_size: int) -> np.ndarray:
     """Return seconds a step, `(rounds, models)`, of models that train in turn.
 
     Args:
@@ -67,13 +62,10 @@ def in_turn(
         x: array. Inputs of `WARM_UP + STEPS` batches.
         y: array. Targets.
         batch_size: int. Samples of a step.
-        seconds: float. After so many no further round begins.
-        rounds: tuple. The fewest and the most.
     """
     times: list[list[float]] = []
     start = now()
-    while len(times) < rounds[0] or (
-        len(times) < rounds[1] and now() - start < seconds
-    ):
+    fewest, most = ROUNDS
+    while len(times) < fewest or (len(times) < most and now() - start < BUDGET):
         times.append([round_of_steps(model, x, y, batch_size) for model in models])
     return np.array(times)
