@@ -371,7 +371,7 @@ def test_tasks_build_and_judge(noise, name):
 def test_the_page_has_losses_and_wins():
     """Rates by validation, equal epochs, equal time: worked out by hand."""
 
-    def record(method, epochs, rate, seed, validation, quality, seconds):
+    def record(method, epochs, rate, seed, validation, quality, seconds, by="a"):
         return {
             "config": {
                 **{"measure": "quality", "task": "mlp", "method": method},
@@ -379,7 +379,7 @@ def test_the_page_has_losses_and_wins():
                 **{"samples": 100, "batch_size": 128},
             },
             "summary": {"validation": validation, "quality": quality, "loss": 0.5},
-            **{"seconds": seconds, "first_step": 1.0, "commit": 40 * "a"},
+            **{"seconds": seconds, "first_step": 1.0, "commit": 40 * by},
             **{"backend": "jax", "device": "cpu", "cores": 1},
             "versions": {"jax": "1", "keras": "3"},
         }
@@ -390,14 +390,15 @@ def test_the_page_has_losses_and_wins():
         record("adamw", 1, 0.1, 1, 80.0, 72.0, 1.0),
         record("adamw", 2, 0.1, 0, 80.0, 76.0, 2.0),
         record("soap", 1, 0.1, 0, 80.0, 74.0, 5.0),
-        record("steepest_descent", 1, None, 0, 1.0, 60.0, 3.0),
+        record("steepest_descent", 1, None, 0, 1.0, 60.0, 3.0, "b"),
+        record("steepest_descent", 1, None, 1, 1.0, 60.0, 3.0, "b"),
         record("steepest_descent", 1, None, 0, 1.0, 75.0, 3.0),
     ]
     text = report.page(records)
-    assert "| 1 | adamw | 0.1 | 2 | 71.00 ± 1.41 | 0.5000 ± 0.0000 | 1 | 1 |" in text
+    assert "| 1 | 100 | adamw | 0.1 | 2 | 71.00 ± 1.41 | 0.5000 ± 0.0000 | 1 |" in text
     assert "| mlp | 1 | 71.00 | 74.00 | **75.00** |" in text
-    assert "74.00 (soap, 1 epochs, 5 s) | +1.00 | 3 " in text
-    assert "| 76.00 (adamw, 2 epochs, 2 s) | -1.00 |" in text
+    assert "74.00 (soap, epochs: 1, 5 s) | +1.00 | 3 |" in text
+    assert "| 76.00 (adamw, epochs: 2, 2 s) | -1.00 |" in text
 
 
 def test_records_have_a_line_each(tmp_path):
