@@ -12,7 +12,6 @@ from benchmarks.methods import METHODS
 from benchmarks.store import Record
 from benchmarks.tasks import TASKS
 
-
 Key = tuple[Any, ...]
 
 
