@@ -36,8 +36,9 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 benchmark: $(VENV)/dev.stamp
-	$(BIN)/python benchmarks/step_cost.py
-	KERAS_BACKEND=jax $(BIN)/python benchmarks/step_cost.py
+	$(BIN)/python -m benchmarks run cost
+	KERAS_BACKEND=jax $(BIN)/python -m benchmarks run cost
+	$(BIN)/python -m benchmarks report
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/mkdocs build --strict

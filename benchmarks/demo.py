@@ -20,15 +20,17 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
 
 import keras
 import matplotlib
 import numpy as np
-from data import images
-from timing import alternate
 
 import keras_lifted as kl
+from benchmarks.data import images
+from benchmarks.timing import STEPS
+from benchmarks.timing import WARM_UP
+from benchmarks.timing import in_turn
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -42,9 +44,6 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     ),
     "lifted, ISGM": kl.optimizers.ISGM,
 }
-# Epochs of as many training steps, and how often they are timed in turn.
-TIMED_STEPS = 60
-TIMED_ROUNDS = 15
 
 
 class EpochTimer(keras.callbacks.Callback):
@@ -144,13 +143,13 @@ def step_ratios(
     models: dict[str, keras.Model], data: Data, batch: int
 ) -> dict[str, np.ndarray]:
     """Quartiles of the time of a training step over backprop's, in turn."""
-    rows = np.arange(TIMED_STEPS * batch) % len(data[0])
+    rows = np.arange((WARM_UP + STEPS) * batch) % len(data[0])
     x, y = data[0][rows], data[1][rows]
-    alternate(models, x, y, batch, 1)
-    seconds = alternate(models, x, y, batch, TIMED_ROUNDS)
+    times = in_turn(list(models.values()), x, y, batch)
+    backprop = times[:, list(models).index("backprop")]
     return {
-        name: np.percentile(times / seconds["backprop"], [25, 50, 75])
-        for name, times in seconds.items()
+        name: np.percentile(times[:, i] / backprop, [25, 50, 75])
+        for i, name in enumerate(models)
     }
 
 

@@ -1,22 +1,8 @@
 """The optimizers that are compared.
 
-| method | optimizer | trains by | first learning rate of the search |
-|---|---|---|---|
-| sgd | SGD, momentum 0.9 | backprop | 0.2 |
-| adam | Adam | backprop | 0.001 |
-| adamw | AdamW | backprop | 0.001 |
-| muon | Muon, its output layer with Muon or with AdamW | backprop | 0.002 |
-| isgm | ISGM, no argument | lifting | its default, not searched, with its decay |
-| lifted_adam | BlockCoordinateDescent("adam") | lifting | its default, not searched |
-| block_muon | Muon, each block of a stack as a matrix | backprop | 0.002 |
-| isgm_4+2, isgm_2+1 | ISGM, stacks in rounds | lifting | its default, not searched |
-| adam_4+2, adam_2+1 | Adam, stacks in rounds | lifting | 0.001 |
-| isgm_rounds, adam_rounds | the same, as many rounds as it takes | lifting | as above |
-
-Everything else is Keras's default. Keras's Muon serves biases and convolution
-kernels by AdamW at the same rate, which its scaling makes comparable; whether
-it serves the output layer by AdamW too, as its documentation asks, is part of
-the search.
+A method without a rate runs at its defaults, told the number of steps. Others have
+their rate searched, and a schedule over the run whose rate and length are variables
+of the optimizer, so that all runs share one compiled step.
 """
 
 from __future__ import annotations
@@ -27,14 +13,63 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from block_muon import BlockMuon
+import numpy as np
+from keras import ops
 
 import keras_lifted as kl
+from benchmarks import baselines
 
-# Names of the last layers of the networks.
-OUTPUTS = ["output", "dense_5"]
-# Arguments of `in_rounds`, each with a method of its own.
-ROUNDS = ("4+2", "2+1", "rounds")
+optimizers = keras.optimizers
+
+
+# -- schedules: the share of the rate, from the share of the run -----------------
+
+
+def linear(t: Any) -> Any:
+    """Fall from 1 to 0."""
+    return 1 - t
+
+
+def one_cycle(t: Any) -> Any:
+    """Rise from 1/25 over 0.3 of the run, then fall to 0 along a cosine."""
+    rise = (1 + 24 * t / 0.3) / 25
+    fall = (1 + ops.cos(np.pi * (t - 0.3) / 0.7)) / 2
+    return ops.where(t < 0.3, rise, fall)
+
+
+def warm_up(t: Any) -> Any:
+    """Rise from 0 over 0.05 of the run, then stay."""
+    return ops.minimum(t / 0.05, 1)
+
+
+class Schedule(optimizers.schedules.LearningRateSchedule):
+    """A rate times a function of the share of the run.
+
+    Args:
+        optimizer: keras.optimizers.Optimizer. It keeps the variables `rate` and
+            `steps`, and is given this schedule.
+        shape: callable. The share of the rate from that of the run.
+    """
+
+    def __init__(
+        self, optimizer: optimizers.Optimizer, shape: Callable[[Any], Any]
+    ) -> None:
+        self.shape = shape
+        self.rate = optimizer.add_variable((), name="peak")
+        self.steps = optimizer.add_variable((), initializer="ones", name="steps")
+        optimizer.learning_rate = self
+
+    def __call__(self, step: Any) -> Any:
+        # Step 0 of a warm-up would move nothing: count from the first one.
+        ahead = 1 if self.shape is warm_up else 0
+        t = (ops.cast(step, "float32") + ahead) / self.steps
+        return self.rate * self.shape(ops.minimum(t, 1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+# -- methods ----------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,82 +77,54 @@ class Method:
     """An optimizer.
 
     Attributes:
-        make: the optimizer, from keyword arguments.
-        start: learning rate at which the search starts; None to keep the
-            default, without a search or a schedule.
-        choices: arguments that the search chooses among.
-        lifted: whether it trains a `kl.LiftedModel`.
-        decays: whether its rate falls in a way of its own, whose horizon
-            the runs set as they do that of the baselines' cosine.
+        make: callable. The optimizer, from keyword arguments; of those that decay
+            by themselves, the number of steps is one.
+        rate: float or None. Where the search for the rate begins.
+        schedule: callable. What the rate does over a run.
+        lifted: bool. Whether it trains a `kl.LiftedModel`.
+        ours: bool. Whether it is this library's, and so belongs to a commit.
     """
 
-    make: Callable[..., keras.optimizers.Optimizer]
-    start: float | None = None
-    choices: tuple[dict[str, Any], ...] = ({},)
+    make: Callable[..., optimizers.Optimizer]
+    rate: float | None = None
+    schedule: Callable[[Any], Any] = linear
     lifted: bool = False
-    decays: bool = False
+    ours: bool = False
 
 
-def _isgm(**arguments: Any) -> keras.optimizers.Optimizer:
-    """`kl.optimizers.ISGM`, its penalty also as a weight of the default one."""
-    # A number of steps: the horizon is not that of each call of `fit`.
-    return kl.optimizers.ISGM(**{"decay_steps": 1, **_with_penalty(arguments)})
+def steepest_descent(steps: int, **arguments: Any) -> optimizers.Optimizer:
+    """`kl.optimizers.SteepestDescent` that decays over a number of steps."""
+    cls = getattr(kl.optimizers, "SteepestDescent", None)
+    if cls is None:
+        raise ValueError(
+            "Expected `kl.optimizers.SteepestDescent`. Received: a keras_lifted "
+            "without it. Leave 'steepest_descent' out of `--methods`."
+        )
+    return cls(**{"decay": steps, **arguments})
 
 
-def _lifted_adam(**arguments: Any) -> keras.optimizers.Optimizer:
-    rate = arguments.pop("learning_rate", 0.001)
-    adam = keras.optimizers.Adam(rate)
-    return kl.optimizers.BlockCoordinateDescent(adam, **_with_penalty(arguments))
-
-
-def in_rounds(counts: str) -> kl.updates.AllAtOnce:
-    """So many rounds forward and backward, "4+2"; as many as it takes, "rounds"."""
-    if counts == "rounds":
-        return kl.updates.AllAtOnce()
-    forward, backward = map(int, counts.split("+"))
-    return kl.updates.AllAtOnce(forward, backward, tolerance=None)
-
-
-def _isgm_in_rounds(counts: str, **arguments: Any) -> keras.optimizers.Optimizer:
-    return _isgm(lifted_update=in_rounds(counts), **arguments)
-
-
-def _adam_in_rounds(counts: str) -> keras.optimizers.Optimizer:
-    update = in_rounds(counts)
+def lifted_adam_rounds(steps: int) -> optimizers.Optimizer:
+    """Adam at its default rate; stacks in two rounds forward and one backward."""
+    update = kl.updates.AllAtOnce(2, 1, tolerance=None)
     return kl.optimizers.BlockCoordinateDescent("adam", lifted_update=update)
 
 
-def _with_penalty(arguments: dict[str, Any]) -> dict[str, Any]:
-    """A number as penalty, as JSON has it, is the weight of a Bregman penalty."""
-    penalty = arguments.get("penalty")
-    if isinstance(penalty, (int, float)):
-        return arguments | {"penalty": kl.penalties.Bregman(weight=float(penalty))}
-    return arguments
-
-
 METHODS: dict[str, Method] = {
-    "sgd": Method(
-        lambda **arguments: keras.optimizers.SGD(momentum=0.9, **arguments),
-        0.2,
+    "sgd": Method(functools.partial(optimizers.SGD, momentum=0.9, nesterov=True), 0.1),
+    "adam": Method(optimizers.Adam, 0.002),
+    "adamw": Method(optimizers.AdamW, 0.002),
+    "one_cycle_adamw": Method(optimizers.AdamW, 0.005, one_cycle),
+    "schedule_free_adamw": Method(baselines.ScheduleFreeAdamW, 0.005, warm_up),
+    # Keras's Muon serves convolutions and biases by AdamW at the same rate.
+    "muon": Method(optimizers.Muon, 0.005),
+    "muon_adamw_output": Method(
+        functools.partial(optimizers.Muon, exclude_layers=["output"]), 0.005
     ),
-    "adam": Method(keras.optimizers.Adam, 0.001),
-    "adamw": Method(keras.optimizers.AdamW, 0.001),
-    "muon": Method(
-        keras.optimizers.Muon, 0.002, choices=({}, {"exclude_layers": OUTPUTS})
-    ),
-    "isgm": Method(_isgm, lifted=True, decays=True),
-    "lifted_adam": Method(_lifted_adam, lifted=True),
-    "block_muon": Method(BlockMuon, 0.002),
-    **{
-        f"isgm_{counts}": Method(
-            functools.partial(_isgm_in_rounds, counts), lifted=True, decays=True
-        )
-        for counts in ROUNDS
-    },
-    **{
-        f"adam_{counts}": Method(
-            functools.partial(_adam_in_rounds, counts), 0.001, lifted=True
-        )
-        for counts in ROUNDS
-    },
+    "shampoo": Method(baselines.Shampoo, 0.002),
+    "soap": Method(baselines.SOAP, 0.005),
+    "steepest_descent": Method(steepest_descent, ours=True),
+    "lifted_steepest_descent": Method(steepest_descent, lifted=True, ours=True),
+    "lifted_adam": Method(optimizers.Adam, 0.002, lifted=True, ours=True),
+    "lifted_adam_rounds": Method(lifted_adam_rounds, lifted=True, ours=True),
 }
+BASELINES = [name for name, method in METHODS.items() if not method.ours]

@@ -1,143 +1,78 @@
-"""Restoration in one table: lifted training and the best baseline of every task.
+"""Restoration of degraded images: denoising, inpainting, super-resolution, deblurring.
 
-    python benchmarks/restoration.py benchmarks/results/restoration_*.json
-
-Reads reports of time_to_quality.py and writes docs/restoration.md. The best baseline
-is the best on test images among all runs of all methods that are not lifted: at equal
-epochs those of as many epochs, at equal time those that were done when the lifted
-run was, which may have taken less time.
+Inputs have the shape of the images; where the resolution is halved, every pixel is
+repeated. A perceptron and a proximal network restore the same images.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import pathlib
-import sys
+from collections.abc import Callable
 from typing import Any
-from typing import NamedTuple
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
+import keras
 import numpy as np
-from curves import curve
-from curves import elapsed
-from methods import METHODS
-from rates import ENDING
+
+import keras_lifted as kl
+from benchmarks import data
+
+Degrade = Callable[[np.ndarray, int], Any]
 
 
-class Point(NamedTuple):
-    """What a run has reached after some epochs, mean over seeds."""
-
-    method: str
-    schedule: str
-    rate: float | None
-    epochs: int
-    seconds: float
-    psnr: float
-    ssim: float
+def noisy(x: np.ndarray, seed: int) -> Any:
+    """Add noise of standard deviation 0.2, not clipped."""
+    return kl.imaging.GaussianNoise(0.2, seed=seed)(x)
 
 
-def points(runs: list[dict[str, Any]]) -> list[Point]:
-    """Every epoch of a constant rate, and the end of every cosine; failures left out.
-
-    They are in the order of `runs`.
-    """
-    found = []
-    for run in runs:
-        seconds = elapsed(run)
-        psnr, ssim = (curve(run, name).mean(axis=0) for name in ("quality", "ssim"))
-        first = run["epochs"] if run["schedule"] in ENDING else 1
-        for epoch in range(first, run["epochs"] + 1):
-            i = epoch - 1
-            if np.isfinite(psnr[i]):
-                found.append(
-                    Point(
-                        run["method"],
-                        run["schedule"],
-                        run["rate"],
-                        epoch,
-                        float(seconds[i]),
-                        float(psnr[i]),
-                        float(ssim[i]),
-                    )
-                )
-    return found
+def masked(x: np.ndarray, seed: int) -> Any:
+    """Set half of the pixels to 0, others in each image."""
+    return kl.imaging.Mask(0.5, resample=True, seed=seed)(x)
 
 
-def best(candidates: list[Point]) -> Point | None:
-    """The one of highest PSNR."""
-    return max(candidates, key=lambda point: point.psnr, default=None)
+def coarse(x: np.ndarray, seed: int) -> Any:
+    """Take means of 2 × 2 pixels, and repeat them."""
+    low = kl.imaging.Downsample(2)(x)
+    return keras.ops.repeat(keras.ops.repeat(low, 2, axis=1), 2, axis=2)
 
 
-def rows(results: dict[str, Any]) -> list[str]:
-    """A row of the table for every lifted run."""
-    every = points(results["runs"])
-    lifted = [point for point in every if METHODS[point.method].lifted]
-    usual = [point for point in every if not METHODS[point.method].lifted]
-    seeds = len(results["runs"][0]["quality"])
-    lines = []
-    for point in lifted:
-        as_long = best([p for p in usual if p.epochs == point.epochs])
-        in_time = best([p for p in usual if p.seconds <= point.seconds])
-        cells = [
-            results["task"].replace("_", " "),
-            f"{results['images']:,}",
-            str(seeds),
-            str(point.epochs),
-            f"{point.psnr:.2f} / {point.ssim:.3f}",
-            *compared(point, as_long),
-            f"{point.seconds:.1f}",
-            *compared(point, in_time),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def blurry(x: np.ndarray, seed: int) -> Any:
+    """Blur by 1.5 pixels and add noise of standard deviation 0.02."""
+    noise = kl.imaging.GaussianNoise(0.02, seed=seed)
+    return noise(kl.imaging.GaussianBlur(1.5)(x))
 
 
-def compared(point: Point, other: Point | None) -> list[str]:
-    """Another point in words, and the difference in PSNR to it."""
-    if other is None:
-        return ["none", ""]
-    name = f"{other.method}, {other.schedule} {other.rate:g}, {other.epochs} epochs"
-    name += f", {other.seconds:.1f} s"
-    quality = f"{other.psnr:.2f} / {other.ssim:.3f}"
-    return [f"{quality} ({name})", f"{point.psnr - other.psnr:+.2f}"]
+DEGRADATIONS: dict[str, Degrade] = {
+    "denoising": noisy,
+    "inpainting": masked,
+    "super_resolution": coarse,
+    "deblurring": blurry,
+}
 
 
-def page(reports: list[dict[str, Any]]) -> str:
-    """Markdown: the table, and what made each row."""
-    lines = [
-        "# restoration",
-        "",
-        "| task | images | seeds | epochs | `ISGM()`, PSNR (dB) / SSIM "
-        "| best baseline, equal epochs | dB | seconds | best baseline done by then "
-        "| dB |",
-        "|---" * 10 + "|",
-    ]
-    for report in reports:
-        lines += rows(report["results"])
-    lines.append("")
-    for report in reports:
-        versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
-        lines.append(
-            f"* `{report['command']}`; {versions}, {report['cpu_count']} CPU cores."
+def degraded(degrade: Degrade, limit: int | None) -> data.Data:
+    """Load degraded and clean images; 2,000 are held out, 2,000 test."""
+    (train, _), (test, _) = data.images("fashion_mnist")
+    clean = data.split((train, train), (test[:2000], test[:2000]), limit, 2000)
+    return data.Data(
+        *(
+            (keras.ops.convert_to_numpy(degrade(x, seed)), x)
+            for seed, (x, _) in enumerate(clean)
         )
-    return "\n".join([*lines, ""])
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("reports", nargs="+", type=pathlib.Path)
-    parser.add_argument("--folder", type=pathlib.Path, default=HERE.parent / "docs")
-    options = parser.parse_args()
-    markdown = page([json.loads(path.read_text()) for path in options.reports])
-    options.folder.mkdir(parents=True, exist_ok=True)
-    (options.folder / "restoration.md").write_text(markdown)
-    print(markdown)
+def perceptron(cls: type) -> keras.Model:
+    """Build five affine maps, all 784 wide, ReLU; a soft threshold at the third."""
+    return kl.models.sparse_autoencoder(
+        (28, 28, 1), code=784, units=(784, 784, 784), cls=cls
+    )
 
 
-if __name__ == "__main__":
-    main()
+def proximal(cls: type) -> keras.Model:
+    """Build four dual forward-backward steps with 8 filters of 3 × 3 pixels."""
+    return kl.models.proximal_network((28, 28, 1), filters=8, steps=4, cls=cls)
+
+
+NETWORKS: dict[str, Callable[[type], keras.Model]] = {
+    "mlp": perceptron,
+    "pnn": proximal,
+}

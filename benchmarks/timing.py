@@ -1,4 +1,4 @@
-"""Times training steps of several models, alternately, in one run."""
+"""Measures first steps and steps in processor time."""
 
 from __future__ import annotations
 
@@ -8,55 +8,64 @@ from typing import Any
 import keras
 import numpy as np
 
+from benchmarks.store import device
 
-class StepTimer(keras.callbacks.Callback):
-    """Seconds per training step of an epoch, its first steps left out."""
+# Steps of a round, whole refreshes of all methods; those before are left out.
+STEPS, WARM_UP = 20, 5
+# The fewest rounds and the most, and seconds after which no further one begins.
+ROUNDS, BUDGET = (2, 15), 30.0
 
-    def __init__(self, warmup: int = 5) -> None:
+
+def now() -> float:
+    """Return seconds of this process on a CPU, of the wall clock elsewhere."""
+    return time.process_time() if device() == "cpu" else time.perf_counter()
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Seconds of `fit`, from a training step to the end of the last epoch."""
+
+    def __init__(self, skip: int = 0) -> None:
         super().__init__()
-        self.warmup = warmup
+        self.skip = skip
         self.seconds = 0.0
-        self._steps = 0
-        self._start = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._steps = 0
+        self._start: float | None = None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if batch == self.warmup:
-            self._start = time.perf_counter()
-        self._steps = batch + 1
+        if self._start is None and batch == self.skip:
+            self._start = now()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self._steps <= self.warmup:
-            raise ValueError(
-                f"Expected more than {self.warmup} steps an epoch, the first of which "
-                f"are left out. Received: {self._steps}."
-            )
-        elapsed = time.perf_counter() - self._start
-        self.seconds = elapsed / (self._steps - self.warmup)
+        if self._start is not None:
+            self.seconds = now() - self._start
 
 
-def one_epoch(model: keras.Model, x: Any, y: Any, batch_size: int) -> float:
-    """Seconds per step of one epoch."""
-    timer = StepTimer()
-    model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[timer])
-    return timer.seconds
+def steps(model: keras.Model, x: Any, y: Any, batch_size: int, count: int) -> float:
+    """Return seconds of so many steps, compilation included."""
+    x, y = (each[: count * batch_size] for each in (x, y))
+    start = now()
+    model.fit(x, y, batch_size=batch_size, verbose=0)
+    return now() - start
 
 
-def compile_seconds(model: keras.Model, x: Any, y: Any, batch_size: int) -> float:
-    """Seconds from the first call of `fit` to the end of its first step."""
-    start = time.perf_counter()
-    model.fit(x[:batch_size], y[:batch_size], batch_size=batch_size, verbose=0)
-    return time.perf_counter() - start
+def round_of_steps(model: keras.Model, x: Any, y: Any, batch_size: int) -> float:
+    """Return seconds a step over a round."""
+    watch = Stopwatch(WARM_UP)
+    model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[watch])
+    return watch.seconds / STEPS
 
 
-def alternate(
-    models: dict[str, keras.Model], x: Any, y: Any, batch_size: int, rounds: int
-) -> dict[str, np.ndarray]:
-    """Seconds per step, `(rounds,)` for each model, measured in turn."""
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(rounds):
-        for name, model in models.items():
-            times[name].append(one_epoch(model, x, y, batch_size))
-    return {name: np.array(values) for name, values in times.items()}
+def in_turn(models: list[keras.Model], x: Any, y: Any, batch_size: int) -> np.ndarray:
+    """Return seconds a step, `(rounds, models)`, of models that train in turn.
+
+    Args:
+        models: list. Compiled models that have taken their first step.
+        x: array. Inputs of `WARM_UP + STEPS` batches.
+        y: array. Targets.
+        batch_size: int. Samples of a step.
+    """
+    times: list[list[float]] = []
+    start = now()
+    fewest, most = ROUNDS
+    while len(times) < fewest or (len(times) < most and now() - start < BUDGET):
+        times.append([round_of_steps(model, x, y, batch_size) for model in models])
+    return np.array(times)

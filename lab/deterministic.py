@@ -1,6 +1,6 @@
 """Deterministic block coordinate descent: does the energy fall in every sweep?
 
-    python benchmarks/deterministic.py --output benchmarks/results/deterministic.json
+    python lab/deterministic.py --output lab/results/deterministic.json
 
 A 784-128-128-10 network on the first 10,000 images of Fashion-MNIST, 50 epochs of
 `model.fit` whose batch is the whole data set. Lifted variables are persistent. One

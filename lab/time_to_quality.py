@@ -1,7 +1,7 @@
 """Quality against time: the usual optimizers, and lifted training's default.
 
-    python benchmarks/time_to_quality.py --task deblurring --epochs 1,2,5,15 \
-        --output benchmarks/results/deblurring.json
+    python lab/time_to_quality.py --task deblurring --epochs 1,2,5,15 \
+        --output lab/results/deblurring.json
 
 Learning rates of the usual optimizers are searched first, for a constant rate
 and for Keras's CosineDecay apart, by quality on validation images; see

@@ -1,6 +1,6 @@
 """What the lifted direction is worth, with the same step of the weights.
 
-    python benchmarks/ablation.py --output benchmarks/results/ablation.json
+    python lab/ablation.py --output lab/results/ablation.json
 
 784-256-256-10 on Fashion-MNIST, learning rates as they are by default. Each
 row is a direction: backprop (by `keras.Model`, or for optimizers that only

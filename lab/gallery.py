@@ -1,6 +1,6 @@
 """Draws the pictures of docs/gallery.md.
 
-    python benchmarks/gallery.py --weights encoder.weights.h5
+    python lab/gallery.py --weights encoder.weights.h5
 
 Runs tutorials 04 and 06, and inverts codes of test images of Fashion-MNIST with the
 settings that `--report`, of autoencoder_inversion.py, found. The other pictures are

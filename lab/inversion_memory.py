@@ -1,7 +1,7 @@
 """Memory of inverting a batch at once.
 
-    python benchmarks/inversion_memory.py
-    KERAS_BACKEND=jax python benchmarks/inversion_memory.py
+    python lab/inversion_memory.py
+    KERAS_BACKEND=jax python lab/inversion_memory.py
 
 The encoder of autoencoder.py, not trained, is inverted with total variation for 20
 steps, first from one code and then from `--batch` codes at once. What counts is the

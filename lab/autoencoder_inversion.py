@@ -1,6 +1,6 @@
 """Inversion of an autoencoder's encoder, by lifting, by Adam, by the decoder.
 
-    python benchmarks/autoencoder_inversion.py --sensitivity --output FILE.json
+    python lab/autoencoder_inversion.py --sensitivity --output FILE.json
 
 An autoencoder (see autoencoder.py) is trained, or read from `--weights` if that file is
 there. Codes `y = E(u)` of test images, with Gaussian noise of `--noise` times their

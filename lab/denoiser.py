@@ -1,7 +1,7 @@
 """Removes noise from natural images: a proximal network, lifted and by backprop.
 
-    python benchmarks/denoiser.py --train TRAIN --test TEST \
-        --output benchmarks/results/denoiser.json
+    python lab/denoiser.py --train TRAIN --test TEST \
+        --output lab/results/denoiser.json
 
 Dual forward-backward steps with their own operators and thresholds learn from
 patches of the pictures of one folder and are tested on those of another. All

@@ -1,6 +1,6 @@
 """Test accuracy of deep residual stacks against time: lifted, and by backprop.
 
-    python benchmarks/depth_quality.py --output benchmarks/results/depth_quality.json
+    python lab/depth_quality.py --output lab/results/depth_quality.json
 
 784-64, a stack of residual ReLU blocks of width 64 whose branches start small, and 10
 classes of Fashion-MNIST; the stack runs as a loop for all methods. Rates of Adam, of

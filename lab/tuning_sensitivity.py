@@ -1,7 +1,7 @@
 """Quality when a hyper-parameter is off: learning rates, and penalty weights.
 
-    python benchmarks/tuning_sensitivity.py --output \
-        benchmarks/results/tuning_sensitivity.json
+    python lab/tuning_sensitivity.py --output \
+        lab/results/tuning_sensitivity.json
 
 Learning rates are multiples of each optimizer's default, constant; penalty
 weights, of lifted training only, are multiples of its default.

@@ -1,7 +1,7 @@
 """Step and compile time against depth: stacks lifted all at once, and backprop.
 
-    python benchmarks/depth.py                       # TensorFlow, XLA
-    KERAS_BACKEND=jax python benchmarks/depth.py     # JAX
+    python lab/depth.py                       # TensorFlow, XLA
+    KERAS_BACKEND=jax python lab/depth.py     # JAX
 
 The same network of equal residual blocks three times: as Dense layers trained by
 backprop (unrolled), as a ProximalStack trained by backprop (scanned), and that

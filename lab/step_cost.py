@@ -1,7 +1,7 @@
 """Step time of lifted training over backprop's: same model, optimizer, batch.
 
-    python benchmarks/step_cost.py                       # TensorFlow, XLA
-    KERAS_BACKEND=jax python benchmarks/step_cost.py     # JAX
+    python lab/step_cost.py                       # TensorFlow, XLA
+    KERAS_BACKEND=jax python lab/step_cost.py     # JAX
 
 Every round trains one epoch of each model in turn; the figures are medians
 over rounds of the ratio to backprop in the same round.

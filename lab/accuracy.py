@@ -1,6 +1,6 @@
 """Test accuracy on Fashion-MNIST: lifted training beside backprop.
 
-    python benchmarks/accuracy.py --output benchmarks/results/accuracy.json
+    python lab/accuracy.py --output lab/results/accuracy.json
 
 The same model, seed, data order and optimizer (Keras's Adam, default rate)
 for both; mean and standard deviation over seeds.

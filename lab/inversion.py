@@ -1,6 +1,6 @@
 """Perceptron inversion against gradient descent, at equal time.
 
-    python benchmarks/inversion.py --output benchmarks/results/perceptron_inversion.json
+    python lab/inversion.py --output lab/results/perceptron_inversion.json
 
 Images of 64 × 64 pixels, a phantom and three pictures of scikit-image, go through one
 dense layer with ReLU and random weights to 512 or 2048 outputs, to which noise of 0,

@@ -1,6 +1,6 @@
 """Turns reports of the benchmarks into Markdown tables and figures.
 
-    python benchmarks/render.py benchmarks/results/deblurring.json
+    python lab/render.py lab/results/deblurring.json
 
 Writes docs/NAME.md for each report NAME.json and, where it holds curves,
 docs/figures/NAME.svg.
@@ -205,7 +205,7 @@ def _script(report: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reports", nargs="+", type=pathlib.Path)
-    parser.add_argument("--folder", type=pathlib.Path, default=HERE.parent / "docs")
+    parser.add_argument("--folder", type=pathlib.Path, default=HERE / "docs")
     options = parser.parse_args()
     for path in options.reports:
         print(render(path, options.folder))

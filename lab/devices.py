@@ -1,6 +1,6 @@
 """Layers over several devices: what is sent, and what each one holds.
 
-    python benchmarks/devices.py     # on JAX, with eight virtual devices
+    python lab/devices.py     # on JAX, with eight virtual devices
 
 The same residual stack, its layers sharded over virtual CPU devices by
 `keras.distribution.ModelParallel`, trained by backprop and lifted. Bytes and
