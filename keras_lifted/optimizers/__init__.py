@@ -6,14 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.persistent import Persistent
 from keras_lifted.optimizers.state import LiftedState
 
 __all__ = [
     "BlockCoordinateDescent",
-    "LiftedOptimizer",
     "LiftedState",
     "Persistent",
     "get",
@@ -38,10 +36,10 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
     return BlockCoordinateDescent(optimizer)
 
 
-def lifted_part(optimizer: Any) -> LiftedOptimizer | None:
+def lifted_part(optimizer: Any) -> BlockCoordinateDescent | None:
     """The lifted optimizer within `optimizer`, if there is one."""
     while optimizer is not None:
-        if isinstance(optimizer, LiftedOptimizer):
+        if isinstance(optimizer, BlockCoordinateDescent):
             return optimizer
         optimizer = getattr(optimizer, "inner_optimizer", None)
     return None
