@@ -117,8 +117,8 @@ def find_structure(
     z_of, x_of, outputs, values = graph.outputs
     key_of = {node: key for key, node in x_of.items()}
     parents: dict[str, frozenset[str]] = {}
-    for key, node in z_of.items():  # those it reads come before it
-        reached = graph.reaches(node, {*key_of, *values})
+    for key in (call.key for call in calls):  # after those that it reads
+        reached = graph.reaches(z_of[key], {*key_of, *values})
         above = frozenset(key_of[n] for n in reached if n in key_of)
         if any(n in values for n in reached) or above & set(parents):
             parents[key] = above & set(parents)
