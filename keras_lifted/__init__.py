@@ -4,6 +4,7 @@ from keras_lifted import callbacks
 from keras_lifted import imaging
 from keras_lifted import inversion
 from keras_lifted import layers
+from keras_lifted import metrics
 from keras_lifted import models
 from keras_lifted import optimizers
 from keras_lifted import penalties
@@ -32,6 +33,7 @@ __all__ = [
     "inversion",
     "invert",
     "layers",
+    "metrics",
     "models",
     "optimizers",
     "penalties",

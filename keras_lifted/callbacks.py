@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_lifted.checks import check_names
 from keras_lifted.models.persistence import build_optimizer
-from keras_lifted.optimizers import LiftedOptimizer
+from keras_lifted.optimizers import BlockCoordinateDescent
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.penalties.base import KEYED
 from keras_lifted.updates.iteration import LONGEST
@@ -108,6 +108,9 @@ class LiftedTensorBoard(keras.callbacks.Callback):
                 "keras_lifted.LiftedModel(model.inputs, model.outputs) and "
                 "compile that, or use keras.callbacks.TensorBoard alone."
             )
+        if not model._lifting.watched:
+            model._lifting.watched = True
+            model.make_train_function(force=True)
         super().set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -142,7 +145,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         self._writer.close()
 
     @property
-    def _optimizer(self) -> LiftedOptimizer:
+    def _optimizer(self) -> BlockCoordinateDescent:
         optimizer = lifted_part(self.model.optimizer)
         assert optimizer is not None
         return optimizer
@@ -255,10 +258,11 @@ def _weight(value: Any, name: str) -> float:
     return weight
 
 
-def _values(optimizer: LiftedOptimizer) -> dict[str, np.ndarray]:
+def _values(optimizer: BlockCoordinateDescent) -> dict[str, np.ndarray]:
     return {
         name: ops.convert_to_numpy(variable)
         for name, variable in vars(optimizer.lifted).items()
+        if isinstance(variable, keras.Variable)
     }
 
 

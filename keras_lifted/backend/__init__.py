@@ -11,8 +11,11 @@ Everything else is written in `keras.ops`. A backend module offers
 * `compiled(function, xla)`: `function`, compiled at its first call,
 * `poisson(rate, seed)`: Poisson samples,
 * `trace(function, argument)`: the dataflow graph of a function, not run,
-* `run_step(model, step, …)` and `apply_gradients(…)`: how a training step
-  reads and writes the variables,
+* `run_step(model, step, …)` and `apply_if(good, …)`: how a training step reads and
+  writes the variables; `STATEFUL` says whether these hold their values themselves,
+* `everywhere(good)`: whether a flag holds on all replicas,
+* `current_trace()`: what identifies the trace that runs now,
+* `eagerly()`: context in which operations run at once,
 * `make_train_function(model, make, force)` and `build_metrics(model, build, …)`:
   Keras's `make` and `build`, for `model`,
 * `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
@@ -30,12 +33,16 @@ import keras
 _name = keras.backend.backend()
 if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import HOST_IN_XLA
+    from keras_lifted.backend.tensorflow import STATEFUL
     from keras_lifted.backend.tensorflow import accelerated
-    from keras_lifted.backend.tensorflow import apply_gradients
+    from keras_lifted.backend.tensorflow import apply_if
     from keras_lifted.backend.tensorflow import assign_all
     from keras_lifted.backend.tensorflow import build_metrics
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
+    from keras_lifted.backend.tensorflow import current_trace
+    from keras_lifted.backend.tensorflow import eagerly
+    from keras_lifted.backend.tensorflow import everywhere
     from keras_lifted.backend.tensorflow import gradient
     from keras_lifted.backend.tensorflow import make_train_function
     from keras_lifted.backend.tensorflow import on_host
@@ -51,12 +58,16 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import write_rows
 elif _name == "jax":
     from keras_lifted.backend.jax import HOST_IN_XLA
+    from keras_lifted.backend.jax import STATEFUL
     from keras_lifted.backend.jax import accelerated
-    from keras_lifted.backend.jax import apply_gradients
+    from keras_lifted.backend.jax import apply_if
     from keras_lifted.backend.jax import assign_all
     from keras_lifted.backend.jax import build_metrics
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
+    from keras_lifted.backend.jax import current_trace
+    from keras_lifted.backend.jax import eagerly
+    from keras_lifted.backend.jax import everywhere
     from keras_lifted.backend.jax import gradient
     from keras_lifted.backend.jax import make_train_function
     from keras_lifted.backend.jax import on_host
@@ -79,12 +90,16 @@ else:
 
 __all__ = [
     "HOST_IN_XLA",
+    "STATEFUL",
     "accelerated",
-    "apply_gradients",
+    "apply_if",
     "assign_all",
     "build_metrics",
     "compiled",
     "cond",
+    "current_trace",
+    "eagerly",
+    "everywhere",
     "gradient",
     "make_train_function",
     "on_host",

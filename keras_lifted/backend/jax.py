@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import keras
 from jax.experimental import io_callback
+from jax.extend.core import get_opaque_trace_state
 from keras import tree
 
 from keras_lifted.backend.graph import Graph
@@ -17,6 +18,8 @@ Tensor = Any
 
 # Whether XLA compiles calls of `on_host`.
 HOST_IN_XLA = True
+# Whether variables hold their values themselves during a step.
+STATEFUL = False
 
 
 def gradient(
@@ -161,19 +164,33 @@ def make_train_function(
     model.train_function = model._make_function(logs_first)
 
 
-def apply_gradients(
-    optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
+def current_trace() -> Any:
+    """What identifies the trace that runs now."""
+    return get_opaque_trace_state(convention="flax")
+
+
+def eagerly() -> Any:
+    """Context in which operations run at once, within a trace too."""
+    return jax.ensure_compile_time_eval()
+
+
+def everywhere(good: Tensor) -> Tensor:
+    """`good`: one program runs on all devices."""
+    return good
+
+
+def apply_if(
+    good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """One step of `optimizer`, its results assigned to the variables."""
+    """One step of `optimizer` where `good`, assigned to the variables; else none."""
+    changed = [*variables, *optimizer.variables]
+    before = [v.value for v in changed]
     weights, state = optimizer.stateless_apply(
-        [v.value for v in optimizer.variables],
-        gradients,
-        [v.value for v in variables],
+        before[len(variables) :], gradients, before[: len(variables)]
     )
-    for variable, value in zip(
-        [*variables, *optimizer.variables], [*weights, *state], strict=True
-    ):
-        variable.assign(value)
+    for variable, old, new in zip(changed, before, [*weights, *state], strict=True):
+        if new is not old:
+            variable.assign(jax.numpy.where(good, new, old))
 
 
 def on_host(

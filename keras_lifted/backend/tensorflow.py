@@ -17,6 +17,8 @@ Tensor = Any
 
 # Whether XLA compiles calls of `on_host`.
 HOST_IN_XLA = False
+# Whether variables hold their values themselves during a step.
+STATEFUL = True
 
 
 def gradient(
@@ -173,11 +175,44 @@ def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
     return step(*arguments)
 
 
-def apply_gradients(
-    optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
+def current_trace() -> Any:
+    """What identifies the trace that runs now; None where all runs at once."""
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def eagerly() -> Any:
+    """Context in which operations run at once, within a trace too."""
+    return tf.init_scope()
+
+
+def everywhere(good: Tensor) -> Tensor:
+    """Whether a flag holds on all replicas."""
+    if replicas() == 1:
+        return good
+    context = tf.distribute.get_replica_context()
+    bad = context.all_reduce("SUM", tf.cast(tf.logical_not(good), "float32"))
+    return tf.equal(bad, 0.0)
+
+
+def apply_if(
+    good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """One step of `optimizer`."""
-    optimizer.apply(gradients, variables)
+    """One step of `optimizer` where `good`, the same on all replicas; else none."""
+
+    def apply(gradients: Any = gradients) -> None:
+        optimizer.apply(gradients, variables)
+
+    if replicas() == 1:
+        tf.cond(good, lambda: (apply(), 0)[1], lambda: 0)
+        return
+
+    def merged(strategy: Any, good: Any, gradients: Any) -> None:
+        # A branch in a replica may not merge replicas, as `apply` does.
+        each = strategy.extended.call_for_each_replica
+        first = strategy.experimental_local_results(good)[0]
+        tf.cond(first, lambda: (each(apply, args=(gradients,)), 0)[1], lambda: 0)
+
+    tf.distribute.get_replica_context().merge_call(merged, args=(good, gradients))
 
 
 def on_host(

@@ -61,10 +61,12 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
 
     def call(self, inputs: Tensor) -> Tensor:
         """`σ(inputs)`, or what the open lifting scope puts in its place."""
+
+        def ordinary(z: Tensor) -> Tensor:
+            return self.sigma(z, *self.parameters())
+
         scope = current_scope()
-        if scope is None:
-            return self.sigma(inputs, *self.parameters())
-        return scope.activate(self, inputs, self.name)
+        return ordinary(inputs) if scope is None else scope.ask(self, inputs, ordinary)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Activations keep the shape."""

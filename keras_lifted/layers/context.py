@@ -8,24 +8,25 @@ know nothing of lifting.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol
-
-if TYPE_CHECKING:
-    from keras_lifted.layers.base import ProximalActivation
-    from keras_lifted.layers.chain import Chain
-    from keras_lifted.layers.stack import ProximalStack
 
 
 class Scope(Protocol):
     """What a layer may ask of an open lifting scope."""
 
-    def activate(self, activation: ProximalActivation, z: Any, name: str) -> Any:
-        """Answer `σ(z)`, or whatever the scope puts in its place."""
+    def ask(
+        self, layer: Any, z: Any, plain: Callable[[Any], Any], chain: Any = None
+    ) -> Any:
+        """Answer `plain(z)`, or whatever the scope puts in its place.
 
-    def activate_stack(self, stack: ProximalStack, chain: Chain, u: Any) -> Any:
-        """Answer the output of a stack on `u`, or whatever is put in its place."""
+        Args:
+            layer: who asks.
+            z: its pre-activation; of a stack its input.
+            plain: what it does outside a scope.
+            chain: weights of a stack.
+        """
 
 
 class _Stack(threading.local):

@@ -13,6 +13,8 @@ from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.gradients import per_sample_antiderivative
 
 Tensor = Any
+# Relative displacements below which a trapezoidal rule beats a difference.
+NEAR = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +56,29 @@ class ProximalMap:
 
         A Bregman distance of F*, with the gradient `σ(z) − σ(s)` in `z`.
         Differences are taken term by term, before any sum, so that a small
-        distance is not lost between two large conjugates.
+        distance is not lost between two large conjugates; close to `z` it is
+        `½⟨z − s, σ(z) − σ(s)⟩`, which loses no digits.
         """
         x = ops.stop_gradient(self(s))
 
-        def terms(z: Tensor) -> Tensor:
+        def exact(z: Tensor) -> Tensor:
             gap = self._conjugate_terms(z) - self._conjugate_terms(s)
             if self.activation.separable:
                 return gap - x * (z - s)
             return sum_per_sample(gap) - sum_per_sample(x * (z - s))
 
+        def terms(z: Tensor) -> Tensor:
+            d = z - s
+            near = 0.5 * d * self.difference(z, d)
+            size, moved = ops.abs(z), ops.abs(d)
+            if not self.activation.separable:
+                axes = tuple(range(1, len(z.shape)))
+                near = sum_per_sample(near)
+                size, moved = (ops.max(each, axis=axes) for each in (size, moved))
+            return ops.where(moved <= NEAR * size, near, exact(z))
+
         if self.parameters:
-            return sum_per_sample(terms(z))
+            return sum_per_sample(exact(z))
         return per_sample_antiderivative(terms, lambda z: self.difference(z, z - s), z)
 
     def _conjugate_terms(self, z: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from keras_lifted.layers.isrlu import ISRLU
 from keras_lifted.layers.isru import ISRU
 from keras_lifted.layers.l2_ball_projection import L2BallProjection
 from keras_lifted.layers.leaky_relu import LeakyReLU
+from keras_lifted.layers.probe import recognise
 from keras_lifted.layers.relu import ReLU
 from keras_lifted.layers.sigmoid import Sigmoid
 from keras_lifted.layers.signed_log import SignedLog
@@ -141,8 +142,9 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
     """The proximal activation equal to a Keras function or layer, if there is one.
 
     Args:
-        function_or_layer: a function of `keras.activations` or `keras.ops`, a
-            `functools.partial` of one, or an activation layer.
+        function_or_layer: a function of `keras.activations` or `keras.ops`, an
+            activation layer, or any function of a tensor, such as a lambda or a
+            `functools.partial`, which is recognised by what it computes.
 
     Returns:
         A new `ProximalActivation`, or one that was passed in; None for linear
@@ -166,12 +168,19 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
     if isinstance(function, functools.partial):
         function, arguments = function_or_layer.func, function_or_layer.args
         keywords = function_or_layer.keywords
-    build = _FUNCTIONS.get(keras_name(function) or "")
-    if build is None or arguments:
+    name = keras_name(function)
+    if name is None or arguments:
+        found = recognise(function_or_layer) if _is_function(function) else None
+        return None if isinstance(found, Identity) else found
+    if name not in _FUNCTIONS:
         return None
     bound = inspect.signature(function).bind_partial(**keywords)
     bound.apply_defaults()
-    return build(bound.arguments)
+    return _FUNCTIONS[name](bound.arguments)
+
+
+def _is_function(subject: Any) -> bool:
+    return callable(subject) and not isinstance(subject, (keras.layers.Layer, type))
 
 
 def get(identifier: Any) -> ProximalActivation:
@@ -208,10 +217,11 @@ def get(identifier: Any) -> ProximalActivation:
 
 
 def is_not_proximal(function_or_layer: Any) -> bool:
-    """Is this a Keras activation known to be no proximal map?
+    """Is this an activation, of Keras or of the user, that is no proximal map?
 
     False for what is one, even if this package has no class for it, for linear
-    and for the unknown. Parameters count: `LeakyReLU(negative_slope=2.0)` is none.
+    and for what is no activation. Parameters count: `LeakyReLU(negative_slope=2.0)`
+    is none.
 
     Example:
 
@@ -229,7 +239,9 @@ def is_not_proximal(function_or_layer: Any) -> bool:
     name = keras_name(function)
     if name in _RECTIFIER_FUNCTIONS:
         return from_keras(subject) is None
-    return name in NOT_PROXIMAL
+    if name is not None:
+        return name in NOT_PROXIMAL
+    return _is_function(subject) and recognise(subject) is None
 
 
 def keras_name(function: Any) -> str | None:

@@ -117,10 +117,15 @@ class ProximalStack(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The last block's output, or what the open lifting scope answers."""
+        chain = self._chain()
+
+        def ordinary(u: Tensor) -> Tensor:
+            return chain.run(u, ProximalMap.of(self.activation))
+
         scope = current_scope()
         if scope is None:
-            return self._chain().run(inputs, ProximalMap.of(self.activation))
-        return scope.activate_stack(self, self._chain(), inputs)
+            return ordinary(inputs)
+        return scope.ask(self, inputs, ordinary, chain)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Equal widths: the shape of the inputs."""

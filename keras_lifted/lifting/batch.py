@@ -43,7 +43,8 @@ class Batch:
 
         With it a sample of weight 2 counts as two samples, and a loss that
         sums instead of averaging only multiplies the energy. With several
-        outputs it is the mean over them.
+        outputs it is the mean over them. A negative weight turns the loss of its
+        sample round, not the penalty, so its size counts.
         """
         weights = [w for w in tree.flatten(self.sample_weight) if w is not None]
         if len(weights) not in (1, len(self.reductions)):
@@ -92,7 +93,7 @@ def reductions_of(loss: Any) -> tuple[str | None, ...]:
 
 
 def _per_sample(weight: Tensor) -> Tensor:
-    weight = lifted_real(weight)
+    weight = ops.abs(lifted_real(weight))
     axes = tuple(range(1, len(weight.shape)))
     weight = ops.mean(weight, axis=axes) if axes else weight
     # A sample of no weight keeps a trace of one: its updates stay bounded.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from keras_lifted.layers.any_activation import AnyActivation
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import is_not_proximal
 from keras_lifted.layers.stack import ProximalStack
+from keras_lifted.lifting.hooks import Hook
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,44 +61,45 @@ _KERAS_ACTIVATION_LAYERS = (
 )
 
 
-def find_blocks(model: keras.Model) -> list[Block]:
-    """Every proximal activation of `model`, in the order of its layers.
+def find_blocks(model: keras.Model, every: bool = False) -> list[Block]:
+    """Every activation of `model` that can be lifted, in the order of its layers.
 
-    Activations that are no proximal map (gelu, silu, selu, …) stay an
-    ordinary differentiable part of their block; a warning says so once.
+    Activations that are no proximal map (gelu, silu, selu, …), and all within the
+    loop of a recurrent or time-distributed layer, stay an ordinary differentiable
+    part of their block.
 
-    Raises:
-        ValueError: if a `ProximalActivation` sits inside a recurrent or
-            time-distributed layer, whose loop hides it from lifting.
+    Args:
+        model: a Keras model.
+        every: whether those that are no proximal map can be lifted, too.
     """
     blocks: list[Block] = []
     names: dict[str, int] = {}
-    ordinary: list[str] = []
     for layer, loop in walk_layers(model):
-        block = _block_of(layer)
-        if loop is not None:
-            _refuse_loop(layer, loop)
-            continue
-        if block is None:
-            if _ordinary_activation(layer):
-                ordinary.append(layer.name)
+        block = _block_of(layer, every)
+        if loop is not None or block is None:
             continue
         count = names.get(block.name, 0)
         names[block.name] = count + 1
         if count:
             block = dataclasses.replace(block, name=f"{block.name}@{count}")
         blocks.append(block)
-    if ordinary:
-        warnings.warn(
-            f"The activations of {ordinary} are no proximal maps; they stay an "
-            "ordinary, differentiated part of their block. Lift them by "
-            "choosing one of keras_lifted.layers instead.",
-            stacklevel=2,
-        )
     return blocks
 
 
-def _block_of(layer: keras.layers.Layer) -> Block | None:
+def count_ordinary(model: keras.Model) -> int:
+    """How many layers of `model` apply an activation that is no proximal map."""
+    return sum(
+        _block_of(layer, every=True) is not None and _block_of(layer) is None
+        if loop is None
+        else _block_of(layer) is not None
+        for layer, loop in walk_layers(model)
+        if loop is None
+        or isinstance(layer, ProximalActivation)
+        or isinstance(loop, keras.layers.TimeDistributed)
+    )
+
+
+def _block_of(layer: keras.layers.Layer, every: bool = False) -> Block | None:
     if isinstance(layer, _LOOPS):
         return None  # its activation is applied inside the loop
     if isinstance(layer, ProximalActivation):
@@ -105,32 +107,16 @@ def _block_of(layer: keras.layers.Layer) -> Block | None:
     if isinstance(layer, ProximalStack):
         return Block(layer.name, layer.activation, layer, "")
     if isinstance(layer, _KERAS_ACTIVATION_LAYERS):
-        activation, hook = from_keras(layer), "call"
+        subject, hook = layer, "call"
     else:
-        fused = getattr(layer, "activation", None)
-        if fused is None or isinstance(fused, keras.layers.Layer):
+        subject, hook = vars(layer).get("activation"), "activation"
+        subject = subject.original if isinstance(subject, Hook) else subject
+        if isinstance(subject, keras.layers.Layer):
             return None  # a layer as activation is met on its own
-        activation, hook = from_keras(fused), "activation"
-    if activation is None:
-        return None
-    return Block(layer.name, activation, layer, hook)
-
-
-def _ordinary_activation(layer: keras.layers.Layer) -> bool:
-    return is_not_proximal(getattr(layer, "activation", None)) or is_not_proximal(layer)
-
-
-def _refuse_loop(layer: keras.layers.Layer, loop: keras.layers.Layer) -> None:
-    fused = getattr(layer, "activation", None)
-    for candidate in (layer, fused):
-        if isinstance(candidate, ProximalActivation):
-            raise ValueError(
-                f"The proximal activation '{candidate.name}' is inside the "
-                f"loop of '{loop.name}' ({type(loop).__name__}), where its "
-                "output has no lifted variable of its own. Use the Keras "
-                "activation there (it stays an ordinary part of its block), "
-                "or apply the activation outside the loop."
-            )
+    activation = from_keras(subject)
+    if activation is None and every and is_not_proximal(subject):
+        activation = AnyActivation(subject)
+    return activation and Block(layer.name, activation, layer, hook)
 
 
 def walk_layers(

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_lifted.backend import STATEFUL
 from keras_lifted.backend import gradient
 from keras_lifted.layers.chain import batch_first
-from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
@@ -28,15 +29,17 @@ from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import moved
 from keras_lifted.lifting.rule import penalty_at
+from keras_lifted.lifting.scaling import Scale
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import call_in_scope
 from keras_lifted.lifting.stacked import Rounds
 from keras_lifted.lifting.stacked import StackPass
 from keras_lifted.lifting.stacked import forward_stack
+from keras_lifted.lifting.state import StateScope
 from keras_lifted.lifting.stored import Stored
-from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.structure import find_structure
+from keras_lifted.lifting.structure import samples_first
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.lifting.swept import Swept
 from keras_lifted.penalties.base import Penalty
@@ -53,8 +56,10 @@ class LiftedProblem:
         batch: the data.
         penalty: ties lifted variables to their blocks.
         weights: penalty weight of each block, `(blocks,)`.
+        least: the weight from which on those that the penalty does not name are
+            chosen from the data (see `Scale`); None to take all as they are.
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
-        shown: samples over which `measures.gaps` takes its means; None for all.
+        by_sample: whether every lifted call must have the sample as its first axis.
         stored: lifted variables to start from; None for the forward pass.
     """
 
@@ -65,8 +70,9 @@ class LiftedProblem:
         batch: Batch,
         penalty: Penalty,
         weights: Tensor,
+        least: float | None = None,
         loss_scale: Tensor | float = 1.0,
-        shown: int | None = None,
+        by_sample: bool = False,
         stored: Stored | None = None,
     ) -> None:
         self.model = model
@@ -74,31 +80,34 @@ class LiftedProblem:
         self.batch = batch
         self.penalty = penalty
         self.weights = lifted_real(weights)
+        self.least = least
         self.loss_scale = lifted_real(loss_scale)
-        self.shown = shown
         self.clamped = True
         self.stored = stored
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
+        self._others = [] if STATEFUL else self._other_state()
+        self.elsewhere: set[str] = set()
+        kept = {b.name for b in blocks if math.isinf(penalty.weight_of(b.name))}
+        structure = find_structure(self._outputs, batch.x, self.values, kept)
+        c = batch.scale * self.loss_scale
+        self.sampled: set[str] = set()
+        if by_sample or len(c.shape):
+            self.sampled = samples_first(self._outputs, batch.x, self.values)
+        if by_sample:
+            lifted = [c for c in structure.calls if c.key in self.sampled]
+            structure = dataclasses.replace(structure, calls=tuple(lifted))
+        self.structure = structure
+        self._c = c, ops.mean(c)
+
+    def _other_state(self) -> list[tuple[Any, Tensor]]:
         trainable = {id(v) for v in self.trainable}
-        self._state = [
-            (v, v.value)
-            for v in [*model.variables, *model.metrics_variables]
-            if id(v) not in trainable
-        ]
-        self.structure = self._find_structure()
+        every = [*self.model.variables, *self.model.metrics_variables]
+        return [(v, v.value) for v in every if id(v) not in trainable]
 
-    def _find_structure(self) -> Structure:
-        def run(answer: Answer, x: Any) -> Any:
-            with keras.StatelessScope(self._mapping(self.values)):
-                return call_in_scope(self.model, x, self.blocks, answer)
-
-        kept = {
-            block.name
-            for block in self.blocks
-            if self.penalty.weight_of(block.name) == float("inf")
-        }
-        return find_structure(run, self.batch.x, kept)
+    def _outputs(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
+        with StateScope(self.trainable, trainable, self._others):
+            return call_in_scope(self.model, x, self.blocks, answer, self.elsewhere)
 
     def free(self) -> LiftedProblem:
         """This problem without its loss: nothing but the penalties."""
@@ -106,21 +115,19 @@ class LiftedProblem:
         free.clamped = False
         return free
 
-    def _mapping(self, trainable: Sequence[Tensor]) -> list[tuple[Any, Tensor]]:
-        return [*zip(self.trainable, trainable, strict=True), *self._state]
-
     def run(
         self, answer: Answer, trainable: Sequence[Tensor], batch: Batch
-    ) -> tuple[Tensor, Any, keras.StatelessScope]:
+    ) -> tuple[Tensor, Any, StateScope]:
         """Loss, outputs and new state of one call in a scope of `answer`.
 
         Every call starts from the same state, so dropout masks repeat and
         batch statistics follow one rule; the new state of at most one call
         is committed.
         """
-        mapping = self._mapping(trainable)
-        with keras.StatelessScope(mapping, collect_losses=True) as state:
-            outputs = call_in_scope(self.model, batch.x, self.blocks, answer)
+        with StateScope(self.trainable, trainable, self._others) as state:
+            outputs = call_in_scope(
+                self.model, batch.x, self.blocks, answer, self.elsewhere
+            )
             loss = self.model.compute_loss(
                 x=batch.x,
                 y=batch.y,
@@ -133,16 +140,19 @@ class LiftedProblem:
             loss = 0.0 * loss
         return loss, outputs, state
 
-    def scale(self, call: Call, z: Tensor) -> Tensor:
-        """`c_i w_l`, broadcast against the pre-activation `z`."""
-        c = self.batch.scale * self.loss_scale
-        if len(c.shape):
-            c = per_sample(c, z)
-        return c * self.weights[call.index]
+    def scale(self, call: Call) -> Scale:
+        """`c_i w_l`; one `c` for all where the first axis is not the sample's."""
+        c, mean = self._c
+        given = self.penalty.given(self.blocks[call.index].name)
+        return Scale(
+            c if call.key in self.sampled else mean,
+            self.weights[call.index],
+            self.least if given is None else None,
+        )
 
     def _energy(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
         value = penalty_at(call, self.penalty, s, z)
-        return ops.sum(self.scale(call, value) * value)
+        return ops.sum(self.scale(call).like(value) * value)
 
     # -- passes ---------------------------------------------------------------
 
@@ -173,10 +183,12 @@ class LiftedProblem:
         """
         keys = self.structure.keys
         known = {} if fixed is None else fixed
+        assigned: list[Any] = []
 
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
             slots = dict(zip(keys, arguments, strict=False))
-            trainable = arguments[len(keys) :] or self.values
+            chosen = dict(zip(keys, arguments[len(keys) :], strict=False))
+            trainable = arguments[2 * len(keys) :] or self.values
             penalty: list[Tensor] = []
             z_of: Lifted = {}
 
@@ -192,43 +204,45 @@ class LiftedProblem:
                 if with_energy:
                     s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
                     penalty.append(self._energy(call, s, lifted_real(real)))
-                scale, first = self.scale(call, z), carriers is None
+                slot = slot, chosen[call.key]
+                scale, first = self.scale(call), carriers is None
                 return moved(call, z, slot, move, self.penalty, scale, first)
 
             def stacked(call: Call, u: Tensor, slot: Tensor) -> Tensor:
-                scale = self.scale(call, u)
-                each = StackPass(call, self.penalty, move, scale, rounds)
+                each = StackPass(call, self.penalty, move, self.scale(call), rounds)
                 start = None if carriers is None else ops.stop_gradient(slot)
                 began = each.begin(u, start)
                 z_of[call.key] = batch_first(began.z)
                 if with_energy:
                     s = batch_first(began.s)
                     penalty.append(self._energy(call, s, z_of[call.key]))
-                return each.output(u, slot, began)
+                return each.output(u, (slot, chosen[call.key]), began)
 
             loss, outputs, state = self.run(answer, trainable, self.batch)
-            updates = [state.get_current_value(v) for v, _ in self._state]
+            assigned[:] = state.assigned
+            updates = [state.get_current_value(v) for v in assigned]
             energy = ops.stop_gradient(loss) + sum(penalty) / self.loss_scale
             auxiliary = (loss, energy, outputs, updates, z_of)
             return loss * self.loss_scale, auxiliary
 
         if carriers is None:
-            slots = [
-                ops.zeros(self.structure.shapes[key], real_dtype()) for key in keys
-            ]
+            shapes = [self.structure.shapes[key] for key in keys]
+            slots = [ops.zeros(shape, real_dtype()) for shape in shapes]
         else:
             slots = [carriers[key] for key in keys]
+        chosen = [ops.zeros((), real_dtype()) for _ in keys]
         weights = self.values if with_weights else []
-        (_, auxiliary), gradients = gradient(function, [*slots, *weights])
+        (_, auxiliary), gradients = gradient(function, [*slots, *chosen, *weights])
         loss, energy, outputs, updates, z_of = auxiliary
         return Swept(
             loss,
             energy,
             outputs,
-            [(v, new) for (v, _), new in zip(self._state, updates, strict=True)],
+            list(zip(assigned, updates, strict=True)),
             z_of,
             dict(zip(keys, gradients, strict=False)),
-            gradients[len(slots) :],
+            gradients[2 * len(keys) :],
+            dict(zip(keys, gradients[len(keys) :], strict=False)),
         )
 
     def forward(self) -> Swept:
@@ -242,7 +256,7 @@ class LiftedProblem:
             return forward_stack(call, z, z_of)
 
         loss, outputs, state = self.run(answer, self.values, self.batch)
-        updates = [(v, state.get_current_value(v)) for v, _ in self._state]
+        updates = [(v, state.get_current_value(v)) for v in state.assigned]
         z_of = {key: z_of[key] for key in self.structure.keys}
         passed = Swept(loss, loss, outputs, updates, z_of, {}, [])
         return dataclasses.replace(passed, carriers=self.origin(passed))

@@ -10,6 +10,7 @@ from keras import ops
 from keras_lifted.backend import gradient
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
+from keras_lifted.lifting.scaling import Scale
 from keras_lifted.lifting.scope import Call
 from keras_lifted.penalties.base import Penalty
 
@@ -59,38 +60,41 @@ def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
 def moved(
     call: Call,
     z: Tensor,
-    slot: Tensor,
+    slots: tuple[Tensor, Tensor],
     move: Move,
     penalty: Penalty,
-    scale: Tensor,
+    scale: Scale,
     first: bool,
 ) -> Tensor:
-    """`x`, with a backward rule that moves it and passes `scale ∂P/∂z` on.
+    """`x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
 
     Args:
         call: of the activation.
         z: pre-activation, `(batch, ...)`.
-        slot: current carrier; the new one shows as its gradient.
+        slots: the current carrier, and a number: the new carrier and the penalty
+            weight show as their gradients.
         move: chooses the new carrier.
         penalty: `P`.
-        scale: `c_i w`, broadcast against `z`.
+        scale: `c_i w`.
         first: whether the carrier of the forward pass stands for the current one.
     """
 
-    def lifted(z: Tensor, slot: Tensor, *parameters: Tensor) -> Any:
+    def lifted(z: Tensor, slot: Tensor, number: Tensor, *parameters: Tensor) -> Any:
         sigma = ProximalMap(call.activation, parameters)
         real = lifted_real(z)
         s = penalty.origin(sigma, real) if first else slot
 
         def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
-            q = lifted_real(upstream[0]) / scale
+            at = scale.chosen(upstream[0], real)
+            weight = at.like(real)
+            q = lifted_real(upstream[0]) / weight
             new, displacement = move(call, sigma, s, real, q)
-            pull = scale * penalty.pull(sigma, real, displacement)
+            pull = weight * penalty.pull(sigma, real, displacement)
             rest = parameter_gradient(
-                call, penalty, parameters, real, displacement, scale
+                call, penalty, parameters, real, displacement, weight
             )
-            return ops.cast(pull, z.dtype), new, *rest
+            return ops.cast(pull, z.dtype), new, at.weight, *rest
 
         return ops.cast(penalty.point(sigma, s), z.dtype), backward
 
-    return ops.custom_gradient(lifted)(z, slot, *call.activation.parameters())
+    return ops.custom_gradient(lifted)(z, *slots, *call.activation.parameters())

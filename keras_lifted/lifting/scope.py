@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -11,14 +12,14 @@ from typing import Any
 
 import keras
 
+from keras_lifted.backend import current_trace
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.context import pop_scope
 from keras_lifted.layers.context import push_scope
-from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.stack import ProximalStack
 from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.hooks import hold
+from keras_lifted.lifting.hooks import release
 
 Tensor = Any
 
@@ -49,61 +50,55 @@ Answer = Callable[[Call, Tensor], Tensor]
 class LiftingScope:
     """Context in which `answer(call, z)` replaces `σ(z)` at every block.
 
-    Activations fused into layers are met through the public attribute that
-    `Block.hook` names; it is put back when the scope closes.
+    Layers that are not among the blocks, and activations within another trace
+    (a branch, a loop, a checkpoint), whose tensors may not leave it, are not asked
+    about: they stay an ordinary part of the block around them.
+
+    Args:
+        blocks: what is asked about.
+        answer: answers.
+        elsewhere: takes the names of blocks that were called within another trace.
     """
 
-    def __init__(self, blocks: Sequence[Block], answer: Answer) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], answer: Answer, elsewhere: set[str]
+    ) -> None:
         self.blocks = blocks
         self.answer = answer
-        self._own = {id(b.layer): (i, b) for i, b in enumerate(blocks) if not b.hook}
+        self.elsewhere = elsewhere
+        self._places = {id(block.layer): i for i, block in enumerate(blocks)}
         self._calls: dict[str, int] = {}
-        self._originals: list[tuple[Any, str, Any]] = []
+        self._trace: Any = None
+        self._held = contextlib.ExitStack()
 
-    def activate(self, activation: ProximalActivation, z: Tensor, name: str) -> Tensor:
-        """Answer for a `ProximalActivation` layer."""
-        if id(activation) not in self._own:
-            raise ValueError(
-                f"The activation '{name}' was called, but it is not among the "
-                "layers of the model. Assign it to an attribute of the model "
-                "or of the layer that calls it, so that Keras tracks it."
-            )
-        index, block = self._own[id(activation)]
-
-        def plain(z: Tensor) -> Tensor:
-            return activation.sigma(z, *activation.parameters())
-
-        return self._ask(index, block, z, plain)
-
-    def activate_stack(self, stack: ProximalStack, chain: Chain, u: Tensor) -> Tensor:
-        """Answer for a stack; one that is not among the blocks is not lifted."""
-
-        def plain(u: Tensor) -> Tensor:
-            return chain.run(u, ProximalMap.of(stack.activation))
-
-        if id(stack) not in self._own:
-            return plain(u)
-        return self._ask(*self._own[id(stack)], u, plain, chain)
-
-    def _ask(
+    def ask(
         self,
-        index: int,
-        block: Block,
+        layer: Any,
         z: Tensor,
-        plain: Callable[..., Tensor],
+        plain: Callable[[Tensor], Tensor],
         chain: Chain | None = None,
     ) -> Tensor:
+        """What `layer` returns in the place of `plain(z)`."""
+        index = self._places.get(id(layer))
+        if index is None:
+            return plain(z)
+        block = self.blocks[index]
+        if current_trace() != self._trace:
+            self.elsewhere.add(block.name)
+            return plain(z)
         count = self._calls.get(block.name, 0)
         self._calls[block.name] = count + 1
         key = f"{block.name}:{count}" if count else block.name
         return self.answer(Call(key, index, block.activation, plain, chain), z)
 
     def __enter__(self) -> LiftingScope:
-        for index, block in enumerate(self.blocks):
-            if block.hook:
-                original = getattr(block.layer, block.hook)
-                self._originals.append((block.layer, block.hook, original))
-                setattr(block.layer, block.hook, _hook(index, block, original))
+        self._trace = current_trace()
+        with contextlib.ExitStack() as held:
+            for block in self.blocks:
+                if block.hook:
+                    hold(block.layer, block.hook)
+                    held.callback(release, block.layer, block.hook)
+            self._held = held.pop_all()
         push_scope(self)
         return self
 
@@ -114,33 +109,18 @@ class LiftingScope:
         trace: TracebackType | None,
     ) -> None:
         pop_scope()
-        while self._originals:
-            layer, hook, original = self._originals.pop()
-            if hook == "call":
-                delattr(layer, hook)
-            else:
-                setattr(layer, hook, original)
+        self._held.close()
 
 
 def call_in_scope(
-    model: keras.Model, x: Any, blocks: Sequence[Block], answer: Answer
+    model: keras.Model,
+    x: Any,
+    blocks: Sequence[Block],
+    answer: Answer,
+    elsewhere: set[str],
 ) -> Any:
     """Outputs of `model`, in training mode if its `call` knows of one."""
-    with LiftingScope(blocks, answer):
+    with LiftingScope(blocks, answer, elsewhere):
         if "training" in inspect.signature(model.call).parameters:
             return model(x, training=True)
         return model(x)
-
-
-def _hook(
-    index: int, block: Block, original: Callable[..., Tensor]
-) -> Callable[..., Tensor]:
-    def activate(z: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
-        scope = current_scope()
-        if not isinstance(scope, LiftingScope):
-            return original(z, *arguments, **keywords)
-        return scope._ask(
-            index, block, z, lambda z: original(z, *arguments, **keywords)
-        )
-
-    return activate

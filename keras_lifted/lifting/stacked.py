@@ -29,6 +29,7 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.repeated import repeated
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import parameter_gradient
+from keras_lifted.lifting.scaling import Scale
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
@@ -96,14 +97,14 @@ class StackPass:
         call: the call.
         penalty: ties its lifted variables to its blocks.
         move: chooses the new lifted variables.
-        scale: `c_i w`, broadcast against the input.
+        scale: `c_i w`.
         rounds: None for one block after the other.
     """
 
     call: Call
     penalty: Penalty
     move: Move
-    scale: Tensor
+    scale: Scale
     rounds: Rounds | None
 
     def begin(self, u: Tensor, carriers: Tensor | None) -> Start:
@@ -144,25 +145,27 @@ class StackPass:
             s = self.penalty.origin(sigma, z)
         return Start(before, z, s, count > 0)
 
-    def output(self, u: Tensor, slot: Tensor, start: Start) -> Tensor:
+    def output(self, u: Tensor, slots: tuple[Tensor, Tensor], start: Start) -> Tensor:
         """The output of the stack, with a backward rule that moves all blocks.
 
-        The gradient in `slot` is the new carriers, batch first.
+        The gradients in `slots` are the new carriers, batch first, and the weight.
         """
         activation, penalty = self.call.activation, self.penalty
         weights = self.call.chain
         assert weights is not None
 
         def lifted(*arguments: Tensor) -> Any:
-            u, kernel, bias, slot, before, z, s, *parameters = arguments
+            u, kernel, bias, slot, number, before, z, s, *parameters = arguments
             chain = Chain(kernel, bias, weights.residual)
             sigma = ProximalMap(activation, tuple(parameters))
 
             def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
                 q = lifted_real(upstream[0])
                 at = Start(before, z, s, start.forward)
+                scale = self.scale.chosen(q, z[-1])
+                weight = scale.like(q)
                 order = self._in_turn if self.rounds is None else self._at_once
-                moved = order(chain, sigma, q, at)
+                moved = order(chain, sigma, q, at, weight)
                 slopes = chain.slopes(before, moved.delta)
                 rest = parameter_gradient(
                     self.call,
@@ -170,12 +173,13 @@ class StackPass:
                     sigma.parameters,
                     batch_first(z),
                     batch_first(moved.displacement),
-                    self.scale,
+                    weight,
                 )
                 return (
                     ops.cast(moved.q, u.dtype),
                     *(ops.cast(slope, kernel.dtype) for slope in slopes),
                     batch_first(moved.s),
+                    scale.weight,
                     *(ops.zeros_like(each) for each in (before, z, s)),
                     *rest,
                 )
@@ -187,30 +191,34 @@ class StackPass:
             u,
             weights.kernel,
             weights.bias,
-            slot,
+            *slots,
             *(ops.stop_gradient(each) for each in (start.before, start.z, start.s)),
             *activation.parameters(),
         )
 
-    def _in_turn(self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start) -> Moved:
+    def _in_turn(
+        self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start, weight: Tensor
+    ) -> Moved:
         def rule(z: Tensor, s: Tensor, q: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-            new, displacement, delta = self._moved(sigma, s, z, q)
+            new, displacement, delta = self._moved(sigma, s, z, q, weight)
             return delta, (new, displacement, delta)
 
         q, kept = chain.sweep(q, at.z, at.s, rule, (real_dtype(),) * 3)
         return Moved(q, *kept)
 
-    def _at_once(self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start) -> Moved:
+    def _at_once(
+        self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start, weight: Tensor
+    ) -> Moved:
         assert self.rounds is not None
         delta, further = None, self.rounds.backward - 1
 
         def moved(delta: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
             behind = chain.behind(q, delta)[1]
-            return self._moved(sigma, at.s, at.z, behind)
+            return self._moved(sigma, at.s, at.z, behind, weight)
 
         if not at.forward:
             displacement = self.penalty.origin(sigma, at.z) - at.s
-            delta = self.scale * self.penalty.pull(sigma, at.z, displacement)
+            delta = weight * self.penalty.pull(sigma, at.z, displacement)
         elif further:
             delta, further = moved(None)[2], further - 1
         tolerance = self.rounds.tolerance
@@ -219,10 +227,10 @@ class StackPass:
         return Moved(chain.behind(q, delta)[0], new, displacement, delta)
 
     def _moved(
-        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        new, displacement = self.move(self.call, sigma, s, z, q / self.scale)
-        delta = self.scale * self.penalty.pull(sigma, z, displacement)
+        new, displacement = self.move(self.call, sigma, s, z, q / weight)
+        delta = weight * self.penalty.pull(sigma, z, displacement)
         return new, displacement, delta
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import tree
 
 from keras_lifted.backend import trace
@@ -13,6 +15,9 @@ from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 
 Tensor = Any
+# run(answer, inputs, trainable) calls the model on `inputs` in a scope of that
+# answer, with these values of its trainable variables, and returns its outputs.
+Run = Callable[[Answer, Any, Sequence[Tensor]], Any]
 
 # Operations that only rearrange a tensor, in TensorFlow and JAX.
 _REARRANGE = frozenset(
@@ -26,7 +31,8 @@ class Structure:
     """The calls of one pass through a model.
 
     Attributes:
-        calls: the lifted calls, in order of execution.
+        calls: the lifted calls, in order of execution: those whose pre-activation
+            reads a trainable variable, directly or through another.
         parents: key -> the keys whose lifted variables its pre-activation
             reads; an empty set where only the model's inputs feed it.
         shapes: key -> shape of its pre-activation, of a stack `(batch, depth, ...,
@@ -71,14 +77,14 @@ class Structure:
 
 
 def find_structure(
-    run: Callable[[Answer, Any], Any], inputs: Any, kept: set[str]
+    run: Run, inputs: Any, trainable: Sequence[Tensor], kept: set[str]
 ) -> Structure:
     """Trace one pass, without running it.
 
     Args:
-        run: `run(answer, inputs)` calls the model on `inputs` in a scope of
-            that answer and returns its outputs.
+        run: calls the model.
         inputs: tensors; only their shapes and dtypes are used.
+        trainable: values of the trainable variables, of which the same holds.
         kept: names of blocks that are not lifted, by the user's wish.
     """
     calls: list[Call] = []
@@ -94,30 +100,36 @@ def find_structure(
                 x = x * 1  # a node of its own, even where σ is the identity
                 calls.append(call)
                 shapes[call.key] = _shape(call, z)
-                z_of[call.key], x_of[call.key] = z, x
+                # Weights of a stack are read within the call.
+                z_of[call.key] = z if call.chain is None else call.plain(z)
+                x_of[call.key] = x
                 if call.chain is not None:  # never an output; skips lead past it
                     x = x + z if call.chain.residual else x + 0
             return x
 
         calls.clear()
         shapes.clear()
-        outputs = run(answer, argument)
-        return z_of, x_of, tree.flatten(outputs)
+        given, values = argument
+        outputs = run(answer, given, values)
+        return z_of, x_of, tree.flatten(outputs), values
 
-    graph = trace(probe, inputs)
-    z_of, x_of, outputs = graph.outputs
+    graph = trace(probe, (inputs, list(trainable)))
+    z_of, x_of, outputs, values = graph.outputs
     key_of = {node: key for key, node in x_of.items()}
-    parents = {
-        key: frozenset(key_of[n] for n in graph.reaches(node, key_of))
-        for key, node in z_of.items()
-    }
-    read = frozenset().union(*parents.values()) if parents else frozenset()
+    parents: dict[str, frozenset[str]] = {}
+    for key in (call.key for call in calls):  # after those that it reads
+        reached = graph.reaches(z_of[key], {*key_of, *values})
+        above = frozenset(key_of[n] for n in reached if n in key_of)
+        if any(n in values for n in reached) or above & set(parents):
+            parents[key] = above & set(parents)
+    key_of = {node: key for node, key in key_of.items() if key in parents}
+    read = frozenset().union(*parents.values())
     shown = set().union(*(graph.skip(node, _REARRANGE) for node in outputs))
     final = frozenset(
-        key for key, node in x_of.items() if node in shown and key not in read
+        key for node, key in key_of.items() if node in shown and key not in read
     )
     return Structure(
-        tuple(call for call in calls if call.key not in final),
+        tuple(c for c in calls if c.key in parents and c.key not in final),
         parents,
         shapes,
         final,
@@ -128,6 +140,37 @@ def find_structure(
             if key_of[node] not in final
         ),
     )
+
+
+def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str]:
+    """Keys of the calls whose first axis is that of the samples.
+
+    Found by tracing the model with two and with three samples; empty where it takes
+    no such inputs.
+    """
+    found: list[dict[str, Any]] = []
+    for rows in (2, 3):
+        first: dict[str, Any] = {}
+
+        def answer(call: Call, z: Tensor, first: dict[str, Any] = first) -> Tensor:
+            first[call.key] = z.shape[0] if len(z.shape) else None
+            return call.plain(z)
+
+        def probe(given: Any, answer: Answer = answer) -> Any:
+            return tree.flatten(run(answer, given, trainable))
+
+        def resized(leaf: Any, rows: int = rows) -> Any:
+            if leaf is None:
+                return None
+            return keras.KerasTensor((rows, *leaf.shape[1:]), leaf.dtype)
+
+        try:
+            trace(probe, tree.map_structure(resized, inputs, none_is_leaf=True))
+        except Exception:  # whatever the layers of a user raise
+            return set()
+        found.append(first)
+    two, three = found
+    return {key for key in two if two[key] == 2 and three.get(key) == 3}
 
 
 def _shape(call: Call, z: Tensor) -> tuple[int, ...]:

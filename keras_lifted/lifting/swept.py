@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from keras_lifted.lifting.state import Updates
+
 Tensor = Any
 # key of the call -> tensor
 Lifted = dict[str, Tensor]
@@ -18,16 +20,18 @@ class Swept:
         loss: the user's loss at the point the sweep left, unscaled.
         energy: the energy there, if it was asked for; else the loss.
         outputs: what the model returned.
-        updates: new values of the model's state.
+        updates: variables that the call assigned, and their values.
         z: pre-activations.
         carriers: carriers of the lifted variables that the sweep chose.
         gradients: weight gradients, if they were asked for.
+        weights: penalty weight of each call.
     """
 
     loss: Tensor
     energy: Tensor
     outputs: Any
-    updates: list[tuple[Any, Tensor]]
+    updates: Updates
     z: Lifted
     carriers: Lifted
     gradients: list[Tensor]
+    weights: Lifted = dataclasses.field(default_factory=dict)

@@ -119,9 +119,8 @@ def _make_room(model: Any, lifted: Any, spec: Any, samples: int | None) -> None:
     x = tree.map_structure(_probe, spec, none_is_leaf=True)
     build(model, x)
     weights = ops.ones((len(model.lifted_blocks),))
-    problem = LiftedProblem(
-        model, model.lifted_blocks, Batch(x, None, None), lifted.penalty, weights
-    )
+    batch = Batch(x, None, None)
+    problem = LiftedProblem(model, model.lifted_blocks, batch, lifted.penalty, weights)
     shapes = problem.structure.shapes
     for key in problem.structure.keys:
         if shapes[key][0] != ROWS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import keras
@@ -10,19 +11,23 @@ from keras import ops
 
 from keras_lifted import backend
 from keras_lifted import optimizers
+from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.blocks import count_ordinary
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.lifting.state import commit
+from keras_lifted.metrics import LiftedEnergy
+from keras_lifted.metrics import LiftedMetric
 from keras_lifted.models.indices import take_index
 from keras_lifted.models.persistence import build
 from keras_lifted.models.persistence import checked_index
 from keras_lifted.models.watch import check_rows
 from keras_lifted.models.watch import finite_tensors
 from keras_lifted.updates.base import Solution
+from keras_lifted.updates.base import solve
 
-# Samples of a batch from which `fit` logs the gap and the energy; all of them
-# where lifted variables are persistent.
-SHOWN = 32
+Tensor = Any
 
 
 @dataclasses.dataclass
@@ -31,51 +36,43 @@ class Lifting:
 
     Attributes:
         reductions: how each loss reduces over samples.
-        gap: tracks the mean penalty.
-        energy: tracks the lifted energy.
+        metrics: those of lifted training.
+        watched: whether a callback looks at gaps and lifted variables.
         blocks: the model's blocks, once they have been looked for.
+        told: whether the user was told what is not lifted.
     """
 
     reductions: tuple[str | None, ...]
-    gap: keras.metrics.Mean
-    energy: keras.metrics.Mean
+    metrics: list[LiftedMetric]
+    watched: bool = False
     blocks: list[Block] | None = None
+    told: bool = False
 
 
 def train_on(model: Any, data: Any) -> Any:
     """Update lifted variables, weights and metrics; returns the metrics.
 
-    Nothing is learned from a batch whose energy is not finite.
+    Nothing is learned from a batch in which something is not finite.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     x, index = take_index(x)
     index = checked_index(model, index)
-    shown = SHOWN if index is None else None
-    problem, solution = _solve(model, x, y, sample_weight, shown, index)
-    forward, loss = solution.forward, solution.forward.loss
-    lifted: Any = optimizers.lifted_part(model.optimizer)
+    problem = _problem(model, x, y, sample_weight, index)
+    _tell(model, problem)
+    optimizer: Any = optimizers.lifted_part(model.optimizer)
+    bounds = optimizer.curvature(problem)
+    solution = solve(optimizer.lifted_update, problem, bounds)
+    loss = solution.forward.loss
     if index is not None:
-        loss = ops.where(lifted.memory.holds(index), loss, float("nan"))
-    # A reduction last: what follows reads one flag, and does not compute it again.
-    finite = ops.all(ops.isfinite(ops.stack([loss, solution.energy])))
+        loss = ops.where(optimizer.memory.holds(index), loss, float("nan"))
+    good = _is_good(model, loss, solution.gradients)
+    optimizer.observe(problem, solution, bounds, good, model._lifting.watched)
     if index is not None:
-        new = solution.last.carriers
-        lifted.memory.write(index, problem.stored, new, finite)
-    for variable, value in forward.updates:
-        variable.assign(ops.where(finite, value, variable.value))
-    gradients = [
-        None if g is None else ops.where(finite, g, ops.zeros_like(g))
-        for g in solution.last.gradients
-    ]
-    backend.apply_gradients(model.optimizer, gradients, problem.trainable)
-    size = ops.cast(problem.batch.size, "float32")
-    copies = backend.replicas()
-    gap = sum(solution.gaps.values()) / max(len(solution.gaps), 1)
-    energy = solution.energy * copies
-    model._loss_tracker.update_state(loss * copies, sample_weight=size)
-    model._lifting.gap.update_state(gap, sample_weight=size)
-    model._lifting.energy.update_state(energy, sample_weight=size)
-    return model.compute_metrics(x, y, forward.outputs, sample_weight)
+        optimizer.memory.write(index, problem.stored, solution.last.carriers, good)
+    commit(good, solution.forward.updates)
+    if problem.trainable:
+        backend.apply_if(good, model.optimizer, solution.gradients, problem.trainable)
+    return _logs(model, problem, solution, loss)
 
 
 def solve_once(
@@ -96,28 +93,77 @@ def solve_once(
     check_rows(x=x, y=y, sample_weight=sample_weight)
     build(model, x)
     with keras.StatelessScope(collect_losses=True):
-        return _solve(model, x, y, sample_weight)
+        problem = _problem(model, x, y, sample_weight)
+        optimizer: Any = optimizers.lifted_part(model.optimizer)
+        bounds = optimizer.curvature(problem)
+        return problem, solve(optimizer.lifted_update, problem, bounds)
 
 
-def _solve(
-    model: Any,
-    x: Any,
-    y: Any,
-    sample_weight: Any,
-    shown: int | None = None,
-    index: Any = None,
-) -> tuple[LiftedProblem, Solution]:
+def _problem(
+    model: Any, x: Any, y: Any, sample_weight: Any, index: Any = None
+) -> LiftedProblem:
     build(model, x)
-    lifted: Any = optimizers.lifted_part(model.optimizer)
+    optimizer: Any = optimizers.lifted_part(model.optimizer)
+    update = optimizer.lifted_update
     problem = LiftedProblem(
         model,
         model.lifted_blocks,
         Batch(x, y, sample_weight, model._lifting.reductions, backend.replicas()),
-        lifted.penalty,
-        lifted.lifted.weight.value,
+        optimizer.penalty,
+        optimizer.state.weight.value,
+        optimizer.first_weight if update.chooses_weight else None,
         model.optimizer.scale_loss(ops.ones(())),
-        shown,
+        update.needs_curvature,
     )
     if index is not None:
-        problem.stored = lifted.memory.read(index, problem.structure)
-    return problem, lifted.solve(problem)
+        problem.stored = optimizer.memory.read(index, problem.structure)
+    return problem
+
+
+def _is_good(model: Any, loss: Tensor, gradients: list[Tensor]) -> Tensor:
+    """Whether a batch is finite; loss scaling sees to gradients by itself."""
+    numbers = [loss]
+    if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        numbers += [lifted_real(ops.sum(g)) for g in gradients if g is not None]
+    return backend.everywhere(ops.all(ops.isfinite(ops.stack(numbers))))
+
+
+def _logs(
+    model: Any, problem: LiftedProblem, solution: Solution, loss: Tensor
+) -> dict[str, Any]:
+    batch, copies = problem.batch, backend.replicas()
+    size = ops.cast(batch.size, "float32")
+    for metric in model.metrics:
+        if metric.name == "loss":
+            metric.update_state(loss * copies, sample_weight=size)
+            break
+    for lifted in model._lifting.metrics:
+        if isinstance(lifted, LiftedEnergy):
+            lifted.observe(solution.energy(problem) / ops.abs(loss), size)
+        elif problem.structure.calls:
+            lifted.observe(solution.relative_gap(problem), size)
+    return model.compute_metrics(
+        batch.x, batch.y, solution.forward.outputs, batch.sample_weight
+    )
+
+
+def _tell(model: Any, problem: LiftedProblem) -> None:
+    """Warn once of activations that are not lifted, and of frozen models."""
+    lifting = model._lifting
+    if lifting.told:
+        return
+    lifting.told = True
+    if not problem.trainable:
+        warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        return
+    every = not problem.penalty.needs_proximal
+    ordinary = len(problem.elsewhere) + (0 if every else count_ordinary(model))
+    if ordinary:
+        lifted = len({call.index for call in problem.structure.calls})
+        name = str(model.name)[:40]
+        warnings.warn(
+            f"{lifted} of {lifted + ordinary} activations of '{name}' are lifted; the "
+            "others are differentiated as usual. See the FAQ, or use Quadratic to "
+            "lift all.",
+            stacklevel=2,
+        )

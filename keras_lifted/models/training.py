@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import inspect
 from typing import Any
 
 import keras
@@ -11,10 +11,10 @@ from keras import ops
 
 from keras_lifted import backend
 from keras_lifted import optimizers
-from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
+from keras_lifted.metrics import LiftedMetric
 from keras_lifted.models.indices import take_index
 from keras_lifted.models.persistence import build_optimizer
 from keras_lifted.models.persistence import check_optimizer
@@ -22,7 +22,8 @@ from keras_lifted.models.persistence import with_indices
 from keras_lifted.models.step import Lifting
 from keras_lifted.models.step import solve_once
 from keras_lifted.models.step import train_on
-from keras_lifted.models.watch import with_watch
+from keras_lifted.models.watch import NonFiniteLoss
+from keras_lifted.plan import PlanFit
 
 Tensor = Any
 
@@ -71,15 +72,10 @@ class LiftedMixin:
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
-        """`keras.Model.compile`; a plain optimizer is wrapped with defaults.
-
-        Raises:
-            ValueError: if the model has no proximal activation to lift.
-        """
+        """`keras.Model.compile`; a plain optimizer is wrapped with defaults."""
+        every = keras.tree.flatten([metrics, weighted_metrics])
         self._lifting = Lifting(
-            reductions_of(loss),
-            keras.metrics.Mean(name="lifted_gap"),
-            keras.metrics.Mean(name="lifted_energy"),
+            reductions_of(loss), [m for m in every if isinstance(m, LiftedMetric)]
         )
         optimizer = optimizers.get(optimizer)
         super().compile(  # type: ignore[misc]
@@ -107,15 +103,23 @@ class LiftedMixin:
             build_optimizer(self)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.fit`, which also stops with an error at a NaN loss."""
+        """`keras.Model.fit`; ends, with a warning, after an epoch of NaN loss.
+
+        An optimizer that plans its rates (`plan_fit`) is told the number of steps.
+        """
         check_optimizer(self)
         fit = super().fit  # type: ignore[misc]
-
-        @functools.wraps(fit)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            return with_watch(fit, *args, **kwargs)
-
-        return with_indices(self, watched, *args, **kwargs)
+        bound = inspect.signature(fit).bind(*args, **kwargs)
+        data = {name: bound.arguments.get(name) for name in ("x", "y", "sample_weight")}
+        own = [PlanFit(), NonFiniteLoss(**data)]
+        callbacks = bound.arguments.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            for each in own:
+                callbacks.append(each)
+        else:
+            given = [] if callbacks is None else keras.tree.flatten(callbacks)
+            bound.arguments["callbacks"] = [*given, *own]
+        return with_indices(self, fit, *bound.args, **bound.kwargs)
 
     def make_train_function(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's; variables first, as what creates some is traced twice."""
@@ -178,12 +182,7 @@ class LiftedMixin:
         """
         problem, solution = solve_once(self, x, y, sample_weight)
         return {
-            call.key: ops.convert_to_numpy(
-                problem.penalty.point(
-                    ProximalMap.of(call.activation), solution.last.carriers[call.key]
-                )
-            )
-            for call in problem.structure.calls
+            call.key: ops.convert_to_numpy(x) for call, x in solution.lifted(problem)
         }
 
     def lifted_gaps(
@@ -203,47 +202,21 @@ class LiftedMixin:
         Raises:
             ValueError: if the model is not compiled, or the data not finite.
         """
-        _, solution = solve_once(self, x, y, sample_weight)
-        return {key: float(gap) for key, gap in solution.gaps.items()}
+        problem, solution = solve_once(self, x, y, sample_weight)
+        return {key: float(gap) for key, gap in solution.gaps(problem).items()}
 
     @property
     def lifted_blocks(self) -> list[Block]:
-        """The blocks of the model, in the order of its layers.
-
-        Raises:
-            ValueError: if there is none.
-        """
+        """The blocks of the model, in the order of its layers."""
         lifting: Lifting | None = getattr(self, "_lifting", None)
         if lifting is not None and lifting.blocks is not None:
             return lifting.blocks
-        blocks = find_blocks(self)
-        if not blocks:
-            raise ValueError(
-                f"The model '{self.name}' has no proximal activation, so "  # type: ignore[attr-defined]
-                "there is nothing to lift. Expected at least one layer of "
-                "keras_lifted.layers, or a Keras activation such as 'relu' "
-                "or 'tanh' given to a layer (a function called inside "
-                "`call` is not seen). Use keras.Model to train this one."
-            )
+        lifted = optimizers.lifted_part(getattr(self, "optimizer", None))
+        every = lifted is not None and not lifted.penalty.needs_proximal
+        blocks = find_blocks(self, every)
         if lifting is not None:
             lifting.blocks = blocks
         return blocks
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Keras's metrics, then `lifted_gap` and `lifted_energy`.
-
-        `lifted_gap` is the mean over activations of the mean penalty `P(x, z)`;
-        `lifted_energy` is the loss at the last sweep plus `Σ_l w_l P_l`, in the
-        units of the loss. Both pair the lifted variables that sweep chose with
-        the pre-activations it met, over the first 32 samples of each batch. With
-        persistent lifted variables both are of all its samples, the energy is
-        that at the weights before their step and the lifted variables after
-        theirs, and `loss` and the metrics stay those of the forward pass.
-        """
-        metrics: list[keras.metrics.Metric] = super().metrics  # type: ignore[misc]
-        lifting = getattr(self, "_lifting", None)
-        return [*metrics, lifting.gap, lifting.energy] if lifting else metrics
 
     # -- steps --------------------------------------------------------------------
 
@@ -262,8 +235,12 @@ class LiftedMixin:
         data = _without_index(arguments[-1])
         result = super().test_step(*arguments[:-1], data)  # type: ignore[misc]
         if isinstance(result, tuple):
-            return _without_lifted(result[0]), *result[1:]
-        return _without_lifted(result)
+            return self._without_lifted(result[0]), *result[1:]
+        return self._without_lifted(result)
+
+    def _without_lifted(self, logs: dict[str, Any]) -> dict[str, Any]:
+        lifted = tuple(metric.name for metric in self._lifting.metrics)
+        return {n: v for n, v in logs.items() if not (lifted and n.endswith(lifted))}
 
     def predict_step(self, *arguments: Any) -> Any:
         """Keras's; an index that came with the inputs is not read."""
@@ -274,11 +251,3 @@ class LiftedMixin:
 def _without_index(data: Any) -> Any:
     x, *rest = keras.utils.unpack_x_y_sample_weight(data)
     return take_index(x)[0], *rest
-
-
-def _without_lifted(logs: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in logs.items()
-        if name not in ("lifted_gap", "lifted_energy")
-    }

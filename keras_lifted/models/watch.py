@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+import warnings
 from typing import Any
 from typing import final
 
@@ -15,31 +14,46 @@ from keras import tree
 
 @final
 class NonFiniteLoss(keras.callbacks.Callback):
-    """Raises at the end of an epoch whose loss is NaN or infinite."""
+    """Ends training after an epoch whose loss is NaN or infinite, and says why.
+
+    Args:
+        data: what `fit` was given, by name.
+    """
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__()
+        self.data = data
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop, and warn."""
         loss = (logs or {}).get("loss", 0.0)
-        if not np.isfinite(loss):
-            raise ValueError(
-                f"The loss is {loss} after epoch {epoch + 1}. Expected a finite "
-                "number: look for NaN or infinite values in the data, a loss "
-                "outside its domain, a learning rate that is too large, or (if "
-                "persistent) an index outside of the samples. No "
-                "weight was updated from a batch whose loss was not finite."
-            )
+        if np.isfinite(loss):
+            return
+        self.model.stop_training = True
+        warnings.warn(
+            f"The loss is {float(loss)} after epoch {epoch + 1}, so training ends "
+            f"here: {self._reason()}. No weight was updated from a batch in which "
+            "something was not finite.",
+            stacklevel=2,
+        )
 
-
-def with_watch(fit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`fit(*args, **kwargs)` with `NonFiniteLoss` among its callbacks."""
-    bound = inspect.signature(fit).bind(*args, **kwargs)
-    callbacks = bound.arguments.get("callbacks")
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(NonFiniteLoss())
-    else:
-        given = [] if callbacks is None else callbacks
-        listed = list(given) if isinstance(given, (list, tuple)) else [given]
-        bound.arguments["callbacks"] = [*listed, NonFiniteLoss()]
-    return fit(*bound.args, **bound.kwargs)
+    def _reason(self) -> str:
+        for name, part in self.data.items():
+            for leaf in tree.flatten(part):
+                if (
+                    isinstance(leaf, np.ndarray)
+                    and leaf.dtype.kind == "f"
+                    and leaf.ndim
+                ):
+                    rows = leaf.reshape(len(leaf), -1)
+                    bad = int((~np.isfinite(rows).all(axis=1)).sum())
+                    if bad:
+                        return f"`{name}` is not finite in {bad} of {len(leaf)} samples"
+        return (
+            "look for NaN or infinite values in the data, a loss outside its domain, "
+            "a learning rate that is too large, or (if persistent) an index outside "
+            "of the samples"
+        )
 
 
 def finite_tensors(values: Any) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_lifted.optimizers.base import LiftedOptimizer
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.persistent import Persistent
 from keras_lifted.optimizers.schedule import FitDecay
@@ -16,7 +15,6 @@ from keras_lifted.optimizers.steepest_descent import SteepestDescent
 __all__ = [
     "BlockCoordinateDescent",
     "FitDecay",
-    "LiftedOptimizer",
     "LiftedState",
     "Persistent",
     "SteepestDescent",
@@ -42,10 +40,10 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
     return BlockCoordinateDescent(optimizer)
 
 
-def lifted_part(optimizer: Any) -> LiftedOptimizer | None:
+def lifted_part(optimizer: Any) -> BlockCoordinateDescent | None:
     """The lifted optimizer within `optimizer`, if there is one."""
     while optimizer is not None:
-        if isinstance(optimizer, LiftedOptimizer):
+        if isinstance(optimizer, BlockCoordinateDescent):
             return optimizer
         optimizer = getattr(optimizer, "inner_optimizer", None)
     return None

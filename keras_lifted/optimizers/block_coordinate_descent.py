@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import warnings
+import weakref
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import final
 
 import keras
+from keras import ops
 
-from keras_lifted.optimizers.base import LiftedOptimizer
+from keras_lifted import penalties
+from keras_lifted import updates
+from keras_lifted.backend import cond
+from keras_lifted.checks import check_count
+from keras_lifted.lifting.blocks import Block
+from keras_lifted.lifting.curvature import curvature
+from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.optimizers import persistent as persistence
+from keras_lifted.optimizers.memory import Memory
+from keras_lifted.optimizers.state import LiftedState
+from keras_lifted.updates.base import Solution
 
 Tensor = Any
+# Arguments that hold serialized objects.
+_NESTED = ("weight_optimizer", "penalty", "lifted_update", "persistent")
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class BlockCoordinateDescent(LiftedOptimizer):
+class BlockCoordinateDescent(keras.optimizers.Optimizer):
     """Alternates lifted variables and weights, batch by batch.
 
     For each batch, `lifted_update` lowers the energy
     `mean_i ℓ + Σ_l w_l P_l(x_l, z_l)` in the lifted variables, then
-    `inner_optimizer` takes a step along its weight gradient, in which every
+    `weight_optimizer` takes a step along its weight gradient, in which every
     block sees its own inputs and targets only.
 
     Args:
-        inner_optimizer: any Keras optimizer, its name or config; it owns
+        weight_optimizer: any Keras optimizer, its name or config; it owns
             learning rate, schedules, weight decay, clipping, accumulation
-            and averaging.
-        penalty: a penalty of `keras_lifted.penalties` or its name; default
-            `Bregman` of weight 1000 for the sweep, 10 for repeated updates.
+            and averaging. Attributes that this class lacks are its.
+        penalty: a penalty of `keras_lifted.penalties` or its name. Defaults to
+            `Bregman()`, whose weight is 10 for repeated updates and is chosen from
+            the data by sweeps.
         lifted_update: an update of `keras_lifted.updates` or its name;
             default `Sweep()`.
         curvature_refresh: training steps between two power iterations for
@@ -51,78 +68,260 @@ class BlockCoordinateDescent(LiftedOptimizer):
     ...     penalty=kl.penalties.Bregman(weight=10.0),
     ...     lifted_update=kl.updates.ProximalGradient(steps=3),
     ... )
-    >>> type(optimizer.inner_optimizer).__name__
+    >>> type(optimizer.weight_optimizer).__name__
     'Adam'
     """
 
-    _nested = (*LiftedOptimizer._nested, "inner_optimizer")
-
     def __init__(
         self,
-        inner_optimizer: Any = "adam",
+        weight_optimizer: Any = "adam",
         penalty: Any = None,
         lifted_update: Any = None,
         curvature_refresh: int = 50,
         persistent: Any = False,
         name: str = "block_coordinate_descent",
     ) -> None:
-        inner = keras.optimizers.get(inner_optimizer)
-        within = getattr(inner, "inner_optimizer", None)  # of a LossScaleOptimizer
-        if any(isinstance(each, LiftedOptimizer) for each in (inner, within)):
-            raise ValueError(
-                "`inner_optimizer` must be an ordinary Keras optimizer. "
-                f"Received: {inner_optimizer!r}, which is lifted already."
+        refresh = check_count("curvature_refresh", curvature_refresh, "training steps")
+        super().__init__(learning_rate=0.0, name=name)
+        self.weight_optimizer = _ordinary(weight_optimizer)
+        self.lifted_update = updates.get(lifted_update)
+        self.penalty = penalties.get("bregman" if penalty is None else penalty)
+        self.curvature_refresh = refresh
+        self.persistent = persistence.get(persistent)
+        if self.persistent:
+            persistence.check_methods(self.penalty, self.lifted_update)
+        self.lifted: LiftedState | None = None
+        self.memory: Memory | None = None
+        self._model: Callable[[], Any] | None = None
+        self._known: set[int] = set()
+
+    # -- what the training step asks -----------------------------------------------
+
+    def curvature(self, problem: LiftedProblem) -> Tensor:
+        """Curvature bounds of the lifted variables over their caution, `(blocks,)`."""
+        state = self.state
+        bounds = ops.convert_to_tensor(state.curvature)
+        if self.lifted_update.needs_curvature and problem.structure.calls:
+            due = ops.equal(self.iterations % self.curvature_refresh, 0)
+            none = ops.all(bounds == 0)  # not so yet: the first batches were bad
+            bounds = cond(
+                ops.logical_or(due, none), lambda: curvature(problem), lambda: bounds
             )
-        super().__init__(
-            penalty,
-            lifted_update,
-            curvature_refresh,
-            persistent,
-            learning_rate=0.0,
-            name=name,
-        )
-        self.inner_optimizer = inner
+        return bounds / state.caution
+
+    def observe(
+        self,
+        problem: LiftedProblem,
+        solution: Solution,
+        bounds: Tensor,
+        good: Tensor,
+        watched: bool = False,
+    ) -> None:
+        """Keep what the next batch needs of a solution, where `good`.
+
+        Args:
+            problem: of the batch.
+            solution: of it.
+            bounds: those of `curvature`.
+            good: whether the batch is finite.
+            watched: whether gaps and lifted variables are looked at.
+        """
+        self.weight_optimizer.scale_loss(solution.forward.loss)  # bounds steps by it
+        if not problem.structure.calls:
+            return
+        state, new = self.state, {}
+        if problem.least is not None:
+            new |= state.chosen_weights(problem, solution)
+        if self.lifted_update.needs_curvature:
+            new |= state.steps(problem, solution, bounds * state.caution)
+        if watched or self.penalty.ascends:
+            new |= state.gaps(problem, solution)
+        if self.penalty.ascends:
+            most = self.lifted_update.largest_weight
+            new |= state.multipliers(self.penalty, new["gap"], new["size"], most)
+        if watched:
+            new |= state.samples(problem, solution)
+        for name, value in new.items():
+            variable = getattr(state, name)
+            variable.assign(ops.where(good, value, variable.value))
+
+    @property
+    def state(self) -> LiftedState:
+        """The lifted state, which `build` creates."""
+        assert self.lifted is not None
+        return self.lifted
+
+    @property
+    def first_weight(self) -> float:
+        """The penalty weight where none was given: all of it, or the least."""
+        return min(self.lifted_update.default_weight, self.penalty.largest_weight)
+
+    # -- what Keras asks ------------------------------------------------------------
+
+    def bind(self, model: Any) -> None:
+        """Tell the optimizer whose blocks it trains; `compile` does this.
+
+        Raises:
+            ValueError: if it trains the weights of another model already.
+        """
+        if self._known and not {id(v) for v in model.trainable_variables} <= (
+            self._known
+        ):
+            raise ValueError(
+                f"The optimizer '{self.name}' keeps state for other weights than "
+                f"those of the model '{model.name}'. Received: an optimizer that "
+                "was built for another model, or before layers were unfrozen. "
+                "Create a new one, for example with "
+                f"{type(self).__name__}.from_config(optimizer.get_config())."
+            )
+        self._model = weakref.ref(model)
+        if self.lifted is None:
+            self.built = False
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Create the inner optimizer's variables and the lifted state."""
-        if not self.inner_optimizer.built:
-            self.inner_optimizer.build(variables)
+        """Create the weight optimizer's variables and the lifted state.
+
+        Without a lifted model there is none of the latter: Keras clones some models
+        as ordinary ones, which predict, and say so when trained.
+        """
+        self._known = {id(v) for v in variables}
+        if not self.weight_optimizer.built:
+            self.weight_optimizer.build(variables)
+        model = self._model() if self._model is not None else None
+        if model is not None:
+            blocks = model.lifted_blocks
+            self.penalty.check_names([block.name for block in blocks])
+            self._check_weights(blocks)
+            weights = [
+                self.penalty.weight_of(block.name, self.first_weight)
+                for block in blocks
+            ]
+            self.lifted = LiftedState.build(self, weights)
+            if self.persistent and self.persistent.shapes is not None:
+                self.memory = Memory.build(self, self.persistent)
         super().build(variables)
+
+    def keep(self, samples: int | None, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Make room for lifted variables of so many samples; `fit` does this.
+
+        Raises:
+            ValueError: if there is room for others already, or not enough.
+        """
+        assert self.persistent is not None
+        self.persistent = self.persistent.filled(samples, shapes)
+        if self.memory is None:
+            self.memory = Memory.build(self, self.persistent)
+
+    def forget(self) -> None:
+        """Start every sample at the forward pass again, as before training."""
+        if self.memory is not None:
+            self.memory.forget()
+
+    def _check_weights(self, blocks: Sequence[Block]) -> None:
+        both: list[Any] = [self.lifted_update, self.penalty]
+        limiting = min(both, key=lambda each: each.largest_weight)
+        largest = limiting.largest_weight
+        given = {block.name: self.penalty.weight_of(block.name) for block in blocks}
+        heavy = {n: w for n, w in given.items() if largest < w < float("inf")}
+        if heavy:
+            warnings.warn(
+                f"{type(limiting).__name__} resolves penalty weights up "
+                f"to {largest:g}: above, what the loss changes in the lifted "
+                f"variables is lost to float32 rounding. Received: {heavy}. Lower "
+                "them, or use the Sweep with another penalty, which loses no digits.",
+                stacklevel=2,
+            )
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Own variables, then the inner optimizer's."""
-        return [*super().variables, *self.inner_optimizer.variables]
+        """Own variables, those of lifted variables that are kept, the weights'."""
+        kept = [] if self.memory is None else self.memory.variables
+        among = {id(v) for v in kept}
+        own = [v for v in super().variables if id(v) not in among]
+        return [*own, *self.weight_optimizer.variables, *kept]
 
-    def move_weights(
-        self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]
+    def apply(
+        self,
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """One step of the inner optimizer."""
-        self.inner_optimizer.apply(grads, variables)
+        """One step of the weight optimizer.
+
+        Raises:
+            ValueError: if the model that is trained is not a lifted one.
+        """
+        if self._model is None:
+            raise ValueError(
+                f"{type(self).__name__} trains a keras_lifted.LiftedModel: its "
+                "weight gradients come from that model's lifted blocks. "
+                "Received: an ordinary model. Build it as "
+                "LiftedModel(model.inputs, model.outputs), or compile with a "
+                "Keras optimizer."
+            )
+        self.weight_optimizer.apply(grads, trainable_variables)
 
     def scale_loss(self, loss: Tensor) -> Tensor:
-        """The inner optimizer's loss scaling."""
-        return self.inner_optimizer.scale_loss(loss)
+        """The weight optimizer's loss scaling."""
+        return self.weight_optimizer.scale_loss(loss)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """The inner optimizer's averages, at the end of training."""
-        self.inner_optimizer.finalize_variable_values(var_list)
+        """The weight optimizer's averages, at the end of training."""
+        self.weight_optimizer.finalize_variable_values(var_list)
 
     @property
     def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
+        """The weight optimizer's learning rate."""
+        return self.weight_optimizer.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
+        self.weight_optimizer.learning_rate = learning_rate
 
     @property
     def iterations(self) -> Any:
         """Training steps taken."""
-        return self.inner_optimizer.iterations
+        return self.weight_optimizer.iterations
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute of the weight optimizer, where this class has none."""
+        if "weight_optimizer" not in vars(self) or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.weight_optimizer, name)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        inner = keras.saving.serialize_keras_object(self.inner_optimizer)
-        return {"inner_optimizer": inner, **super().get_config()}
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "weight_optimizer": serialize(self.weight_optimizer),
+            "penalty": serialize(self.penalty),
+            "lifted_update": serialize(self.lifted_update),
+            "curvature_refresh": self.curvature_refresh,
+            "persistent": self.persistent and serialize(self.persistent),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> BlockCoordinateDescent:
+        """The inverse of `get_config`."""
+        config = dict(config)
+        for key in _NESTED:
+            if isinstance(config.get(key), dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+def _ordinary(identifier: Any) -> keras.optimizers.Optimizer:
+    """A Keras optimizer that is not lifted already."""
+    optimizer = keras.optimizers.get(identifier)
+    within = getattr(optimizer, "inner_optimizer", None)  # of a LossScaleOptimizer
+    if any(isinstance(each, BlockCoordinateDescent) for each in (optimizer, within)):
+        raise ValueError(
+            "`weight_optimizer` must be an ordinary Keras optimizer. "
+            f"Received: {type(optimizer).__name__}, which is lifted already. Give "
+            "it to `compile` as it is."
+        )
+    return optimizer

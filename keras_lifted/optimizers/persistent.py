@@ -166,3 +166,21 @@ def get(identifier: Any) -> Persistent | None:
         "`persistent` must be True, False, the number of training samples, or "
         f"keras_lifted.optimizers.Persistent(...). Received: {identifier!r}"
     )
+
+
+def check_methods(penalty: Any, update: Any) -> None:
+    """Raise a ValueError if they cannot go on from stored lifted variables."""
+    if penalty.contrastive:
+        raise ValueError(
+            "`persistent` keeps one set of lifted variables per sample. The "
+            f"penalty {type(penalty).__name__} minimises over two of them, "
+            "with and without the loss. Use another penalty, or persistent=False."
+        )
+    if not update.starts_anywhere:
+        raise ValueError(
+            "`persistent` starts an update from stored lifted variables. The "
+            f"{type(update).__name__} takes full steps, which fit a "
+            "start at the forward pass; from anywhere else they may raise the "
+            "energy. Choose steps bounded by the curvature: lifted_update="
+            "ProximalGradient(...) or Mirror(...)."
+        )

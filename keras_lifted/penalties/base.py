@@ -37,17 +37,21 @@ class Penalty(abc.ABC):
     closed form.
 
     Attributes:
-        default_weight: the weight where none is given.
+        default_weight: the weight where none is given; None: the update's default,
+            which sweeps choose from the data.
         largest_weight: above it float32 loses the pull of this penalty,
             whatever the update.
         contrastive: whether the weight gradients at the lifted variables
             without the loss (the free phase) are subtracted from those with
             it (the clamped phase).
+        needs_proximal: whether it is defined for proximal maps only; if not, every
+            activation of a model is lifted.
 
     Args:
         weight: the penalty weight `w > 0`: one number, or a dict
             `{activation name: number}` whose key "default" serves the rest.
-            Default 10.
+            Where none is given the update has a default: 10 where it takes
+            several steps; a sweep chooses one from the data (`Sweep`).
             An activation of weight infinity is not lifted: its block is
             differentiated as usual.
 
@@ -56,20 +60,26 @@ class Penalty(abc.ABC):
         TypeError: if `weight` is neither a number nor a dict of numbers.
     """
 
-    default_weight = 10.0
+    default_weight: float | None = None
     largest_weight = float("inf")
     contrastive = False
+    needs_proximal = True
 
     def __init__(self, weight: Weight | None = None) -> None:
         self.weight = _checked(self.default_weight if weight is None else weight)
 
-    def weight_of(self, name: str) -> float:
-        """The weight of the activation `name`."""
+    def given(self, name: str) -> float | None:
+        """The weight that was given for the activation `name`, if one was."""
         if isinstance(self.weight, dict):
             return self.weight.get(
                 name, self.weight.get("default", self.default_weight)
             )
         return self.weight
+
+    def weight_of(self, name: str, default: float = 10.0) -> float:
+        """The weight of the activation `name`, or `default` where none was given."""
+        given = self.given(name)
+        return default if given is None else given
 
     def check_names(self, names: list[str]) -> None:
         """Raise a ValueError if the weights name an unknown activation."""
@@ -131,6 +141,11 @@ class Penalty(abc.ABC):
         """
         return None
 
+    @property
+    def ascends(self) -> bool:
+        """Whether it moves its weights."""
+        return type(self).ascend is not Penalty.ascend
+
     def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
         """Penalty weights of the next batch, `(blocks,)`; the same by default.
 
@@ -151,7 +166,9 @@ def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
     return gradient(total, [point])[1][0]
 
 
-def _checked(weight: Any) -> float | dict[str, float]:
+def _checked(weight: Any) -> float | dict[str, float] | None:
+    if weight is None:
+        return None
     if isinstance(weight, Mapping):
         return {str(k): _positive(v, f" of '{k}'") for k, v in weight.items()}
     return _positive(weight, "")

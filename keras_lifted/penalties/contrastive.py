@@ -45,7 +45,7 @@ class Contrastive(DualPenalty):
 
     Args:
         weight: the penalty weight `w > 0`, or weights by activation name.
-            Above 100 the difference of two phases is lost to float32.
+            Defaults to 10. Above 100 the difference of two phases is lost to float32.
         feedback: factor in [0, 1] of M, default 0.1; 1 is the penalty of
             Askari et al., 0 that of Bregman. With 1 and several blocks the
             free minimiser learns to predict, and the forward pass need not.
@@ -63,6 +63,7 @@ class Contrastive(DualPenalty):
     True
     """
 
+    default_weight = 10.0
     largest_weight = 100.0
     contrastive = True
 

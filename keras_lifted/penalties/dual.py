@@ -7,13 +7,11 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.map import NEAR
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
-
-# Relative displacements below which the trapezoidal rule beats a difference.
-NEAR = 1e-3
 
 
 class DualPenalty(Penalty):

@@ -35,7 +35,7 @@ class Fenchel(DualPenalty):
 
     Args:
         weight: the first multipliers `w > 0`, or multipliers by activation
-            name. They are the optimizer's variable `lifted.weight`.
+            name. Defaults to 10. They are the optimizer's variable `lifted.weight`.
         dual_step: `ρ` in [0, 1]; 0 keeps the multipliers. Default 0.05.
         tolerance: `ε > 0`, without units: the gap tolerated, relative to
             `½‖x‖²`. Default 1e-4, a relative displacement of about 1 %.
@@ -54,6 +54,8 @@ class Fenchel(DualPenalty):
     >>> [round(float(w), 2) for w in weights]
     [12.84, 10.0, 6.07]
     """
+
+    default_weight = 10.0
 
     def __init__(
         self,

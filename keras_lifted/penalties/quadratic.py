@@ -22,7 +22,8 @@ class Quadratic(Penalty):
     """`P(x, z) = ½‖x − σ(z)‖²`, with `∂P/∂z = σ'(z)ᵀ(σ(z) − x)`.
 
     The method of auxiliary coordinates (MAC). It differentiates the
-    activation; one sweep of it *is* backpropagation, for every weight.
+    activation; one sweep of it *is* backpropagation, for every weight. It needs no
+    proximal map, so every activation of a model is lifted, GELU and SiLU as well.
 
     Args:
         weight: the penalty weight `w > 0`, or weights by activation name.
@@ -38,6 +39,8 @@ class Quadratic(Penalty):
     >>> kl.penalties.Quadratic(weight={"default": 1.0}).weight_of("relu")
     1.0
     """
+
+    needs_proximal = False
 
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
         return 0.5 * sum_per_sample(ops.square(sigma(z) - s))

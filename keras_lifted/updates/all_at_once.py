@@ -57,7 +57,8 @@ class AllAtOnce(LiftedUpdate):
 
     needs_curvature = False
     starts_anywhere = False
-    default_weight = 1000.0
+    chooses_weight = True
+    default_weight = 1e6
     largest_weight = float("inf")
 
     def __init__(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
+from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting import measures
 from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.lifting.swept import Swept
 
@@ -29,23 +33,21 @@ class Solution:
             lifted variable after it. From stored lifted variables, or in
             another order than from output to input, a pass that moves none
             and takes the gradients exactly at them.
-        gaps: mean penalty `P(x, z)` of each call, in that pairing.
-        energy: the loss of the last sweep, plus the penalties.
         start: the energy at the lifted variables it started from.
         left: the energy at the lifted variables before the last sweep.
         iterations: updates of every lifted variable, a scalar.
         residual: relative change in the last of them, a scalar; 1 where no
             tolerance asks for it.
+        free: of a contrastive penalty, the solution without the loss.
     """
 
     forward: Swept
     last: Swept
-    gaps: Lifted
-    energy: Tensor
     start: Tensor
     left: Tensor
     iterations: Tensor
     residual: Tensor
+    free: Solution | None = None
 
     @classmethod
     def of(
@@ -70,44 +72,80 @@ class Solution:
             start: the energy it started from; None for that of `forward`.
         """
         one = ops.ones((), real_dtype())
-        gaps = measures.gaps(problem, last.carriers, last.z)
         if start is None:
-            start = forward.loss + measures.rest_of(problem, forward.z)
-        rest = measures.rest_of(problem, last.z)
+            start = forward.loss + measures.rest_of(problem, forward)
         left = start
         if carriers is not None:
-            before = measures.gaps(problem, carriers, last.z)
-            left = last.loss + measures.penalty_of(problem, before) + rest
+            left = measures.energy_at(problem, last, carriers)
         return cls(
             forward,
             last,
-            gaps,
-            last.loss + measures.penalty_of(problem, gaps) + rest,
             start,
             left,
             one if iterations is None else iterations,
             one if residual is None else residual,
         )
 
-    def less(self, free: Solution) -> Solution:
-        """This solution, clamped by the loss, less a free one of the same batch.
-
-        Weight gradients and `energy` are differences, `start` and `left` sums,
-        everything else is that of the clamped phase.
-        """
-        gradients = [
-            None if clamped is None else clamped - unclamped
-            for clamped, unclamped in zip(
-                self.last.gradients, free.last.gradients, strict=True
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Weight gradients; of a contrastive penalty clamped less free."""
+        if self.free is None:
+            return self.last.gradients
+        return [
+            None if clamped is None else clamped - free
+            for clamped, free in zip(
+                self.last.gradients, self.free.last.gradients, strict=True
             )
         ]
-        return dataclasses.replace(
-            self,
-            last=dataclasses.replace(self.last, gradients=gradients),
-            energy=self.energy - free.energy,
-            start=self.start + free.start,
-            left=self.left + free.left,
-        )
+
+    def lifted(self, problem: LiftedProblem) -> Iterator[tuple[Call, Tensor]]:
+        """Each call and its lifted variable."""
+        for call in problem.structure.calls:
+            sigma = ProximalMap.of(call.activation)
+            yield call, problem.penalty.point(sigma, self.last.carriers[call.key])
+
+    def gaps(self, problem: LiftedProblem) -> Lifted:
+        """Mean penalty `P(x, z)` of each call, in the pairing of `last`."""
+        return measures.gaps(problem, self.last.carriers, self.last.z)
+
+    def relative_gap(self, problem: LiftedProblem) -> Tensor:
+        """`√(P/½‖x‖²)` of means over samples, its mean over calls."""
+        gaps = self.gaps(problem)
+        ratios = [
+            gaps[call.key] / (0.5 * ops.mean(sum_per_sample(ops.square(x))) + 1e-30)
+            for call, x in self.lifted(problem)
+        ]
+        return ops.mean(ops.sqrt(ops.stack(ratios)))
+
+    def energy(self, problem: LiftedProblem) -> Tensor:
+        """Loss and penalties of the last sweep; clamped less free."""
+        energy = measures.energy_at(problem, self.last, self.last.carriers)
+        return energy if self.free is None else energy - self.free.energy(problem)
+
+
+def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
+    """The solution of `update`; a contrastive penalty has two phases."""
+    if not problem.trainable:
+        passed = problem.forward()
+        return Solution.of(problem, passed, passed)
+    if not problem.structure.calls:
+        swept = problem.sweep(_never, with_weights=True)
+        return Solution.of(problem, swept, swept)
+    solution = update.solve(problem, curvature)
+    if not problem.penalty.contrastive:
+        return solution
+    free = update.solve(problem.free(), curvature)
+    return dataclasses.replace(
+        solution,
+        free=free,
+        start=solution.start + free.start,
+        left=solution.left + free.left,
+    )
+
+
+def _never(*arguments: Any) -> Any:
+    """A move where nothing is lifted."""
+    raise AssertionError(arguments)
 
 
 class LiftedUpdate(abc.ABC):
@@ -116,13 +154,16 @@ class LiftedUpdate(abc.ABC):
     Attributes:
         needs_curvature: whether `solve` reads curvature bounds.
         starts_anywhere: whether it can go on from stored lifted variables.
-        default_weight: penalty weight where the user names no penalty.
+        default_weight: penalty weight where the user gives none.
+        chooses_weight: whether it is the least of one that a sweep chooses from the
+            data (`lifting.scaling.Scale`).
         largest_weight: above it the lifted variables of repeated updates come
             so close to the forward pass that float32 cannot tell them apart.
     """
 
     needs_curvature = True
     starts_anywhere = True
+    chooses_weight = False
     default_weight = 10.0
     largest_weight = 100.0
 

@@ -1,0 +1,66 @@
+"""Hooks on Keras layers, by which a lifting scope hears of their activations.
+
+Keras applies a fused activation as `layer.activation`, a public attribute, and an
+activation layer as `layer.call`. While at least one scope in any thread holds a
+layer, that attribute is a `Hook`, which asks the innermost scope of its own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from keras_lifted.layers.context import current_scope
+
+Tensor = Any
+
+_lock = threading.Lock()
+
+
+class Hook:
+    """Stands for `layer.attribute` while scopes hold the layer.
+
+    Attributes:
+        layer: the layer.
+        attribute: "activation" or "call".
+        original: what it stands for.
+        own: whether the layer itself, not its class, had the attribute.
+        holders: how many scopes hold the layer.
+    """
+
+    def __init__(self, layer: Any, attribute: str) -> None:
+        self.layer = layer
+        self.attribute = attribute
+        self.original = getattr(layer, attribute)
+        self.own = attribute in vars(layer)
+        self.holders = 0
+
+    def __call__(self, z: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        def ordinary(z: Tensor) -> Tensor:
+            return self.original(z, *arguments, **keywords)
+
+        scope = current_scope()
+        return ordinary(z) if scope is None else scope.ask(self.layer, z, ordinary)
+
+
+def hold(layer: Any, attribute: str) -> None:
+    """Put the hook there, or count one more that holds it."""
+    with _lock:
+        hook = vars(layer).get(attribute)
+        if not isinstance(hook, Hook):
+            hook = Hook(layer, attribute)
+            setattr(layer, attribute, hook)
+        hook.holders += 1
+
+
+def release(layer: Any, attribute: str) -> None:
+    """Count one less; the last puts back what was there."""
+    with _lock:
+        hook: Hook = vars(layer)[attribute]
+        hook.holders -= 1
+        if hook.holders:
+            return
+        if hook.own:
+            setattr(layer, attribute, hook.original)
+        else:
+            delattr(layer, attribute)

@@ -1,0 +1,73 @@
+"""Metrics of lifted training, for `compile(metrics=[...])` of a lifted model."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+
+Tensor = Any
+
+
+class LiftedMetric(keras.metrics.Mean):
+    """A mean over training batches of what the training step measures."""
+
+    def update_state(self, *arguments: Any, **keywords: Any) -> None:
+        """Leave targets and predictions alone; `observe` updates the mean."""
+
+    def observe(self, value: Tensor, samples: Tensor) -> None:
+        """Take in the value of a batch of so many samples."""
+        super().update_state(value, sample_weight=samples)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"name": self.name}
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class LiftedGap(LiftedMetric):
+    """How far lifted variables are from their activations, relative to their size.
+
+        mean_l √( mean_i P_l(x_l,i, z_l,i) / mean_i ½‖x_l,i‖² )
+
+    For the quadratic penalty the root is `‖x − σ(z)‖/‖x‖`. It has no units, and is
+    measured while training only: `evaluate` has no lifted variables.
+
+    Args:
+        name: name in the logs.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.metrics.LiftedGap().name
+    'lifted_gap'
+    """
+
+    def __init__(self, name: str = "lifted_gap") -> None:
+        super().__init__(name=name)
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class LiftedEnergy(LiftedMetric):
+    """The lifted energy over the loss of the forward pass.
+
+        (ℓ + Σ_l w_l P_l) / ℓ₀
+
+    `ℓ` is the loss at the last sweep, `ℓ₀` that of the forward pass. Below 1 the
+    lifted variables lowered the energy; a single sweep leaves `ℓ = ℓ₀` and is above.
+
+    Args:
+        name: name in the logs.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.metrics.LiftedEnergy().name
+    'lifted_energy'
+    """
+
+    def __init__(self, name: str = "lifted_energy") -> None:
+        super().__init__(name=name)
