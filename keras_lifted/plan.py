@@ -29,7 +29,7 @@ class PlanFit(keras.callbacks.Callback):
         self._begun: tuple[int, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Plan, before the first epoch; one that is gone on with is planned as whole."""
+        """Plan the whole `fit`, before its first epoch or where it is resumed."""
         if self._begun is None:
             self._begun = epoch, self._taken()
             if self.params["steps"]:

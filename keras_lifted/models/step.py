@@ -65,13 +65,14 @@ def train_on(model: Any, data: Any) -> Any:
     loss = solution.forward.loss
     if index is not None:
         loss = ops.where(optimizer.memory.holds(index), loss, float("nan"))
-    good = _is_good(model, loss, solution.gradients)
+    gradients = optimizer.directions(problem, solution)
+    good = _is_good(model, loss, gradients)
     optimizer.observe(problem, solution, bounds, good, model._lifting.watched)
     if index is not None:
         optimizer.memory.write(index, problem.stored, solution.last.carriers, good)
     commit(good, solution.forward.updates)
     if problem.trainable:
-        backend.apply_if(good, model.optimizer, solution.gradients, problem.trainable)
+        backend.apply_if(good, model.optimizer, gradients, problem.trainable)
     return _logs(model, problem, solution, loss)
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import keras
 
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
+from keras_lifted.optimizers.isgm import ISGM
 from keras_lifted.optimizers.persistent import Persistent
 from keras_lifted.optimizers.schedule import FitDecay
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.optimizers.steepest_descent import SteepestDescent
 
 __all__ = [
+    "ISGM",
     "BlockCoordinateDescent",
     "FitDecay",
     "LiftedState",

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
-from typing import final
 
 import keras
 from keras import ops
@@ -29,7 +28,6 @@ Tensor = Any
 _NESTED = ("weight_optimizer", "penalty", "lifted_update", "persistent")
 
 
-@final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class BlockCoordinateDescent(keras.optimizers.Optimizer):
     """Alternates lifted variables and weights, batch by batch.
@@ -144,6 +142,10 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         for name, value in new.items():
             variable = getattr(state, name)
             variable.assign(ops.where(good, value, variable.value))
+
+    def directions(self, problem: LiftedProblem, solution: Solution) -> list[Tensor]:
+        """What the weight optimizer is given for gradients: those of the solution."""
+        return solution.gradients
 
     @property
     def state(self) -> LiftedState:

@@ -308,7 +308,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             largest = variables[max(self._others, key=lambda i: sizes[i])].path
             warnings.warn(
                 f"{type(self.fallback).__name__} moves {part:.0%} of the weights, as "
-                f"they are not kernels, the largest '{largest}'. If it is a matrix, end "
-                "its name in 'kernel'; see `chosen_geometries`.",
+                f"they are not kernels. Received: for example '{largest}'. If it is a "
+                "matrix, end its name in 'kernel'; see `chosen_geometries`.",
                 stacklevel=3,
             )
