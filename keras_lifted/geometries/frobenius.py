@@ -10,6 +10,7 @@ kernel; here as a part of a kernel of equal singular values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras_lifted.geometries.layout import Layout
@@ -24,8 +25,16 @@ def init(layout: Layout) -> dict[str, tuple[int, ...]]:
 
 
 def refresh(
-    layout: Layout, state: State, gradient: Tensor, momentum: Tensor, keep: Tensor
-) -> State:
+    layouts: Sequence[Layout],
+    states: Sequence[State],
+    gradients: Sequence[Tensor],
+    keep: Tensor,
+) -> list[State]:
+    """Return the states."""
+    return list(states)
+
+
+def align(layout: Layout, state: State, momentum: Tensor) -> State:
     """Return the state."""
     return state
 

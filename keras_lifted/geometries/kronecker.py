@@ -7,8 +7,7 @@ For the joint matrix `G` of a kernel and its bias, of `n` rows and `m` columns,
     D = polar(P J Q)                 J the momentum
 
 The rows' covariance is the product of one over sites and one over channels, and both
-are block diagonal in tiles. `polar` is multiplication by a matrix found at a refresh;
-it is part of what multiplies from the right.
+are block diagonal in tiles, in which `polar` is taken too.
 
 Source: Gupta et al., "Shampoo", arXiv 1802.09568, with power −1/2; Jordan et al.,
 "Muon", 2024, for the polar factor.
@@ -45,6 +44,7 @@ def init(layout: Layout) -> dict[str, tuple[int, ...]]:
     for side, (tiles, size) in sides.items():
         shapes[side] = layout.count, tiles, size, size
         shapes[f"{side}_root"] = layout.count, tiles, size, size
+    shapes["right"] = layout.count, others, width, width
     return shapes
 
 
@@ -52,7 +52,6 @@ def refresh(
     layouts: Sequence[Layout],
     states: Sequence[State],
     gradients: Sequence[Tensor],
-    momenta: Sequence[Tensor],
     keep: Tensor,
 ) -> list[State]:
     """Take gradients into the covariances, and compute all roots anew.
@@ -61,7 +60,6 @@ def refresh(
         layouts: sequence of Layout. Of all groups of kernels.
         states: sequence of dict. Their states.
         gradients: sequence of tensors. Of the layouts' shapes.
-        momenta: sequence of tensors. `J` of each, of the layouts' shapes.
         keep: tensor. What the covariances keep of themselves, `()`.
     """
     covariances = {}
@@ -77,22 +75,23 @@ def refresh(
         for each in covariances.values()
     ]
     roots = in_batches(lambda a: inverse_root(a, DAMPING), centred)
-    fresh: list[State] = [{} for _ in layouts]
+    fresh: list[State] = [{"right": state["right"]} for state in states]
     for (i, side), root in zip(covariances, roots, strict=True):
         fresh[i][side] = covariances[i, side]
         fresh[i][f"{side}_root"] = root
-    whitened = [
-        _columns(layout, _scaled(direction(layout, state, momentum)))
-        for layout, state, momentum in zip(layouts, fresh, momenta, strict=True)
-    ]
-    grams = [ops.matmul(ops.swapaxes(each, -1, -2), each) for each in whitened]
-    for state, factor in zip(fresh, in_batches(polar_factor, grams), strict=True):
-        state["outputs_root"] = ops.matmul(state["outputs_root"], factor)
     return fresh
 
 
+def align(layout: Layout, state: State, momentum: Tensor) -> State:
+    """Compute the polar factor anew; it multiplies the outputs' root."""
+    root = state["outputs_root"]
+    whitened = direction(layout, {**state, "right": root}, momentum)
+    factor = polar_factor(_columns(layout, whitened))
+    return {**state, "right": ops.matmul(root, factor)}
+
+
 def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
-    """Return `P J Q`, of any length and of the layout's shape."""
+    """Return `polar(P J Q)`, of any length and of the layout's shape."""
     count, sites, height, width = layout.shape
     x = ops.reshape(momentum, (count, sites, *layout.rows, width))
     x = ops.matmul(ops.expand_dims(state["inputs_root"], 1), x)
@@ -100,7 +99,7 @@ def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
         x = ops.reshape(x, (count, 1, sites, height * width))
         x = ops.matmul(state["sites_root"], x)
     x = _columns(layout, ops.reshape(x, layout.shape))
-    x = ops.swapaxes(ops.matmul(x, state["outputs_root"]), 1, 2)
+    x = ops.swapaxes(ops.matmul(x, state["right"]), 1, 2)
     return ops.reshape(x, layout.shape)
 
 

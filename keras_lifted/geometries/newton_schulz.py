@@ -35,44 +35,39 @@ _TO_ONE = tuple(
 _ROUGHLY_TO_ONE = (3.4445, -4.7750, 2.0315)
 
 
-def polar_factor(gram: Tensor, steps: int = 3) -> Tensor:
+def polar_factor(matrix: Tensor, steps: int = 3) -> Tensor:
     """Return `F` for which `X F` is roughly the polar factor `U Vᵀ` of `X = U Σ Vᵀ`.
 
-    It is found from the Gram matrix alone, so that it serves matrices near `X` too.
-    Three steps bring singular values above a tenth of the largest into [0.7, 1.2].
+    It serves matrices near `X` too. Three steps bring singular values above a tenth of
+    the largest into [0.7, 1.2], five those above a hundredth.
 
     Args:
-        gram: tensor. `XᵀX`, of shape `(..., m, m)`.
+        matrix: tensor. `X`, of shape `(..., n, m)`.
         steps: int. The number of Newton-Schulz steps. Defaults to 3.
+
+    Returns:
+        A tensor of shape `(..., m, m)`.
     """
+    largest = ops.max(ops.abs(matrix), axis=(-2, -1), keepdims=True) + TINY
+    x = matrix / largest
+    gram = ops.matmul(ops.swapaxes(x, -1, -2), x)
     scale = frobenius(gram) + TINY
     gram = gram / scale
     identity = ops.eye(gram.shape[-1], dtype=gram.dtype)
     a, b, c = _ROUGHLY_TO_ONE
-
-    def closer(_: Tensor, product: Tensor) -> Tensor:
-        square = ops.matmul(ops.matmul(product, gram), product)
+    factor = a * identity + b * gram + c * ops.matmul(gram, gram)
+    for _ in range(steps - 1):
+        square = ops.matmul(ops.matmul(factor, gram), factor)
         step = a * identity + b * square + c * ops.matmul(square, square)
-        return ops.matmul(product, step)
-
-    first = a * identity + b * gram + c * ops.matmul(gram, gram)
-    product = ops.fori_loop(1, steps, closer, first)
-    return product / ops.sqrt(scale)
+        factor = ops.matmul(factor, step)
+    return factor / (largest * ops.sqrt(scale))
 
 
 def polar(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Return roughly the polar factor `U Vᵀ` of `X = U Σ Vᵀ`.
-
-    Args:
-        matrix: tensor. `X`, of shape `(..., n, m)`.
-        steps: int. The number of Newton-Schulz steps. Defaults to 5.
-    """
+    """Return roughly the polar factor of `X`; see `polar_factor`."""
     if matrix.shape[-2] < matrix.shape[-1]:
         return ops.swapaxes(polar(ops.swapaxes(matrix, -1, -2), steps), -1, -2)
-    size = ops.max(ops.abs(matrix), axis=(-2, -1), keepdims=True) + TINY
-    matrix = matrix / size
-    gram = ops.matmul(ops.swapaxes(matrix, -1, -2), matrix)
-    return ops.matmul(matrix, polar_factor(gram, steps))
+    return ops.matmul(matrix, polar_factor(matrix, steps))
 
 
 def inverse_root(matrix: Tensor, damping: float) -> Tensor:

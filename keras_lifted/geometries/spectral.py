@@ -9,6 +9,7 @@ Source: Jordan et al., "Muon", 2024; Bernstein & Newhouse, arXiv 2409.20325.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -26,8 +27,16 @@ def init(layout: Layout) -> dict[str, tuple[int, ...]]:
 
 
 def refresh(
-    layout: Layout, state: State, gradient: Tensor, momentum: Tensor, keep: Tensor
-) -> State:
+    layouts: Sequence[Layout],
+    states: Sequence[State],
+    gradients: Sequence[Tensor],
+    keep: Tensor,
+) -> list[State]:
+    """Return the states."""
+    return list(states)
+
+
+def align(layout: Layout, state: State, momentum: Tensor) -> State:
     """Return the state."""
     return state
 

@@ -43,10 +43,11 @@ class ISGM(BlockCoordinateDescent):
 
     `G` the gradient of the energy `E(W, X)`, `A` the layer's inputs (with a 1 for the
     bias) and `h` the curvature of loss and penalty in `z = A W`. This majorises
-    `argmin_W E(W, X) + ‖W − W_k‖²/2τ`: `h` is measured along a first step,
-    and grows until the gradient does not turn against the step. So the energy of a convex block never rises,
-    whatever `τ`, the reduction and the scale of the loss are. Variables that are not
-    kernels of Dense, EinsumDense or convolution layers count as their own inputs.
+    `argmin_W E(W, X) + ‖W − W_k‖²/2τ`: `h` is measured along a first step, and grows
+    until the gradient does not turn against the step. So the energy of a convex block
+    never rises, whatever `τ`, the reduction and the scale of the loss are. Variables
+    that are not kernels of Dense, EinsumDense or convolution layers count as their own
+    inputs.
 
     It is the reference method of the framework, short and exact; it solves a system of
     the side of each layer's inputs in every step. `SteepestDescent` trains faster.

@@ -31,6 +31,8 @@ Tensor = Any
 
 # Covariances keep this part of themselves at a refresh.
 KEEP = 0.8
+# Steps between two polar factors.
+ALIGN = 5
 # The fallback's part of the weights above which the user is told.
 TOLD = 0.2
 
@@ -73,8 +75,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
         max_relative_decrease: float. The largest predicted decrease of the loss in one
             step, as a part of the loss. Defaults to 0.05. Where the loss is not seen
             (`keras.Model` on JAX, mixed precision) the other bound holds alone.
-        refresh_every: int. The steps after which `P`, `Q` and the polar factor are
-            computed anew; the first times come sooner. Defaults to 50.
+        refresh_every: int. The steps after which `P` and `Q` are computed anew;
+            the first times come sooner. Defaults to 50.
         name: str. The name of the optimizer. Defaults to "steepest_descent".
         **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `weight_decay`,
             `clipnorm`, `gradient_accumulation_steps` and `use_ema`.
@@ -207,12 +209,12 @@ class SteepestDescent(keras.optimizers.Optimizer):
         if isinstance(self._learning_rate, FitDecay):
             rate = float(self._learning_rate.rate)
             config["learning_rate"] = None if self._default_rate else rate
-        whole = keras.saving.serialize_keras_object(self.fallback)
+        serialize = keras.saving.serialize_keras_object
         return {
             **config,
             "geometry": self.geometry,
             "momentum": self.momentum,
-            "fallback": self._named_fallback or whole,
+            "fallback": self._named_fallback or serialize(self.fallback),
             "decay": self.decay,
             "max_relative_decrease": self.max_relative_decrease,
             "refresh_every": self.refresh_every,
@@ -263,13 +265,22 @@ class SteepestDescent(keras.optimizers.Optimizer):
         ]
         due = is_due(steps, self.refresh_every)
         kept = ops.minimum(KEEP, self._refreshes / (self._refreshes + 1.0))
-        states = cond(
-            due,
-            lambda: self._geometry.refresh(layouts, held, gradients, ahead, kept),
-            lambda: held,
-        )
+        geometry = self._geometry
+
+        def aligned() -> list[dict[str, Tensor]]:
+            fresh = cond(
+                due,
+                lambda: geometry.refresh(layouts, held, gradients, kept),
+                lambda: held,
+            )
+            return [
+                geometry.align(*each)
+                for each in zip(layouts, fresh, ahead, strict=True)
+            ]
+
+        states = cond(is_due(steps, ALIGN), aligned, lambda: held)
         whole = [
-            of_unit_rate(layout, self._geometry.direction(layout, state, momentum))
+            of_unit_rate(layout, geometry.direction(layout, state, momentum))
             for layout, state, momentum in zip(layouts, states, ahead, strict=True)
         ]
         predicted = sum(
