@@ -359,6 +359,9 @@ def test_costs_are_beside_those_of_adam(run, monkeypatch):
     assert adam["summary"]["state / weights"] == pytest.approx(2, abs=0.01)
     assert sgd["summary"]["state / weights"] == pytest.approx(1, abs=0.01)
     assert 0.3 < adam["summary"]["step / Adam's"] < 3
+    for record in (adam, sgd):
+        ratio = f"{record['summary']['state / weights']:.2f}"
+        assert f" {ratio} | {record['commit'][:9]}" in report.page([record])
 
 
 @pytest.mark.slow
