@@ -1,6 +1,13 @@
 """Benchmarks: what a step costs, and what quality it buys.
 
-python -m benchmarks run cost
-python -m benchmarks run quality --tasks mlp,digits --methods adamw,muon
-python -m benchmarks report
+    KERAS_BACKEND=jax python -m benchmarks run cost
+    KERAS_BACKEND=jax python -m benchmarks run quality --tasks mlp --methods adamw,soap
+    python -m benchmarks report
+
+A suite (suites.py) names tasks (tasks.py, networks.py, data.py) and methods
+(methods.py, baselines.py). runner.py searches rates (rates.py), trains and measures
+(timing.py); store.py appends a line a run to results/runs.jsonl; summaries.py and
+report.py make docs/benchmarks.md of them. A result that stands is not measured again.
+On a CPU the seconds are those of the processor: give the process one core
+(`taskset -c 0`). SOAP and Shampoo are slow under TensorFlow's XLA: compare on JAX.
 """

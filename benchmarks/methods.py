@@ -38,8 +38,8 @@ def one_cycle(t: Any) -> Any:
 
 
 def warm_up(t: Any) -> Any:
-    """Rise from 0 over 0.05 of the run, then stay."""
-    return ops.minimum(t / 0.05, 1)
+    """Rise from 0.1 to 1 over 0.05 of the run, then stay."""
+    return ops.minimum(0.1 + 0.9 * t / 0.05, 1)
 
 
 class Schedule(optimizers.schedules.LearningRateSchedule):
@@ -60,10 +60,8 @@ class Schedule(optimizers.schedules.LearningRateSchedule):
         optimizer.learning_rate = self
 
     def __call__(self, step: Any) -> Any:
-        # Step 0 of a warm-up would move nothing: count from the first one.
-        ahead = 1 if self.shape is warm_up else 0
-        t = (ops.cast(step, "float32") + ahead) / self.steps
-        return self.rate * self.shape(ops.minimum(t, 1))
+        t = ops.minimum(ops.cast(step, "float32") / self.steps, 1)
+        return self.rate * self.shape(t)
 
     def get_config(self) -> dict[str, Any]:
         return {}

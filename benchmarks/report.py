@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.methods import METHODS
 from benchmarks.store import Record
 from benchmarks.suites import SUITES
 from benchmarks.suites import Suite
@@ -93,7 +94,11 @@ def _cells(row: Row) -> list[Any]:
 
 def _overview(suite: Suite, found: list[Row]) -> list[str]:
     """A line for every task and horizon, a column for every method."""
-    methods = list(dict.fromkeys(row.method for row in found))
+    order = list(METHODS)
+    methods = sorted(
+        {row.method for row in found},
+        key=lambda name: (order.index(name.split(",")[0]), name),
+    )
     keys = {(suite.tasks.index(r.task), r.task, r.samples, r.epochs) for r in found}
     lines = []
     for _, *key in sorted(keys):

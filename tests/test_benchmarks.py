@@ -225,6 +225,12 @@ def test_schedules_are_those_of_keras(shape, keras_schedule):
         assert float(optimizer.learning_rate) == pytest.approx(wanted, abs=1e-7)
 
 
+def test_warm_up_starts_above_zero():
+    """Schedule-free means divide by the sum of the squared rates so far."""
+    shares = [float(methods.warm_up(t)) for t in (0.0, 0.025, 0.05, 1.0)]
+    assert shares == pytest.approx([0.1, 0.55, 1.0, 1.0])
+
+
 def test_rates_lie_on_the_grid():
     assert [rates.grid(i) for i in range(-3, 4)] == [0.1, 0.2, 0.5, 1, 2, 5, 10]
     found = [rates.grid(rates.nearest(r)) for r in (0.001, 0.0021, 4.0)]
@@ -353,6 +359,9 @@ def test_costs_are_beside_those_of_adam(run, monkeypatch):
     assert adam["summary"]["state / weights"] == pytest.approx(2, abs=0.01)
     assert sgd["summary"]["state / weights"] == pytest.approx(1, abs=0.01)
     assert 0.3 < adam["summary"]["step / Adam's"] < 3
+    for record in (adam, sgd):
+        ratio = f"{record['summary']['state / weights']:.2f}"
+        assert f" {ratio} | {record['commit'][:9]}" in report.page([record])
 
 
 @pytest.mark.slow
