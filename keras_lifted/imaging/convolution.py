@@ -51,8 +51,9 @@ class Convolution(Degradation):
         """The shape on the other side: "valid" loses a kernel less one pixel."""
         batch, *sides, channels = shape
         if self.boundary == "valid":
-            lost = sum(np.array(kernel.shape) - 1 for kernel in self.kernels())
-            sides = [s and s + sign * int(n) for s, n in zip(sides, lost, strict=True)]
+            shapes = [kernel.shape for kernel in self.kernels()]
+            lost = [sum(shape[axis] - 1 for shape in shapes) for axis in (0, 1)]
+            sides = [s and s + sign * n for s, n in zip(sides, lost, strict=True)]
         return batch, *sides, channels
 
 

@@ -26,7 +26,8 @@ class Mask(Degradation):
             of `fraction`, or besides.
         mask: a mask of one's own, instead or besides: `(height, width)`, `(height,
             width, channels)`, or `(batch, height, width, channels)` with one mask
-            for each image. It multiplies images, so entries may lie between 0 and 1.
+            for each image; a single image is then masked by all. Entries multiply
+            pixels, so they may lie between 0 and 1.
         resample: draw a new mask for each image at every call. Otherwise one mask
             serves all, and `Mask` is a linear operator with an adjoint.
         seed: of the mask; None for one that nobody knows, kept in the config.
@@ -92,8 +93,8 @@ class Mask(Degradation):
         kept: Any = np.ones((1, height, width, 1), "float32")
         if self.mask is not None:
             kept = np.array(self.mask, "float32")
-            rows = x.shape[0] if len(kept) > 1 else None
-            fits = rows in (None, len(kept)) and kept.shape[-1] in (1, channels)
+            rows = x.shape[0] if len(kept) > 1 else 1
+            fits = rows in (None, 1, len(kept)) and kept.shape[-1] in (1, channels)
             if kept.shape[1:3] != (height, width) or not fits:
                 raise ValueError(
                     "`mask` of Mask must have the height and width of the images, "

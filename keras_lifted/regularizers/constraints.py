@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from typing import final
 
@@ -74,3 +75,9 @@ class Box(Regularizer):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return clip(v, self.low, self.high)
+
+    def conjugate(self, v: Tensor, factor: Tensor) -> Tensor:
+        return sum_per_sample(ops.maximum(self.low * v, self.high * v))
+
+    def radius(self, level: Tensor, shape: tuple[int, ...]) -> float:
+        return max(abs(self.low), abs(self.high)) * math.sqrt(math.prod(shape))

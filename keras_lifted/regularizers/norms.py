@@ -44,6 +44,12 @@ class Tikhonov(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v / (1.0 + step)
 
+    def conjugate(self, v: Tensor, factor: Tensor) -> Tensor:
+        return 0.5 * sum_per_sample(ops.square(v)) / factor
+
+    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return ops.sqrt(2.0 * level)
+
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -71,6 +77,9 @@ class L1(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - clip(v, -step, step)
 
+    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return level
+
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -82,7 +91,7 @@ class GroupSparsity(Regularizer):
         axis: axis or axes that make a group; the channels by default.
 
     Raises:
-        ValueError: if `weight` is not positive, or `axis` is no axis of a sample.
+        ValueError: if `weight` is not positive, or `axis` is not an axis of a sample.
 
     Source: Yuan & Lin, 2006.
 
@@ -104,3 +113,6 @@ class GroupSparsity(Regularizer):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return shrink(v, step, self.axis)
+
+    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return level
