@@ -39,8 +39,8 @@ def certificate(
                       + [g(u) − g(u⁺) − ⟨v, u − u⁺⟩] + ⟨e, u − w⟩,
 
     `e = ∇f(u) + Σ A_iᵀ p_i + v`: Fenchel-Young gaps, and what is left of the optimality
-    conditions. At a minimiser w, `⟨e, u − w⟩ ≤ ⟨e, u⟩ + ‖e‖ r`, with r the largest norm
-    that the regularizers allow for `R(w) ≤ P(u)`. Where `g*` is finite everywhere it
+    conditions. At a minimiser w the regularizers allow no more than some `−⟨e, w⟩`, as
+    `R(w) ≤ P(u)`. Where `g*` is finite everywhere it
     is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0. As P is not negative, P(u) itself
     is a bound too.
 
@@ -69,11 +69,17 @@ def certificate(
     else:
         gap_of_u = ops.zeros_like(objective)
     error = slope + v
-    radius = _radius(scheme, regularizers, u, objective)
-    bounded = dot(error, u) + norm(error) * radius
+    # ⟨e, u − w⟩, where a regularizer bounds w, or else where it is looked for.
     near = REACH * norm(error) * norm(u)
-    unbounded = ops.where(residual < SETTLED, near, float("inf"))
-    left = ops.where(ops.isfinite(radius), bounded, unbounded)
+    left = ops.where(residual < SETTLED, near, float("inf"))
+    terms = (scheme.direct, *scheme.duals)
+    for each, regularizer in zip(terms, regularizers, strict=False):
+        if each is None or regularizer is None or not regularizer.direct:
+            continue
+        most = regularizer.support(-error, objective / each.factor)
+        if most is not None:
+            left = dot(error, u) + most
+            break
     gap = gap + ops.minimum(gap_of_u + ops.maximum(left, 0.0), exact)
     rounding = (1e-14 if dtype_of(u) == "float64" else 1e-6) * objective
     return ops.minimum(ops.maximum(gap, 0.0) + rounding, objective)
@@ -89,20 +95,3 @@ def _conjugate_gap(
     if found is None:
         return float("inf")
     return direct.weighted(u) + found + dot(slope, u)
-
-
-def _radius(
-    scheme: PrimalDual,
-    regularizers: tuple[Regularizer | None, ...],
-    u: Tensor,
-    objective: Tensor,
-) -> Tensor:
-    """The largest `‖w‖` for `R(w) ≤ P(u)`, `(batch,)`; +∞ if nothing bounds it."""
-    radius = ops.full_like(objective, float("inf"))
-    terms = (scheme.direct, *scheme.duals)
-    for term, regularizer in zip(terms, regularizers, strict=False):
-        if term is None or regularizer is None:
-            continue
-        level = objective / term.factor
-        radius = ops.minimum(radius, regularizer.radius(level, tuple(u.shape[1:])))
-    return radius

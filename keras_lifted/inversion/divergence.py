@@ -12,8 +12,9 @@ from keras_lifted.layers.softmax import Softmax
 
 Tensor = Any
 
-# Pre-activations that are closer than this are compared by the slope between them.
-_NEAR = 0.1
+# Pre-activations that are closer than this are compared by an integral between them,
+# whose end is found by so many secants.
+_NEAR, _SECANTS, _EQUAL = 0.1, 4, 1e-5
 
 
 def bregman_terms(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
@@ -36,22 +37,23 @@ def bregman_terms(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
     )
     here = ops.where(ops.isfinite(here), here, by_conjugate)
     direct = least + ops.maximum(there - here - (z - x) * (y - x), 0.0)
-    # D_F(y, x) = ½ (y − x)²/slope + O(d⁴), with the slope of σ between z and z + d,
-    # where σ(z + d) = y.
+    # Near: with σ(z + d) = y it is ∫₀ᵈ σ(z + d) − σ(z + t) dt, by Simpson's rule.
     r = y - x
-    slope = _slope(sigma, z)
-    d = r / ops.maximum(slope, 1e-12)
-    middle = _slope(sigma, z + 0.5 * d)
-    d = r / ops.maximum(middle, 1e-12)
-    reached = sigma.difference(z + d, d)
-    near = ops.abs(d) <= _NEAR
-    near = ops.logical_and(near, ops.abs(reached - r) <= 1e-2 * ops.abs(r))
-    return ops.where(near, 0.5 * r * d, direct)
-
-
-def _slope(sigma: ProximalMap, z: Tensor) -> Tensor:
     h = ops.full_like(z, 1e-2)
-    return sigma.difference(z + h, 2.0 * h) / (2.0 * h)
+    slope = sigma.difference(z + h, 2.0 * h) / (2.0 * h)
+    d = r / ops.maximum(slope, 1e-12)
+    for _ in range(_SECANTS):
+        reached = sigma.difference(z + d, d)
+        d = d * ops.where(reached == 0, 1.0, r / ops.where(reached == 0, 1.0, reached))
+    reached = sigma.difference(z + d, d)
+    first, middle, last = (sigma.difference(z + d, t * d) for t in (0.75, 0.5, 0.25))
+    coarse = d * (r + 4.0 * middle) / 6.0
+    fine = d * (r + 4.0 * first + 2.0 * middle + 4.0 * last) / 12.0
+    # They differ at a kink, on whose sides the potential is simple: direct is exact.
+    near = ops.abs(d) <= _NEAR
+    near = ops.logical_and(near, ops.abs(reached - r) <= _EQUAL * ops.abs(r))
+    near = ops.logical_and(near, ops.abs(fine - coarse) <= _EQUAL * ops.abs(fine))
+    return ops.where(near, fine, direct)
 
 
 def _coupled(potentials: Tensor, products: Tensor) -> Tensor:

@@ -93,12 +93,14 @@ class Solver:
         settled = np.zeros(len(alpha), bool)
         stats, _ = self._block(alpha, 0, settled)  # no step may end above the start
         self._first = np.nan_to_num(stats["objective"], posinf=0.0)
+        below = stats["objective"] - stats["certificate"]  # of the minimum
         while done < steps and not settled.all():
             # Early checks see steps that are too long, where no theory bounds them.
             most = self.check_every if self.steps.problem.affine else 1 + done
             count = min(self.check_every, most, steps - done)
             done += count
             now, kept = self._block(alpha, count, settled)
+            below = np.fmax(below, now["objective"] - now["certificate"])
             stats = {k: np.where(kept, now[k], stats[k]) for k in stats}
             settled |= kept & (now["residual"] <= self.tolerance)
             self._record(done, time.monotonic() - begun, now)
@@ -114,6 +116,7 @@ class Solver:
                 ]
                 bar.update(done, shown, finalize=bool(settled.all()) or done == steps)
         self.iterations += done
+        stats["certificate"] = np.fmin(stats["certificate"], stats["objective"] - below)
         return {**stats, "converged": settled}
 
     def _instance(self, alpha: np.ndarray) -> Instance:

@@ -23,7 +23,7 @@ class Regularizer(abc.ABC):
     whose `g` is simple but some linear image of it, such as its differences, write
     `operator` and `operator_bound` too; the adjoint follows by reverse mode.
 
-    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate` and `radius` are not
+    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate` and `support` are not
     needed; they make the certificate of `invert` sharper.
 
     Attributes:
@@ -85,9 +85,9 @@ class Regularizer(abc.ABC):
         """`sup_u ⟨v, u⟩ − factor · g(u)`, `(batch,)`; None if it may be infinite."""
         return None
 
-    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor | float:
-        """The largest `‖u‖₂` with `g(A u) ≤ level`, `(batch,)`; +∞ if there is none."""
-        return float("inf")
+    def support(self, v: Tensor, level: Tensor) -> Tensor | None:
+        """The largest `⟨v, u⟩` with `g(u) ≤ level`, `(batch,)`; None if unbounded."""
+        return None
 
     def __call__(self, u: Tensor) -> Tensor:
         """`R(u)` of each sample, `(batch,)`."""

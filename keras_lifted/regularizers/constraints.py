@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 from typing import final
 
@@ -77,7 +76,7 @@ class Box(Regularizer):
         return clip(v, self.low, self.high)
 
     def conjugate(self, v: Tensor, factor: Tensor) -> Tensor:
-        return sum_per_sample(ops.maximum(self.low * v, self.high * v))
+        return self.support(v, factor)
 
-    def radius(self, level: Tensor, shape: tuple[int, ...]) -> float:
-        return max(abs(self.low), abs(self.high)) * math.sqrt(math.prod(shape))
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return sum_per_sample(ops.maximum(self.low * v, self.high * v))

@@ -47,8 +47,8 @@ class Tikhonov(Regularizer):
     def conjugate(self, v: Tensor, factor: Tensor) -> Tensor:
         return 0.5 * sum_per_sample(ops.square(v)) / factor
 
-    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return ops.sqrt(2.0 * level)
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return ops.sqrt(2.0 * level * sum_per_sample(ops.square(v)))
 
 
 @final
@@ -77,8 +77,8 @@ class L1(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - clip(v, -step, step)
 
-    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return level
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return level * largest_per_sample(ops.abs(v))
 
 
 @final
@@ -114,5 +114,10 @@ class GroupSparsity(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return shrink(v, step, self.axis)
 
-    def radius(self, level: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return level
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return level * largest_per_sample(norm(v, self.axis))
+
+
+def largest_per_sample(v: Tensor) -> Tensor:
+    """The largest entry of each sample, `(batch,)`."""
+    return ops.max(ops.reshape(v, (v.shape[0], -1)), axis=1)

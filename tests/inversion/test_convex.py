@@ -75,10 +75,10 @@ def test_objective_is_that_of_scipy(name, key):
 
 @pytest.mark.parametrize("key", ["tv_anisotropic", "tikhonov_positive"])
 def test_plain_steps_find_it_too(key):
-    check("relu", key, None)
+    check("relu", key, None, 10_000)
 
 
-def check(name, key, acceleration):
+def check(name, key, acceleration, steps=4000):
     regularizer, solve = PROBLEMS[key]
     model, kernel, bias = perceptron(24, 16, activation_of(name))
     y = data(name, kernel, bias)
@@ -87,7 +87,7 @@ def check(name, key, acceleration):
         model,
         y[None],
         regularizer,
-        max_steps=4000,
+        max_steps=steps,
         acceleration=acceleration,
         tolerance=1e-7 if HAS_DOUBLE else 1e-6,
         check_every=500,

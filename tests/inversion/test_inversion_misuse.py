@@ -76,7 +76,10 @@ CASES = {
     "no noise": ({"alpha_rule": "discrepancy"}, "from `noise_std`"),
     "rule": ({"noise_std": 0.1, "alpha_rule": "gcv"}, "`alpha_rule` must be one of"),
     "source": ({"noise_std": 0.1, "source": -1.0}, "`source` must be positive"),
-    "max_steps": ({"max_steps": 0}, "`steps` must be an integer of at least 1.*max_steps=0"),
+    "max_steps": (
+        {"max_steps": 0},
+        "`steps` must be an integer of at least 1.*max_steps=0",
+    ),
     "half a step": ({"max_steps": 1.5}, "`max_steps` must be an integer"),
     "step factor": ({"step_factor": 0.0}, "`step_factor` must be positive.*power it"),
     "check": ({"check_every": 0}, "`check_every`"),
@@ -93,7 +96,10 @@ CASES = {
     "no layer": ({"network": np.tanh}, "must be a Keras layer or model"),
     "not built": ({"network": layers.Dense(3)}, "`input_shape=.*or build"),
     "input shape": ({"input_shape": (5,)}, "does not take inputs of shape"),
-    "start": ({"initial": np.zeros((2, 5))}, r"`initial` must be finite inputs.*\(2, 4\)"),
+    "start": (
+        {"initial": np.zeros((2, 5))},
+        r"`initial` must be.*\(2, 4\)",
+    ),
     "start nan": ({"initial": np.full((2, 4), np.nan)}, "8 values not finite"),
     "inputs": ({"network": two_inputs()}, "one input"),
     "outputs": ({"network": two_outputs()}, "one output"),
