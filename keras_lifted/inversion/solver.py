@@ -93,14 +93,14 @@ class Solver:
         settled = np.zeros(len(alpha), bool)
         stats, _ = self._block(alpha, 0, settled)  # no step may end above the start
         self._first = np.nan_to_num(stats["objective"], posinf=0.0)
-        below = stats["objective"] - stats["certificate"]  # of the minimum
+        below = _below(stats)
         while done < steps and not settled.all():
             # Early checks see steps that are too long, where no theory bounds them.
             most = self.check_every if self.steps.problem.affine else 1 + done
             count = min(self.check_every, most, steps - done)
             done += count
             now, kept = self._block(alpha, count, settled)
-            below = np.fmax(below, now["objective"] - now["certificate"])
+            below = np.fmax(below, _below(now))
             stats = {k: np.where(kept, now[k], stats[k]) for k in stats}
             settled |= kept & (now["residual"] <= self.tolerance)
             self._record(done, time.monotonic() - begun, now)
@@ -185,3 +185,10 @@ class Solver:
         names = ("objective", "residual", "data_residual", "gap", "certificate")
         for name in names:
             self.history.setdefault(name, []).append(now[name])
+
+
+def _below(stats: Stats) -> np.ndarray:
+    """A lower bound of the minimum, `(batch,)`; NaN where there is none."""
+    known = np.isfinite(stats["objective"])
+    objective = np.where(known, stats["objective"], np.nan)
+    return np.asarray(objective - np.where(known, stats["certificate"], np.nan))
