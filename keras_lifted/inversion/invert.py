@@ -66,18 +66,20 @@ def invert(
         y: outputs, `(batch, …)`.
         regularizer: R, from `keras_lifted.regularizers`.
         alpha: positive factor on R, one or one for each sample; 1 by default.
-        noise_std: standard deviation of y, one or one for each sample, instead of
-            `alpha`. Alone, it sets `alpha = √2 δ/‖v‖` with `δ² = m noise_std²/2` for m
-            outputs: the error then falls like δ in the Bregman distance of R. Or a map
-            of the shape of y, which weights the fidelity by `1/noise_std²`.
-        alpha_rule: "theorem", the same as None, or "discrepancy": the alpha that leaves
-            `‖network(u) − y‖ = noise_std √m`, by repeated inversion.
-        source: `‖v‖` with `Wᵀv ∈ ∂R(u)` at the true input; estimated by a first
-            inversion if not given.
+        noise_std: standard deviation of the noise on y, behind the last activation,
+            one or one for each sample, instead of `alpha`. Or a map of the shape of
+            y, which weights the fidelity by `1/noise_std²`; it may come with `alpha`.
+        alpha_rule: how `noise_std` sets alpha. "discrepancy", the same as None: the
+            alpha that leaves `‖network(u) − y‖ = noise_std √m` for m outputs, by
+            repeated inversion. "theorem": `alpha = √2 δ/‖v‖` with `δ² = m
+            noise_std²/2`: the error then falls like δ in the Bregman distance of R.
+        source: `‖v‖` with `Wᵀv ∈ ∂R(u)` at the true input, for the theorem; estimated
+            by a first inversion if not given.
         max_steps: the most steps.
         fidelity: how outputs are compared with y: `inversion.LeastSquares()`,
             `Huber()`, `KullbackLeibler()`; the outputs are then lifted too. None for
-            the penalty of the last block, without an activation least squares.
+            least squares with `noise_std` (but by the theorem), and for the penalty
+            of the last block, convex for one block, without.
         penalty: a penalty of `keras_lifted.penalties`, its name or its config;
             `Bregman(1.0)` by default. The output's weighs 1.
         tolerance: a sample is done once the relative residual of its optimality
@@ -122,7 +124,8 @@ def invert(
     if old:
         options = {k: v for k, v in locals().items() if k not in _FIRST}
         return invert(network, y, regularizer, **{**options, **renamed(old)})
-    if fidelity is None and np.ndim(noise_std) > 1:
+    by_theorem = alpha_rule == "theorem" or source is not None
+    if fidelity is None and noise_std is not None and not by_theorem:
         fidelity = LeastSquares()
     inverter = Inverter(
         network, regularizer, penalty, input_shape, acceleration, jit_compile, fidelity

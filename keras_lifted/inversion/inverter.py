@@ -170,7 +170,7 @@ class Inverter:
             )
             path = Path(solver, np.ones(batch) * deviation, max_steps)
             if factor is None:
-                theorem = alpha_rule != "discrepancy"
+                theorem = alpha_rule == "theorem" or source is not None
                 factor = path.theorem(source) if theorem else path.discrepancy()
             stats = path.run(factor)
         if not stats["converged"].all() and tolerance > 0:

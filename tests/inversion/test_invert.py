@@ -211,7 +211,9 @@ def test_noise_and_discrepancy_compile_once(monkeypatch):
     target = noise * np.sqrt(y.shape[1])
     np.testing.assert_allclose(found.data_residual, target, rtol=0.05)
     assert found.alpha[0] < found.alpha[1]
-    by_rule = invert(model, y, R.TotalVariation(), 400, noise_std=noise)
+    by_rule = invert(
+        model, y, R.TotalVariation(), 400, noise_std=noise, alpha_rule="theorem"
+    )
     assert by_rule.alpha[0] < by_rule.alpha[1]
     for result in (found, by_rule):
         assert psnr(result.x, image)[0] > psnr(result.x, image)[1] > 11

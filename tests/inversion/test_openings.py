@@ -29,7 +29,7 @@ def dense(inputs=8, outputs=6, positive=False):
 def test_least_squares_with_a_map_of_noise():
     layer, kernel = dense()
     rng = np.random.default_rng(1)
-    y, std = rng.normal(size=(2, 6)), rng.uniform(0.2, 2.0, size=(2, 6))
+    y, std = 5.0 * rng.normal(size=(2, 6)), rng.uniform(0.2, 2.0, size=(2, 6))
     result = kl.invert(
         layer, y, R.Tikhonov(), alpha=0.3, noise_std=std, tolerance=1e-5, verbose=0
     )
