@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.inverter import Inverter

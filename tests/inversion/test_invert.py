@@ -231,9 +231,7 @@ def test_scaling_alpha_is_scaling_the_regularizer():
 def test_it_warns_and_shows_progress(capsys):
     model, image = perceptron(8, 40), phantom(8)
     y = model.predict(image, verbose=0)
-    with pytest.warns(
-        UserWarning, match="3 steps in 1 of 1 samples: 0"
-    ):
+    with pytest.warns(UserWarning, match="3 steps in 1 of 1 samples: 0"):
         result = invert(model, y, R.TotalVariation(1e-3), 3, verbose=2)
     assert not result.converged and result.iterations == 3
     assert "residual" in capsys.readouterr().out

@@ -31,13 +31,13 @@ def test_least_squares_with_a_map_of_noise():
     rng = np.random.default_rng(1)
     y, std = 5.0 * rng.normal(size=(2, 6)), rng.uniform(0.2, 2.0, size=(2, 6))
     result = kl.invert(
-        layer, y, R.Tikhonov(), alpha=0.3, noise_std=std, tolerance=1e-5, verbose=0
+        layer, y, R.Tikhonov(), alpha=0.3, noise_std=std, tolerance=1e-4, verbose=0
     )
     for i in range(2):
         w = std[i] ** -2
         left = (kernel * w) @ kernel.T + 0.3 * np.eye(8)
         exact = np.linalg.solve(left, kernel @ (w * y[i]))
-        np.testing.assert_allclose(result.x[i], exact, atol=1e-4)
+        np.testing.assert_allclose(result.x[i], exact, atol=1e-3)
     error = ((result.x @ kernel - y) / std) ** 2
     np.testing.assert_allclose(result.data_residual**2, error.sum(1), rtol=1e-3)
     chosen = kl.invert(
@@ -270,7 +270,10 @@ def test_the_averaged_network_is_firmly_nonexpansive():
         dx = number(network(a) - network(b)).reshape(8, -1)
         assert ((dx**2).sum(1) <= (dz * dx).sum(1) * (1 + 1e-4)).all()
     prior = R.Denoiser(network)
-    assert number(prior.expansion(rng.random((2, 16, 16, 1)).astype("float32"))).max() <= 1.001
+    assert (
+        number(prior.expansion(rng.random((2, 16, 16, 1)).astype("float32"))).max()
+        <= 1.001
+    )
 
 
 def test_plug_and_play_converges_to_its_fixed_point():

@@ -71,7 +71,9 @@ def test_distances_of_coupled_outputs():
     softmax = ProximalMap.of(kl.layers.Softmax())
     y = number(softmax(ops.convert_to_tensor(rng.normal(size=(4, 5)))))
     x = number(softmax(ops.convert_to_tensor(z)))
-    found = number(bregman_terms(softmax, ops.convert_to_tensor(y.astype("float32")), z))
+    found = number(
+        bregman_terms(softmax, ops.convert_to_tensor(y.astype("float32")), z)
+    )
     np.testing.assert_allclose(found.sum(1), (y * np.log(y / x)).sum(1), rtol=1e-4)
     ball = ProximalMap.of(kl.layers.L2BallProjection())
     y = number(ball(ops.convert_to_tensor(rng.normal(size=(4, 5)).astype("float32"))))
@@ -202,7 +204,9 @@ def test_max_pooling_does_not_destroy_the_result():
     )
     u = np.random.default_rng(0).random((2, 8, 8, 1)).astype("float32")
     y = network.predict(u, verbose=0)
-    zero = np.linalg.norm((network.predict(0 * u, verbose=0) - y).reshape(2, -1), axis=1)
+    zero = np.linalg.norm(
+        (network.predict(0 * u, verbose=0) - y).reshape(2, -1), axis=1
+    )
     result = kl.invert(
         network, y, R.TotalVariation(1e-4), max_steps=600, tolerance=0, verbose=0
     )
@@ -257,7 +261,9 @@ def inverters():
     strength=st.floats(-2, 0.3),
     steps=st.sampled_from([5, 20, 60, 300]),
 )
-def test_certificates_bound_the_gap_of_scipy(inverters, key, name, seed, strength, steps):
+def test_certificates_bound_the_gap_of_scipy(
+    inverters, key, name, seed, strength, steps
+):
     model, inverter = inverters[key, name]
     rng = np.random.default_rng(seed)
     kernel = rng.normal(size=(12, 9)).astype("float32") / 12**0.5
