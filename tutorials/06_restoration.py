@@ -113,7 +113,7 @@ assert quality["restored"][1] > quality["noisy"][1]
 # ## The network as a prior
 # The same network can restore what it was not trained for: in the place of a proximal
 # map it says what pictures look like, and a blur or a mask says what was measured. The
-# "averaged" network is firmly nonexpansive, so that the steps of plug-and-play converge.
+# "averaged" network is firmly nonexpansive, so that plug-and-play converges.
 
 # %%
 prior = kl.models.proximal_network((None, None, 1), 8, 5, scheme="averaged")
