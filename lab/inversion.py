@@ -129,7 +129,7 @@ def inverted(
         **({} if weight is None else {"weight": weight}),
         "psnr": quality(result.x, images).tolist(),
         "iterations": result.iterations,
-        "converged": result.converged,
+        "converged": bool(result.converged),
         "seconds": seconds(functools.partial(invert, alpha)),
     }
 

@@ -108,3 +108,39 @@ for name, (psnr, ssim) in quality.items():
     print(f"{name}: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}")
 assert quality["restored"][0] > quality["noisy"][0] + 3
 assert quality["restored"][1] > quality["noisy"][1]
+
+# %% [markdown]
+# ## The network as a prior
+# The same network can restore what it was not trained for: in the place of a proximal
+# map it says what pictures look like, and a blur or a mask says what was measured. The
+# "averaged" network is firmly nonexpansive, so that plug-and-play converges. One as small
+# as this, trained for seconds, is behind total variation, which suits this picture.
+
+# %%
+prior = kl.models.proximal_network((None, None, 1), 8, 5, scheme="averaged")
+prior.compile(keras.optimizers.Adam(2e-3), "mse")
+weak = kl.imaging.GaussianNoise(2 / 255, seed=1)
+prior.fit(weak(clean), clean, batch_size=64, epochs=EPOCHS, verbose=0)
+denoiser = kl.regularizers.Denoiser(prior)
+print("expansion, at most 1:", np.asarray(denoiser.expansion(clean[:2], 5)).round(3))
+
+side = 128
+picture = clean_test[:, 64 : 64 + side, 64 : 64 + side]
+rng = np.random.default_rng(2)
+mask = (rng.random((side, side)) > 0.4).astype("float32")
+tasks = {
+    "deblurring": kl.imaging.GaussianBlur(1.5),
+    "inpainting": kl.imaging.Mask(mask),
+    "super-resolution": kl.imaging.Downsample(2, filter="bicubic"),
+}
+for name, operator in tasks.items():
+    y = np.asarray(operator(picture))
+    y = y + 0.02 * rng.standard_normal(y.shape).astype("float32")
+    keywords = {"input_shape": picture.shape[1:], "tolerance": 1e-2, "verbose": 0}
+    tv = kl.invert(
+        operator, y, kl.regularizers.TotalVariation(), alpha=0.02, **keywords
+    )
+    found = kl.invert(operator, y, denoiser, max_steps=300, **keywords)
+    decibels = [float(kl.imaging.psnr(each.x, picture)[0]) for each in (tv, found)]
+    print(f"{name}: total variation {decibels[0]:.2f} dB, network {decibels[1]:.2f} dB")
+    assert np.isfinite(found.x).all()

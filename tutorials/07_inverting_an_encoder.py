@@ -98,7 +98,7 @@ def psnr(found):
 
 
 codes = encoder.predict(images, verbose=0)
-exact = invert(codes, alpha=2e-3, steps=1000)
+exact = invert(codes, alpha=2e-3, max_steps=1000)
 decoded = np.clip(decoder.predict(codes, verbose=0), 0, 1)
 print(f"inverse {psnr(exact.x):.1f} dB, decoder {psnr(decoded):.1f} dB")
 print(
@@ -114,7 +114,7 @@ print(
 # %%
 noise = 0.1 * codes.std()
 noisy = codes + noise * np.random.default_rng(0).standard_normal(codes.shape)
-restored = invert(noisy, noise=noise, parameter="discrepancy", steps=300)
+restored = invert(noisy, noise_std=noise, max_steps=300)
 decoded_noisy = np.clip(decoder.predict(noisy, verbose=0), 0, 1)
 print(f"noise: inverse {psnr(restored.x):.1f} dB, decoder {psnr(decoded_noisy):.1f} dB")
 print("alpha of each image:", restored.alpha.round(3))

@@ -48,6 +48,12 @@ def proximal_network(
     * "accelerated" (FISTA): the same from `u_{k−1} + β_k(u_{k−1} − u_{k−2})` in the
       place of `u_{k−1}`, `β_k = (t_{k−1} − 1)/t_k`, `t_1 = 1`,
       `t_k = ½(1 + √(1 + 4t_{k−1}²))`, `τ_k = 0.9/‖L_k‖²`.
+    * "averaged": "forward_backward" with one L, `τ = 0.9/‖L‖²`, and the mean
+      `z − Lᵀ(u_1 + … + u_K)/K` of the outputs after each step as output. It is firmly
+      nonexpansive: for two inputs with the differences `δz`, `δu_k` and `δx_k = δz −
+      Lᵀδu_k`, `Σ_k ⟨δz − δx_k, δx_k⟩ ≥ 0` follows from the firm nonexpansiveness of the
+      σ_k and `τ‖L‖² ≤ 1`, and then `‖δx‖² ≤ ⟨δz, δx⟩` for the mean, as squares are
+      convex.
     * "chambolle_pock", from `x_0 = x_{−1} = z`:
       `u_k = σ_k(u_{k−1} + τ_k L_k(2x_{k−1} − x_{k−2}))`,
       `x_k = ½(x_{k−1} + z − L_kᵀ u_k)`, `τ_k = 0.9/‖L_k‖²`; output `x_K`.
@@ -64,7 +70,7 @@ def proximal_network(
         learnable: train the `λ_k`.
         kernel_size: side of the kernels in pixels, odd.
         shared: use one `L` for all steps: with equal `λ_k` the network then is the
-            algorithm itself, and converges as K grows.
+            algorithm itself, and converges as K grows. Always so in "averaged".
         cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
         name: of the model.
 
@@ -90,7 +96,7 @@ def proximal_network(
     count = check_count("steps", steps, "of the unrolled algorithm")
     unroll = SCHEMES[arguments.check_choice("scheme", scheme, SCHEMES)]
     kernel_size = arguments.check_kernel_size(kernel_size)
-    shared = checks.flag("proximal_network", "shared", shared)
+    shared = checks.flag("proximal_network", "shared", shared) or scheme == "averaged"
     cls = arguments.check_class(cls)
     operators = [
         TiedConvolution(shape[-1], filters, kernel_size, name=f"operator_{k + 1}")
@@ -112,6 +118,14 @@ def _forward_backward(z: Tensor, steps: Steps) -> Tensor:
     for operator, sigma in steps:
         u = _dual_step(operator, sigma, u, z, PLAIN)
     return z - steps[-1][0](u, adjoint=True)
+
+
+def _averaged(z: Tensor, steps: Steps) -> Tensor:
+    duals: list[Tensor] = []
+    for operator, sigma in steps:
+        duals.append(_dual_step(operator, sigma, duals[-1] if duals else None, z, FAST))
+    mean = layers.Average()(duals) if len(duals) > 1 else duals[0]
+    return z - steps[-1][0](mean, adjoint=True)
 
 
 def _accelerated(z: Tensor, steps: Steps) -> Tensor:
@@ -156,5 +170,6 @@ def _chambolle_pock(z: Tensor, steps: Steps) -> Tensor:
 SCHEMES: dict[str, Callable[[Tensor, Steps], Tensor]] = {
     "forward_backward": _forward_backward,
     "accelerated": _accelerated,
+    "averaged": _averaged,
     "chambolle_pock": _chambolle_pock,
 }

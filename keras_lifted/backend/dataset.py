@@ -27,19 +27,34 @@ def map_images(
 
     dtype = keras.config.floatx()
 
-    def outside(images: np.ndarray) -> np.ndarray:
-        return np.asarray(keras.ops.convert_to_numpy(function(images)), dtype)
-
     def pair(*element: Any) -> tuple[Tensor, Tensor]:
         clean = tf.cast(pick(element[0] if len(element) == 1 else element), dtype)
         single = clean.shape.rank == 3
         images = clean[None] if single else clean
-        if keras.backend.backend() == "tensorflow":
-            degraded = function(images)
-        else:
-            degraded = tf.numpy_function(outside, [images], dtype)
-            shape = function(keras.KerasTensor(images.shape, dtype)).shape
-            degraded.set_shape(shape)
+        shape = function(keras.KerasTensor(images.shape, dtype)).shape
+        degraded = in_pipeline(function, images, shape)
         return (degraded[0] if single else degraded), clean
 
     return dataset.map(pair)
+
+
+def in_pipeline(
+    function: Callable[[Tensor], Tensor], images: Tensor, shape: Any
+) -> Tensor:
+    """`function(images)` of this shape, within the graph of a pipeline."""
+    if not is_foreign(images):
+        return function(images)
+    import tensorflow as tf
+
+    def outside(images: np.ndarray) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(function(images)), images.dtype)
+
+    result = tf.numpy_function(outside, [images], images.dtype)
+    result.set_shape(shape)
+    return result
+
+
+def is_foreign(images: Any) -> bool:
+    """Whether it is a TensorFlow tensor in a program that runs on JAX."""
+    module = type(images).__module__
+    return keras.backend.backend() != "tensorflow" and module.startswith("tensorflow.")

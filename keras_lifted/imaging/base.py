@@ -10,6 +10,8 @@ from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import vector_jacobian
+from keras_lifted.backend.dataset import in_pipeline
+from keras_lifted.backend.dataset import is_foreign
 from keras_lifted.layers.precision import as_floating
 
 Tensor = Any
@@ -33,8 +35,11 @@ class Degradation(keras.layers.Layer, abc.ABC):
     def degrade(self, x: Tensor) -> Tensor:
         """The degraded images of floating-point images `x`."""
 
-    def input_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the images that degrade to images of this shape."""
+    def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The shape of the images that degrade to images of this shape.
+
+        The least one, where several do.
+        """
         return shape
 
     def build(self, input_shape: Any) -> None:
@@ -49,10 +54,11 @@ class Degradation(keras.layers.Layer, abc.ABC):
         """`Aᵀ y`, images of the shape that `degrade` takes.
 
         Args:
-            y: degraded images, `(batch, height, width, channels)`.
+            y: degraded images, `(batch, height, width, channels)`; the batch need
+                not be known.
 
         Raises:
-            ValueError: if the degradation is not linear, or `y` are no images.
+            ValueError: if the degradation is not linear, or `y` are not images.
         """
         if not self.linear:
             raise ValueError(
@@ -60,9 +66,12 @@ class Degradation(keras.layers.Layer, abc.ABC):
                 "Expected a linear degradation, such as GaussianBlur, Mask or "
                 f"Downsample. Received: {type(self).__name__}."
             )
+        if is_foreign(y):
+            return in_pipeline(self.adjoint, y, self.input_shape_of(tuple(y.shape)))
         y = self._images(y)
-        shape = self.input_shape_of(tuple(y.shape))
-        return vector_jacobian(self.degrade, ops.zeros(shape, y.dtype), y)
+        sides = self.input_shape_of(tuple(y.shape))[1:]
+        zeros = ops.zeros((ops.shape(y)[0], *sides), y.dtype)
+        return vector_jacobian(self.degrade, zeros, y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Most degradations keep the shape."""

@@ -8,27 +8,27 @@ from typing import final
 import keras
 import numpy as np
 
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
+from keras_lifted.imaging.convolution import Convolution
 from keras_lifted.imaging.convolution import check_boundary
-from keras_lifted.imaging.convolution import convolve
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Blur(Degradation):
+class Blur(Convolution):
     """`y = x ∗ kernel`, every channel convolved with one kernel.
 
     Args:
-        kernel: array `(rows, columns)`, both odd. It is used as it is: let it sum
-            to 1 to keep the brightness.
+        kernel: array `(rows, columns)`. It is used as it is: let it sum to 1 to keep
+            the brightness. Its middle is the entry `(rows // 2, columns // 2)`.
         boundary: what lies outside the image: "symmetric" (its mirror image, edge
-            pixels repeated), "reflect" (not repeated) or "zero".
+            pixels repeated), "reflect" (not repeated), "replicate" (the edge pixel
+            goes on), "circular" (the other side), "zero", or "valid": only what
+            needs no pixel from outside, so that images become smaller.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `kernel` is no finite matrix with odd sides, if `boundary` is
-            unknown, or if images are smaller than the kernel reaches.
+        ValueError: if `kernel` is not a finite matrix, if `boundary` is unknown, or
+            if images are smaller than the kernel reaches.
 
     Source: scipy.ndimage.convolve, whose "reflect" is "symmetric" here.
 
@@ -44,15 +44,13 @@ class Blur(Degradation):
     def __init__(self, kernel: Any, boundary: str = "symmetric", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         matrix = np.asarray(kernel, dtype="float64")
-        odd = matrix.ndim == 2 and all(size % 2 for size in matrix.shape)
-        if not odd or not np.isfinite(matrix).all():
+        if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
             raise ValueError(
-                "`kernel` of Blur must be a finite matrix (rows, columns) with odd "
-                "sides, so that it has a middle; pad it with zeros. Received: "
+                "`kernel` of Blur must be a finite matrix (rows, columns). Received: "
                 f"an array of shape {matrix.shape}."
             )
         self.kernel = matrix.tolist()
         self.boundary = check_boundary("Blur", boundary)
 
-    def degrade(self, x: Tensor) -> Tensor:
-        return convolve(x, np.array(self.kernel), self.boundary)
+    def kernels(self) -> list[np.ndarray]:
+        return [np.array(self.kernel)]

@@ -22,7 +22,7 @@ class Compose(Degradation):
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if there is none, or one of them is no degradation.
+        ValueError: if there is none, or one of them is not a degradation.
 
     Example:
 
@@ -60,7 +60,7 @@ class Compose(Degradation):
             y = operator.adjoint(y)
         return y
 
-    def input_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         for operator in reversed(self.operators):
             shape = operator.input_shape_of(shape)
         return shape

@@ -2,51 +2,128 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_lifted.imaging.base import Degradation
+
 Tensor = Any
 
-# Name of a boundary -> mode of `keras.ops.pad`.
-_PAD = {"symmetric": "symmetric", "reflect": "reflect", "zero": "constant"}
+# Name of a boundary -> what it means.
+BOUNDARIES = {
+    "symmetric": "edge pixels repeated",
+    "reflect": "they are not",
+    "replicate": "the edge goes on",
+    "circular": "the other side",
+    "zero": "black",
+    "valid": "nothing: the result is smaller",
+}
+
+
+class Convolution(Degradation):
+    """The interface of blurs: every channel convolved with kernels, one by one.
+
+    Attributes:
+        boundary: what lies outside the image, one of `BOUNDARIES`.
+    """
+
+    boundary: str
+
+    @abc.abstractmethod
+    def kernels(self) -> list[np.ndarray]:
+        """Kernels `(rows, columns)`."""
+
+    def degrade(self, x: Tensor) -> Tensor:
+        for kernel in self.kernels():
+            x = convolve(x, kernel, self.boundary)
+        return x
+
+    def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return self._grown(shape, 1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self._grown(input_shape, -1)
+
+    def _grown(self, shape: Any, sign: int) -> tuple[Any, ...]:
+        """The shape on the other side: "valid" loses a kernel less one pixel."""
+        batch, *sides, channels = shape
+        if self.boundary == "valid":
+            shapes = [kernel.shape for kernel in self.kernels()]
+            lost = [sum(shape[axis] - 1 for shape in shapes) for axis in (0, 1)]
+            sides = [s and s + sign * n for s, n in zip(sides, lost, strict=True)]
+        return batch, *sides, channels
 
 
 def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
-    """`x ∗ kernel` of each channel, in the shape of `x`.
+    """`x ∗ kernel` of each channel, in the shape of `x` unless "valid".
 
     Args:
         x: images, `(batch, height, width, channels)`.
-        kernel: `(rows, columns)`, both odd; its middle entry keeps a pixel.
-        boundary: see `check_boundary`.
+        kernel: `(rows, columns)`; its entry `(rows // 2, columns // 2)` keeps a pixel.
+        boundary: see `BOUNDARIES`.
 
     Raises:
         ValueError: if the images are too small for the kernel.
     """
-    reach = [size // 2 for size in kernel.shape]
-    for axis, name in ((0, "height"), (1, "width")):
-        size = x.shape[1 + axis]
-        most = (size or 0) - (boundary == "reflect")
-        if size is not None and boundary != "zero" and reach[axis] > most:
-            raise ValueError(
-                f"A kernel of shape {kernel.shape} reaches {reach[axis]} pixels past "
-                f"the boundary, but the {name} of the images is {size}. Use "
-                "boundary='zero', a smaller kernel, or larger images. Received: "
-                f"images of shape {tuple(x.shape)}, boundary={boundary!r}."
-            )
-    widths = [(0, 0), (reach[0],) * 2, (reach[1],) * 2, (0, 0)]
-    if max(reach):
-        x = ops.pad(x, widths, mode=_PAD[boundary])
-    # `depthwise_conv` correlates: turned round, it convolves.
+    # Turned round, an even kernel reaches one pixel less before than after.
+    widths = [((n - 1) // 2, n // 2) for n in kernel.shape]
     turned = np.repeat(kernel[::-1, ::-1, None, None], x.shape[-1], axis=2)
     return ops.depthwise_conv(
-        x,
+        pad(x, widths, boundary),
         ops.convert_to_tensor(turned, dtype=x.dtype),
         strides=1,
         padding="valid",
         data_format="channels_last",
     )
+
+
+def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
+    """Images with pixels before and after the rows, and the columns.
+
+    Raises:
+        ValueError: if the boundary needs more pixels than the images have.
+    """
+    for axis, name in ((0, "height"), (1, "width")):
+        size, reach = x.shape[1 + axis], max(widths[axis])
+        free = ("zero", "replicate")
+        needed = {"valid": sum(widths[axis]) + 1, "reflect": reach + 1}
+        least = 1 if boundary in free else needed.get(boundary, reach)
+        if size is not None and size < least:
+            raise ValueError(
+                f"The kernel reaches {reach} pixels past the boundary, but the {name} "
+                f"of the images is {size}. Use boundary='zero', a smaller kernel, or "
+                f"larger images. Received: images of shape {tuple(x.shape)}, "
+                f"boundary={boundary!r}."
+            )
+    if boundary == "valid" or not np.any(widths):
+        return x
+    for axis, (before, after) in enumerate(widths, start=1):
+        if boundary == "circular":
+            x = _between(x, axis, _slice(x, axis, -before), _slice(x, axis, after))
+        elif boundary == "replicate":
+            first, last = _slice(x, axis, 1), _slice(x, axis, -1)
+            ends = (ops.repeat(first, before, axis), ops.repeat(last, after, axis))
+            x = _between(x, axis, *ends)
+    if boundary in ("circular", "replicate"):
+        return x
+    mode = "constant" if boundary == "zero" else boundary
+    return ops.pad(x, [(0, 0), *widths, (0, 0)], mode=mode)
+
+
+def _slice(x: Tensor, axis: int, count: int) -> Tensor:
+    """The first `count` pixels along an axis, or the last for a negative count."""
+    size = x.shape[axis]
+    part = slice(0, count) if count >= 0 else slice(count, size)
+    if count == 0:
+        part = slice(0, 0)
+    return x[(slice(None),) * axis + (part,)]
+
+
+def _between(x: Tensor, axis: int, before: Tensor, after: Tensor) -> Tensor:
+    return ops.concatenate([before, x, after], axis=axis)
 
 
 def check_boundary(owner: str, boundary: Any) -> str:
@@ -55,10 +132,9 @@ def check_boundary(owner: str, boundary: Any) -> str:
     Raises:
         ValueError: otherwise.
     """
-    if isinstance(boundary, str) and boundary in _PAD:
+    if isinstance(boundary, str) and boundary in BOUNDARIES:
         return boundary
+    known = ", ".join(f"'{name}' ({means})" for name, means in BOUNDARIES.items())
     raise ValueError(
-        f"`boundary` of {owner} must be 'symmetric' (edge pixels repeated), "
-        "'reflect' (they are not) or 'zero'. "
-        f"Received: boundary={boundary!r}"
+        f"`boundary` of {owner} must be one of {known}. Received: boundary={boundary!r}"
     )

@@ -2,71 +2,97 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 from typing import final
 
 import keras
-from keras import ops
+import numpy as np
 
+from keras_lifted.checks import check_count
 from keras_lifted.imaging.base import Degradation
 from keras_lifted.imaging.base import Tensor
+from keras_lifted.imaging.convolution import convolve
+from keras_lifted.imaging.convolution import pad
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Downsample(Degradation):
-    """The means of squares of `factor × factor` pixels.
+    """One pixel of each square of `factor × factor` pixels.
+
+    Rows and columns that fill no square, at the bottom and at the right, are dropped.
 
     Args:
-        factor: a positive integer that divides height and width.
+        factor: a positive integer, at most the height and the width.
+        filter: what a pixel is made of: "mean", of the square; "bicubic", the cubic
+            kernel of Keys (a = −1/2) widened by `factor`, centred at the square, edge
+            pixels repeated; or an array `(rows, columns)`, with which images are
+            convolved as by `Blur` before the first pixel of each square is taken.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `factor` is no positive integer, or divides not the sides.
+        ValueError: if `factor` is not a positive integer, `filter` is unknown, or
+            the images are smaller than a square.
 
-    Source: the detector model of super-resolution; skimage's downscale_local_mean.
+    Source: skimage.transform.downscale_local_mean; Keys, "Cubic convolution
+    interpolation for digital image processing", 1981, widened as in MATLAB's imresize.
 
     Example:
 
     >>> import keras_lifted as kl
     >>> import numpy as np
-    >>> image = np.arange(4.0, dtype="float32").reshape(1, 2, 2, 1)
+    >>> image = np.arange(6.0, dtype="float32").reshape(1, 2, 3, 1)
     >>> kl.imaging.Downsample(2)(image).numpy().ravel().tolist()
-    [1.5]
+    [2.0]
     """
 
-    def __init__(self, factor: int, **kwargs: Any) -> None:
+    def __init__(self, factor: int, filter: Any = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        whole = isinstance(factor, numbers.Integral) and not isinstance(factor, bool)
-        if not whole or factor < 1:
+        self.factor = check_count("factor", factor, "of Downsample")
+        named = isinstance(filter, str)
+        if named and filter not in ("mean", "bicubic"):
             raise ValueError(
-                "`factor` of Downsample must be a positive integer. "
-                f"Received: factor={factor!r}"
+                "`filter` of Downsample must be 'mean', 'bicubic' or a matrix. "
+                f"Received: filter={filter!r}"
             )
-        self.factor = int(factor)
+        self.filter = filter if named else np.asarray(filter, "float64").tolist()
 
     def degrade(self, x: Tensor) -> Tensor:
-        for side in x.shape[1:3]:
-            if side is not None and side % self.factor:
-                raise ValueError(
-                    "`factor` of Downsample must divide height and width; crop the "
-                    f"images first. Received: factor={self.factor}, images of shape "
-                    f"{tuple(x.shape)}."
-                )
-        return ops.average_pool(
-            x,
-            self.factor,
-            strides=self.factor,
-            padding="valid",
-            data_format="channels_last",
-        )
+        s = self.factor
+        if any(side is not None and side < s for side in x.shape[1:3]):
+            raise ValueError(
+                "`factor` of Downsample must be at most height and width. Received: "
+                f"factor={s}, images of shape {tuple(x.shape)}."
+            )
+        rows, columns = (side and side // s * s for side in x.shape[1:3])
+        if self.filter == "mean":
+            kernel = np.full((s, s), 1.0 / s**2)
+            x = convolve(x, kernel, "valid")
+        elif self.filter == "bicubic":
+            before, profile = _bicubic(s)
+            after = len(profile) - before - s
+            x = pad(x, [(before, after)] * 2, "symmetric")
+            x = convolve(x, profile[:, None], "valid")
+            x = convolve(x, profile[None, :], "valid")
+        else:
+            x = convolve(x, np.array(self.filter), "symmetric")
+        return x[:, :rows:s, :columns:s]
 
-    def input_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        batch, height, width, channels = shape
-        return batch, height * self.factor, width * self.factor, channels
+    def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        batch, *sides, channels = shape
+        return batch, *(side and side * self.factor for side in sides), channels
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        batch, height, width, channels = input_shape
-        sides = [side and side // self.factor for side in (height, width)]
-        return batch, *sides, channels
+        batch, *sides, channels = input_shape
+        return batch, *(side and side // self.factor for side in sides), channels
+
+
+def _bicubic(s: int) -> tuple[int, np.ndarray]:
+    """How far the kernel begins before a square, and its entries."""
+    centre = 0.5 * (s - 1)
+    before = int(np.floor(2 * s - centre))
+    t = np.abs(np.arange(-before, s + before) - centre) / s
+    near = 1.5 * t**3 - 2.5 * t**2 + 1.0
+    far = -0.5 * t**3 + 2.5 * t**2 - 4.0 * t + 2.0
+    profile = np.where(t <= 1, near, np.where(t < 2, far, 0.0))
+    return before, profile / profile.sum()

@@ -8,16 +8,14 @@ from typing import final
 import keras
 import numpy as np
 
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
+from keras_lifted.imaging.convolution import Convolution
 from keras_lifted.imaging.convolution import check_boundary
-from keras_lifted.imaging.convolution import convolve
 from keras_lifted.layers import checks
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class GaussianBlur(Degradation):
+class GaussianBlur(Convolution):
     """`y = x ∗ g`, `g(t) ∝ exp(−t²/2σ²)` along each side, cut at `4σ`.
 
     Args:
@@ -47,10 +45,9 @@ class GaussianBlur(Degradation):
         self.sigma = checks.positive("GaussianBlur", "sigma", sigma)
         self.boundary = check_boundary("GaussianBlur", boundary)
 
-    def degrade(self, x: Tensor) -> Tensor:
+    def kernels(self) -> list[np.ndarray]:
         profile = gaussian(self.sigma, int(4.0 * self.sigma + 0.5))
-        x = convolve(x, profile[:, None], self.boundary)
-        return convolve(x, profile[None, :], self.boundary)
+        return [profile[:, None], profile[None, :]]
 
 
 def gaussian(sigma: float, radius: int) -> np.ndarray:

@@ -24,14 +24,18 @@ class Mask(Degradation):
         fraction: share of pixels that are missing, each by chance, in [0, 1].
         box: `(top, left, height, width)` in pixels, missing altogether; instead
             of `fraction`, or besides.
+        mask: a mask of one's own, instead or besides: `(height, width)`, `(height,
+            width, channels)`, or `(batch, height, width, channels)` with one mask
+            for each image; a single image is then masked by all. Entries multiply
+            pixels, so they may lie between 0 and 1.
         resample: draw a new mask for each image at every call. Otherwise one mask
             serves all, and `Mask` is a linear operator with an adjoint.
         seed: of the mask; None for one that nobody knows, kept in the config.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if neither `fraction` nor `box` is given, if `fraction` is out of
-            range or `box` is no box, or if the box does not lie in the images.
+        ValueError: if none of `fraction`, `box` and `mask` is given, if one of them
+            is malformed, or if box or mask do not fit the images.
 
     Example:
 
@@ -48,14 +52,18 @@ class Mask(Degradation):
         box: tuple[int, int, int, int] | None = None,
         resample: bool = False,
         seed: int | None = None,
+        mask: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if fraction is None and box is None:
+        if isinstance(fraction, (np.ndarray, list)):  # Mask(mask)
+            fraction, mask = None, fraction
+        if fraction is None and box is None and mask is None:
             raise ValueError(
-                "Mask needs `fraction`, the share of missing pixels, or `box`, "
-                "(top, left, height, width). Received: neither."
+                "Mask needs `fraction`, the share of missing pixels, `box`, (top, "
+                "left, height, width), or `mask`, an array. Received: none of them."
             )
+        self.mask = None if mask is None else _checked_mask(mask).tolist()
         self.fraction = fraction
         if fraction is not None:
             self.fraction = checks.number(
@@ -77,12 +85,23 @@ class Mask(Degradation):
         return not self.resample or not self.fraction
 
     def degrade(self, x: Tensor) -> Tensor:
-        return x * ops.cast(self.mask(x), x.dtype)
+        return x * ops.cast(self.mask_of(x), x.dtype)
 
-    def mask(self, x: Tensor) -> Tensor:
-        """The mask of images `x`, `(batch or 1, height, width, 1)`, in float32."""
-        height, width = x.shape[1:3]
+    def mask_of(self, x: Tensor) -> Tensor:
+        """The mask of images `x`, to broadcast against them, in float32."""
+        height, width, channels = x.shape[1:]
         kept: Any = np.ones((1, height, width, 1), "float32")
+        if self.mask is not None:
+            kept = np.array(self.mask, "float32")
+            rows = x.shape[0] if len(kept) > 1 else 1
+            fits = rows in (None, 1, len(kept)) and kept.shape[-1] in (1, channels)
+            if kept.shape[1:3] != (height, width) or not fits:
+                raise ValueError(
+                    "`mask` of Mask must have the height and width of the images, "
+                    "their channels or 1, and one mask or one for each image. "
+                    f"Received: a mask of shape {kept.shape}, images of shape "
+                    f"{tuple(x.shape)}."
+                )
         if self.box is not None:
             top, left, high, wide = self.box
             if top + high > height or left + wide > width:
@@ -101,6 +120,20 @@ class Mask(Degradation):
             seed=self.seed_generator if self.resample else self.seed,
         )
         return kept * ops.cast(chance >= self.fraction, "float32")
+
+
+def _checked_mask(mask: Any) -> np.ndarray:
+    """A mask as `(images, height, width, channels)`."""
+    array = np.asarray(mask, dtype="float32")
+    if array.ndim not in (2, 3, 4) or not np.isfinite(array).all():
+        raise ValueError(
+            "`mask` of Mask must be a finite array (height, width), (height, width, "
+            "channels) or (batch, height, width, channels). Received: shape "
+            f"{array.shape}."
+        )
+    if array.ndim == 2:
+        array = array[..., None]
+    return array if array.ndim == 4 else array[None]
 
 
 def _checked_box(box: Any) -> tuple[int, int, int, int]:

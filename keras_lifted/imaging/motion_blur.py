@@ -9,10 +9,8 @@ from typing import final
 import keras
 import numpy as np
 
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
+from keras_lifted.imaging.convolution import Convolution
 from keras_lifted.imaging.convolution import check_boundary
-from keras_lifted.imaging.convolution import convolve
 from keras_lifted.layers import checks
 
 # Points per pixel that stand for the path.
@@ -21,7 +19,7 @@ _POINTS = 64
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class MotionBlur(Degradation):
+class MotionBlur(Convolution):
     """The mean of an image moved along a straight path.
 
     `y = (1/ℓ) ∫ x(· − t (cos φ, sin φ)) dt` over `|t| ≤ ℓ/2`; points between pixels
@@ -62,8 +60,8 @@ class MotionBlur(Degradation):
         )
         self.boundary = check_boundary("MotionBlur", boundary)
 
-    def degrade(self, x: Tensor) -> Tensor:
-        return convolve(x, path_kernel(self.length, self.angle), self.boundary)
+    def kernels(self) -> list[np.ndarray]:
+        return [path_kernel(self.length, self.angle)]
 
 
 def path_kernel(length: float, angle: float) -> np.ndarray:

@@ -9,25 +9,28 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.imaging.pairs import check_range
 from keras_lifted.imaging.pairs import pair
-from keras_lifted.layers import checks
 
 Tensor = Any
 
 
-def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
+def psnr(a: Tensor, b: Tensor, data_range: float | None = None) -> Tensor:
     """`10 log₁₀(data_range² / mean (a − b)²)` of each image, in dB.
 
     Args:
         a: images, `(batch, height, width, channels)`; any shape with a batch.
         b: images of the same shape.
-        data_range: difference of the largest and smallest possible value.
+        data_range: difference of the largest and smallest possible value. None is 1
+            for floats, with a warning where values lie beyond ±2, and the largest
+            value of the dtype for uint8, uint16 and bool.
 
     Returns:
         `(batch,)`; infinite where two images are equal.
 
     Raises:
-        ValueError: if the shapes differ, or `data_range` is not positive.
+        ValueError: if the shapes or the integer dtypes differ, `data_range` is not
+            positive, or is needed for integers of other dtypes.
 
     Source: skimage.metrics.peak_signal_noise_ratio, with which it agrees.
 
@@ -39,8 +42,7 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
     >>> round(float(kl.imaging.psnr(a, a + 0.1)[0]), 3)
     20.0
     """
-    data_range = checks.positive("psnr", "data_range", data_range)
-    a, b = pair("psnr", a, b)
+    a, b, data_range = pair("psnr", a, b, data_range)
     axes = tuple(range(1, len(a.shape)))
     error = ops.mean(ops.square(a - b), axis=axes)
     decibels = 20.0 * math.log10(data_range) - 10.0 / math.log(10.0) * ops.log(
@@ -55,7 +57,8 @@ class PSNR(keras.metrics.MeanMetricWrapper):
     """The mean of `psnr` over images, in dB, as a Keras metric.
 
     Args:
-        data_range: difference of the largest and smallest possible value.
+        data_range: as for `psnr`. Keras casts what a metric is given to floats, so
+            images of integers need it.
         name: of the metric.
         dtype: of the result.
 
@@ -72,10 +75,10 @@ class PSNR(keras.metrics.MeanMetricWrapper):
     """
 
     def __init__(
-        self, data_range: float = 1.0, name: str = "psnr", dtype: Any = None
+        self, data_range: float | None = None, name: str = "psnr", dtype: Any = None
     ) -> None:
+        self.data_range = check_range("PSNR", data_range)
         super().__init__(psnr, name=name, dtype=dtype, data_range=data_range)
-        self.data_range = checks.positive("PSNR", "data_range", data_range)
         self._direction = "up"
 
     def get_config(self) -> dict[str, Any]:

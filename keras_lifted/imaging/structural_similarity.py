@@ -11,13 +11,16 @@ from keras import ops
 
 from keras_lifted.imaging.convolution import convolve
 from keras_lifted.imaging.gaussian_blur import gaussian
+from keras_lifted.imaging.pairs import check_range
 from keras_lifted.imaging.pairs import pair
 from keras_lifted.layers import checks
 
 Tensor = Any
 
 
-def ssim(a: Tensor, b: Tensor, data_range: float = 1.0, gaussian: bool = False) -> Any:
+def ssim(
+    a: Tensor, b: Tensor, data_range: float | None = None, gaussian: bool = False
+) -> Any:
     """Structural similarity of each pair of images.
 
         mean (2μ_a μ_b + c₁)(2σ_ab + c₂) / ((μ_a² + μ_b² + c₁)(σ_a² + σ_b² + c₂))
@@ -29,7 +32,8 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0, gaussian: bool = False) 
     Args:
         a: images, `(batch, height, width, channels)`.
         b: images of the same shape.
-        data_range: difference of the largest and smallest possible value.
+        data_range: difference of the largest and smallest possible value; as for
+            `psnr`.
         gaussian: windows of 11 × 11 pixels with Gaussian weights, σ = 1.5, and
             population variances, as in the paper; otherwise 7 × 7 pixels of equal
             weight and sample variances.
@@ -52,8 +56,7 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0, gaussian: bool = False) 
     >>> kl.imaging.ssim(a, a).numpy().tolist()
     [1.0]
     """
-    data_range = checks.positive("ssim", "data_range", data_range)
-    a, b = pair("ssim", a, b)
+    a, b, data_range = pair("ssim", a, b, data_range)
     profile = _profile(gaussian)
     size = len(profile)
     if len(a.shape) != 4 or any(s is not None and s < size for s in a.shape[1:3]):
@@ -63,9 +66,8 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0, gaussian: bool = False) 
         )
 
     def windows(x: Tensor) -> Tensor:
-        edge = size // 2
-        x = convolve(convolve(x, profile[:, None], "zero"), profile[None, :], "zero")
-        return x[:, edge:-edge, edge:-edge]
+        x = convolve(x, profile[:, None], "valid")
+        return convolve(x, profile[None, :], "valid")
 
     # Variances do not change with the level; rounding does.
     level = ops.mean(a, axis=(1, 2), keepdims=True)
@@ -92,7 +94,7 @@ class SSIM(keras.metrics.MeanMetricWrapper):
     """The mean of `ssim` over images, as a Keras metric.
 
     Args:
-        data_range: difference of the largest and smallest possible value.
+        data_range: as for `psnr`.
         gaussian: weighted windows, as for `ssim`.
         name: of the metric.
         dtype: of the result.
@@ -112,12 +114,12 @@ class SSIM(keras.metrics.MeanMetricWrapper):
 
     def __init__(
         self,
-        data_range: float = 1.0,
+        data_range: float | None = None,
         gaussian: bool = False,
         name: str = "ssim",
         dtype: Any = None,
     ) -> None:
-        self.data_range = checks.positive("SSIM", "data_range", data_range)
+        self.data_range = check_range("SSIM", data_range)
         self.gaussian = checks.flag("SSIM", "gaussian", gaussian)
         super().__init__(
             ssim, name=name, dtype=dtype, data_range=data_range, gaussian=gaussian

@@ -16,80 +16,111 @@ import warnings
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from keras_lifted.inversion.solver import Solver
-from keras_lifted.inversion.solver import Stats
 
 Array = Any
 
 # Rounds of the search for the discrepancy, and how close to it is enough.
 _ROUNDS = 16
 _CLOSE = 0.02
-# A step of the search that has not yet found both sides.
+# A step of the search that has not yet found both sides, and the relative change of
+# the residual below which such a step finds nothing new.
 _FACTOR = 8.0
+_SAME = 1e-3
 
 
-def expected(solver: Solver, noise: Array) -> Array:
-    """`√2 δ = std √m`: the expected norm of the noise, `(batch,)`."""
-    return noise * np.sqrt(np.prod(solver.y.shape[1:]))
-
-
-def pilot(solver: Solver, noise: Array) -> Array:
-    """A first guess, `std ‖W‖ / weight`: noise as the regularizer sees it."""
-    slope = float(np.sqrt(ops.convert_to_numpy(solver.lipschitz)))
-    soft = [t.weight for t in solver.steps.regularizer.terms if not t.constraint]
-    return noise * slope / max(soft, default=1.0)
-
-
-def theorem(solver: Solver, noise: Array, source: float | None, steps: int) -> Array:
-    """`√2 δ/‖v‖`, `(batch,)`.
+class Path:
+    """Inversions of one problem with different alpha, each from the last one's result.
 
     Args:
         solver: at its start.
         noise: standard deviation of the data, `(batch,)`.
-        source: `‖v‖`, if it is known.
-        steps: of the first inversion.
+        steps: at most so many for each inversion.
+
+    Attributes:
+        alphas: tried so far.
+        residuals: the data residuals that they left.
     """
-    target = expected(solver, noise)
-    if source is not None:
-        return target / source
-    alpha = pilot(solver, noise)
-    found = solver.run(alpha, steps)["data_residual"]
-    return alpha * target / np.maximum(found, 1e-12 * target)
+
+    def __init__(self, solver: Solver, noise: Array, steps: int) -> None:
+        self.solver = solver
+        self.steps = steps
+        self.alphas: list[Array] = []
+        self.residuals: list[Array] = []
+        # `√2 δ = std √m`, the expected norm of the noise.
+        self.target = noise * np.sqrt(np.prod(solver.data.y.shape[1:]))
+        soft = [t.weight for t in solver.steps.regularizer.terms if not t.constraint]
+        # Noise as the regularizer sees it.
+        self.pilot = noise * solver.slope / max(soft, default=1.0)
+
+    def run(self, alpha: Array) -> dict[str, Array]:
+        """The figures of an inversion with this alpha."""
+        stats = self.solver.run(alpha, self.steps)
+        self.alphas.append(alpha)
+        self.residuals.append(stats["data_residual"])
+        return stats
+
+    def theorem(self, source: float | None) -> Array:
+        """`√2 δ/‖v‖`, `(batch,)`; `source` is `‖v‖`, if it is known."""
+        if source is not None:
+            return self.target / source
+        found = self.run(self.pilot)["data_residual"]
+        return self.pilot * self.target / np.maximum(found, 1e-12 * self.target)
+
+    def discrepancy(self) -> Array:
+        """The alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
+
+        The residual grows with alpha: factors of 8 until both sides are known, then
+        regula falsi in logarithms. Where the residual stays below the noise however
+        large alpha is, the regularizer alone explains the data.
+        """
+        target, at = np.log(self.target), np.log(self.pilot)
+        low, high = np.full_like(at, -np.inf), np.full_like(at, np.inf)
+        below, above = np.zeros_like(at), np.zeros_like(at)
+        best, error = at.copy(), np.full_like(at, np.inf)
+        alone = np.zeros(len(at), bool)
+        for _ in range(_ROUNDS):
+            residual = self.run(np.exp(at))["data_residual"]
+            miss = np.log(np.maximum(residual, 1e-30)) - target
+            closer = (np.abs(miss) < error) & ~alone
+            best = np.where(closer, at, best)
+            error = np.where(closer, np.abs(miss), error)
+            small = miss < 0
+            same = np.abs(miss - below) < _SAME
+            alone |= small & np.isfinite(low) & ~np.isfinite(high) & same
+            if ((error < _CLOSE) | alone).all():
+                break
+            low, below = np.where(small, at, low), np.where(small, miss, below)
+            high, above = np.where(small, high, at), np.where(small, above, miss)
+            at = _next(at, low, high, below, above)
+        self._tell(error, alone)
+        return np.exp(best)
+
+    def _tell(self, error: Array, alone: Array) -> None:
+        """Warn of samples whose alpha means less than it should."""
+        missed = np.flatnonzero((error >= _CLOSE) & ~alone)
+        if alone.any():
+            warnings.warn(
+                f"Samples {_first(np.flatnonzero(alone))}: the regularizer alone "
+                "explains the data within `noise_std`, however large alpha is. Is "
+                "`noise_std` the standard deviation of y?",
+                stacklevel=5,
+            )
+        if missed.size:
+            warnings.warn(
+                "No alpha found whose residual is that of the noise in samples "
+                f"{_first(missed)}: still off by up to "
+                f"{np.expm1(error[missed].max()):.0%}. Is `noise_std` the standard "
+                "deviation of the data, can the network explain them, and were "
+                "`max_steps` enough?",
+                stacklevel=5,
+            )
 
 
-def discrepancy(solver: Solver, noise: Array, steps: int) -> Array:
-    """The alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
-
-    The residual grows with alpha: factors of 8 until both sides are known, then
-    regula falsi in logarithms. Each inversion starts from the last.
-    """
-    target = np.log(expected(solver, noise))
-    at = np.log(pilot(solver, noise))
-    low = np.full_like(at, -np.inf)
-    high = np.full_like(at, np.inf)
-    below, above = np.zeros_like(at), np.zeros_like(at)
-    best, error = at.copy(), np.full_like(at, np.inf)
-    for _ in range(_ROUNDS):
-        stats: Stats = solver.run(np.exp(at), steps)
-        miss = np.log(np.maximum(stats["data_residual"], 1e-30)) - target
-        closer = np.abs(miss) < error
-        best, error = np.where(closer, at, best), np.where(closer, np.abs(miss), error)
-        if (error < _CLOSE).all():
-            return np.exp(best)
-        small = miss < 0
-        low, below = np.where(small, at, low), np.where(small, miss, below)
-        high, above = np.where(small, high, at), np.where(small, above, miss)
-        at = _next(at, low, high, below, above)
-    warnings.warn(
-        "No alpha found whose residual is that of the noise in all samples: expected "
-        f"{np.exp(target).max():.3g}, still off by up to {np.expm1(error.max()):.0%}. "
-        "Is `noise` the standard deviation of the data, can the network explain them, "
-        "and were `steps` enough?",
-        stacklevel=3,
-    )
-    return np.exp(best)
+def _first(samples: Array) -> str:
+    shown = ", ".join(map(str, samples[:10]))
+    return shown + (", …" if len(samples) > 10 else "")
 
 
 def _next(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from typing import Any
 
 import numpy as np
+from keras import ops
 
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.regularizers.base import Regularizer
 
 
@@ -16,7 +18,7 @@ def check_regularizer(regularizer: Any) -> Regularizer:
     """A regularizer.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is not one.
     """
     if isinstance(regularizer, Regularizer):
         return regularizer
@@ -26,11 +28,12 @@ def check_regularizer(regularizer: Any) -> Regularizer:
     )
 
 
-def check_data(y: Any, shape: tuple[int, ...]) -> np.ndarray:
+def check_data(y: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Data as an array with a batch, of outputs of this shape.
 
     Raises:
-        ValueError: if it is no array of numbers, not finite, empty or of another shape.
+        ValueError: if it is not an array of numbers, not finite, empty or of another
+            shape.
     """
     array = np.asarray(y)
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
@@ -38,7 +41,7 @@ def check_data(y: Any, shape: tuple[int, ...]) -> np.ndarray:
             "`y` must be an array of numbers. "
             f"Received: {type(y).__name__} of dtype {array.dtype}."
         )
-    array = array.astype(real_dtype())
+    array = array.astype(dtype)
     if array.ndim < 2 or array.size == 0:
         raise ValueError(
             "`y` must be a batch of outputs, (batch, …); add the axis of the batch "
@@ -60,18 +63,18 @@ def check_data(y: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def check_start(start: Any, shape: tuple[int, ...]) -> np.ndarray:
+def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Inputs to begin with, `shape`; zeros for None.
 
     Raises:
         ValueError: if they have another shape or are not finite.
     """
-    if start is None:
-        return np.zeros(shape, real_dtype())
-    array = np.asarray(start, dtype=real_dtype())
+    if initial is None:
+        return np.zeros(shape, dtype)
+    array = np.asarray(initial, dtype=dtype)
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(
-            f"`start` must be finite inputs of shape {shape}. Received: shape "
+            f"`initial` must be finite inputs of shape {shape}. Received: shape "
             f"{array.shape}, {int((~np.isfinite(array)).sum())} values not finite."
         )
     return array
@@ -83,7 +86,7 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     Raises:
         ValueError: otherwise.
     """
-    if any(value is c or (isinstance(c, str) and value == c) for c in choices):
+    if any(value is c or (isinstance(c, (str, int)) and value == c) for c in choices):
         return value
     raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
 
@@ -120,3 +123,77 @@ def check_tolerance(value: Any) -> float:
         "`tolerance` must be a number of at least 0; 0 takes all steps. "
         f"Received: tolerance={value!r}"
     )
+
+
+def check_noise(
+    value: Any, y: np.ndarray, regularizer: Regularizer
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Standard deviation of each sample, and `1/noise_std²` of each entry of y.
+
+    Where a map is given the samples' is 1, in the unit of the map; else the second
+    is None.
+
+    Raises:
+        ValueError: if it is not positive, has another shape, or the regularizer has no
+            weight that it could choose.
+    """
+    if not any(t.valued and not t.constraint for t in regularizer.terms):
+        raise ValueError(
+            "`noise_std` chooses the factor alpha on the regularizer, but constraints "
+            "and denoisers have no weight to choose. Leave it out, or add a "
+            "regularizer such as TotalVariation() or Tikhonov()."
+        )
+    fix = "for data without noise pass a small `alpha` instead"
+    if np.ndim(value) != y.ndim:
+        return check_positive("noise_std", value, len(y), fix), None
+    array = np.asarray(value, dtype="float64")
+    if not (np.isfinite(array).all() and (array > 0).all()):
+        raise ValueError(
+            "`noise_std` must be positive and finite. Received: values from "
+            f"{array.min():.3g} to {array.max():.3g}."
+        )
+    try:
+        weight = np.broadcast_to(array**-2.0, y.shape)
+    except ValueError as error:
+        raise ValueError(
+            "`noise_std` must be one number, one for each sample, or a map of the "
+            f"shape of y, {y.shape}. Received: shape {array.shape}."
+        ) from error
+    return np.ones(len(y)), weight
+
+
+def check_fidelity(fidelity: Any) -> None:
+    """Raise a ValueError if it is neither None nor a fidelity."""
+    if fidelity is not None and not isinstance(fidelity, Fidelity):
+        raise ValueError(
+            "`fidelity` must be one of keras_lifted.inversion, such as LeastSquares(), "
+            f"or None. Received: {fidelity!r}"
+        )
+
+
+def check_prox(regularizer: Regularizer, u: Any) -> bool:
+    """Whether every proximal map belongs to its value; a warning where it does not.
+
+    `prox(v, 1)` must not be worse than v itself as a minimum of `½‖w − v‖² + g(w)`.
+    """
+    valued = True
+    for term in regularizer.terms:
+        if not term.valued or term.constraint:
+            valued &= term.valued
+            continue
+        like = ops.convert_to_numpy(term.operator(u))
+        v = ops.convert_to_tensor(
+            np.random.default_rng(0).standard_normal(like.shape).astype(like.dtype)
+        )
+        w = term.prox(v, ops.ones((1,) * len(v.shape), v.dtype))
+        moved = 0.5 * float(ops.sum(ops.square(w - v)))
+        new, old = (float(ops.sum(term.value(each))) for each in (w, v))
+        if moved + new > old + 1e-3 * (abs(old) + abs(new)) + 1e-6:
+            valued = False
+            warnings.warn(
+                f"`prox` of {type(term).__name__} does not minimise its `value`. It is "
+                "taken for a denoiser: `invert` looks for a fixed point, and there is "
+                "no objective but the fidelity. Say so by Denoiser(network).",
+                stacklevel=4,
+            )
+    return valued

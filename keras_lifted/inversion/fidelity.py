@@ -1,45 +1,217 @@
-"""How far the network's pre-activation is from the data."""
+"""How far the outputs of a network are from the data."""
 
 from __future__ import annotations
 
+import abc
 from typing import Any
+from typing import final
 
 import numpy as np
 from keras import ops
 
+from keras_lifted.inversion.divergence import bregman_terms
+from keras_lifted.inversion.divergence import relative_entropy
+from keras_lifted.layers import checks
 from keras_lifted.layers.gradients import per_sample_antiderivative
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import lifted_real
 
 Tensor = Any
 
-# A proximal step so short that it only projects onto the domain.
-_SHORT = 1e-6
 
+class Fidelity(abc.ABC):
+    """`D(z)`, convex in the outputs `z` of a network, least where they fit the data.
 
-def fidelity(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
-    """The Bregman penalty `F(y) + F*(z) − ⟨y, z⟩` of each sample, `(batch,)`.
+    A network whose last activation is not the identity has its output lifted: `z` is
+    then the lifted variable, tied to its block by the penalty. A fidelity of one's own
+    writes `value`, `gradient` and `curvature`.
 
-    Its gradient in `z` is `σ(z) − y`. Computed as `½‖y − σ(z)‖² + D_Ψ(y, σ(z))`,
-    without cancellation where Ψ is an indicator function.
+    Attributes:
+        smooth: whether the gradient is Lipschitz. Otherwise `prox` takes its place,
+            and the network must be affine.
     """
-    activation, parameters = sigma.activation, sigma.parameters
 
-    def terms(z: Tensor) -> Tensor:
-        x = sigma(z)
-        there = activation.potential_terms(y, *parameters)
-        here = activation.potential_terms(x, *parameters)
-        if activation.separable:
-            by_conjugate = (
-                x * z - 0.5 * ops.square(x) - activation.conjugate_terms(z, *parameters)
-            )
-            here = ops.where(ops.isfinite(here), here, by_conjugate)
-        distance = sum_per_sample(there) - sum_per_sample(here)
-        # ½‖y − x‖² − ⟨z − x, y − x⟩, where z − x is a subgradient of Ψ at x
-        return distance + sum_per_sample((y - x) * (0.5 * (y - x) - (z - x)))
+    smooth = True
 
-    return per_sample_antiderivative(terms, lambda z: sigma(z) - y, z)
+    @abc.abstractmethod
+    def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        """`D(z)` of each sample, `(batch,)`.
+
+        Args:
+            y: data.
+            weight: `1/noise_std²` where the noise differs by entry, else 1;
+                broadcasts against `y`.
+            z: outputs.
+        """
+
+    @abc.abstractmethod
+    def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        """`∇D(z)`, like `z`."""
+
+    def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
+        """Lipschitz constant of the gradient of each sample, `(batch,)`."""
+        return ops.max(
+            ops.broadcast_to(weight, ops.shape(y)), axis=tuple(range(1, len(y.shape)))
+        )
+
+    def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
+        """`argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
+        raise NotImplementedError
+
+    def of(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        """`D(z)`, differentiated as `gradient`."""
+        return per_sample_antiderivative(
+            lambda z: self.value(y, weight, z)[:, None],
+            lambda z: self.gradient(y, weight, z),
+            z,
+        )
+
+
+@final
+class Bregman(Fidelity):
+    """`F(y) + F*(z) − ⟨y, z⟩` of the last activation, `z` its pre-activation.
+
+    The gradient is `σ(z) − y`. What `invert` uses where no fidelity is named.
+
+    Args:
+        sigma: the proximal map.
+
+    Source: Wang & Benning, Front. Appl. Math. Stat. 9, 2023.
+    """
+
+    def __init__(self, sigma: ProximalMap) -> None:
+        self.sigma = sigma
+
+    def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        return sum_per_sample(bregman_terms(self.sigma, y, z))
+
+    def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        return self.sigma(z) - y
+
+    def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
+        return ops.ones((y.shape[0],), y.dtype)
+
+
+@final
+class LeastSquares(Fidelity):
+    """`½ Σ (z − y)²`, or `½ Σ ((z − y)/noise_std)²` where `invert` is given a map.
+
+    For Gaussian noise on the outputs, behind the last activation.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_lifted as kl
+    >>> layer = keras.layers.Dense(2, kernel_initializer="identity")
+    >>> layer.build((None, 2))
+    >>> result = kl.invert(
+    ...     layer,
+    ...     [[1.0, 1.0]],
+    ...     kl.regularizers.Tikhonov(),
+    ...     alpha=1.0,
+    ...     noise_std=[[1.0, 0.5]],
+    ... )
+    >>> result.x.round(3)
+    array([[0.5, 0.8]], dtype=float32)
+    """
+
+    def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        return 0.5 * sum_per_sample(weight * ops.square(z - y))
+
+    def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        return weight * (z - y)
+
+
+@final
+class Huber(Fidelity):
+    """`Σ h(z − y)`, `h(t) = t²/2` up to `delta` and `delta (|t| − delta/2)` beyond.
+
+    For data with outliers.
+
+    Args:
+        delta: positive, in the unit of y; of `y/noise_std` for a map of noise.
+
+    Raises:
+        ValueError: if `delta` is not positive and finite.
+
+    Source: Huber, "Robust estimation of a location parameter", 1964.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_lifted as kl
+    >>> layer = keras.layers.Dense(1, kernel_initializer="ones")
+    >>> layer.build((None, 1))
+    >>> huber = kl.inversion.Huber(0.1)
+    >>> kl.invert(layer, [[9.0]], kl.regularizers.Tikhonov(), fidelity=huber).x.round(3)
+    array([[0.1]], dtype=float32)
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = checks.positive("Huber", "delta", delta)
+
+    def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        t = ops.sqrt(weight) * ops.abs(z - y)
+        inner = ops.minimum(t, self.delta)
+        return sum_per_sample(inner * (t - 0.5 * inner))
+
+    def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        root = ops.sqrt(weight)
+        return root * ops.clip(root * (z - y), -self.delta, self.delta)
+
+
+@final
+class KullbackLeibler(Fidelity):
+    """`Σ z + b − y + y log(y/(z + b))`: minus the log-likelihood of Poisson counts.
+
+    `y ≥ 0` are the counts, `z + b` what is expected of them; `+∞` where that is
+    negative. Not smooth, so it enters by its proximal map, and the network must be
+    affine: a blur, a mask, a projection.
+
+    Args:
+        background: `b ≥ 0`, expected counts that do not come from the image.
+
+    Raises:
+        ValueError: if `background` is negative or not finite.
+
+    Source: Csiszár, 1991; Chambolle & Pock, 2011.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_lifted as kl
+    >>> layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> layer.build((None, 1))
+    >>> counts = kl.inversion.KullbackLeibler()
+    >>> known = kl.regularizers.L1(1.0) + kl.regularizers.NonNegative()
+    >>> kl.invert(layer, [[9.0]], known, fidelity=counts).x.round(2)
+    array([[4.5]], dtype=float32)
+    """
+
+    smooth = False
+
+    def __init__(self, background: float = 0.0) -> None:
+        self.background = checks.non_negative(
+            "KullbackLeibler", "background", background
+        )
+
+    def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        return sum_per_sample(relative_entropy(y, z + self.background))
+
+    def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
+        return 1.0 - y / (z + self.background)
+
+    def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
+        """`1/mean(y)`: what it is of the size of; nothing bounds it."""
+        mean = ops.mean(y, axis=tuple(range(1, len(y.shape))))
+        return 1.0 / ops.maximum(mean + self.background, 1e-6)
+
+    def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
+        half = 0.5 * (v + self.background - step)
+        root = ops.sqrt(ops.square(half) + step * y)
+        # Of half + root, the form that does not cancel.
+        small = step * y / ops.maximum(root - half, 1e-30)
+        return ops.where(half > 0, half + root, small) - self.background
 
 
 def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray:
@@ -53,7 +225,7 @@ def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray
     Raises:
         ValueError: if `y` leaves the domain and is not to be projected.
     """
-    values = lifted_real(y)
+    values = ops.convert_to_tensor(y)
     terms = sigma.activation.potential_terms(values, *sigma.parameters)
     outside = np.broadcast_to(~np.isfinite(ops.convert_to_numpy(terms)), y.shape)
     if not outside.any():
@@ -70,3 +242,7 @@ def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray
         "does. Pass out_of_range='project' to move them to the nearest that it "
         f"takes. Received: values from {y.min():.3g} to {y.max():.3g}."
     )
+
+
+# A proximal step so short that it only projects onto the domain.
+_SHORT = 1e-6

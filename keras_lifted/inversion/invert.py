@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_lifted.inversion.fidelity import Fidelity
+from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.inverter import Inverter
+from keras_lifted.inversion.inverter import renamed
 from keras_lifted.inversion.result import Inversion
 from keras_lifted.regularizers.base import Regularizer
 
@@ -14,21 +17,24 @@ def invert(
     network: Any,
     y: Any,
     regularizer: Regularizer,
-    steps: int = 1000,
+    *,
     alpha: float | Sequence[float] | None = None,
-    noise: float | Sequence[float] | None = None,
-    parameter: str | None = None,
+    noise_std: Any = None,
+    alpha_rule: str | None = None,
     source: float | None = None,
+    max_steps: int = 1000,
+    fidelity: Fidelity | None = None,
     penalty: Any = None,
     tolerance: float = 1e-3,
-    start: Any = None,
+    initial: Any = None,
     input_shape: Sequence[int] | None = None,
     out_of_range: str = "raise",
     acceleration: str | None = "nesterov",
     check_every: int = 50,
     step_factor: float | None = None,
     jit_compile: bool = True,
-    verbose: bool | str = "auto",
+    verbose: Any = 1,
+    **old: Any,
 ) -> Inversion:
     """Inputs `u` whose outputs are `y`: a regularised inverse of the network.
 
@@ -49,44 +55,55 @@ def invert(
     block. The network runs in inference mode and does not change.
 
     All samples are solved at once, each with a step history of its own. To invert
-    several times, make an `inversion.Inverter`: it compiles once.
+    several times, make an `inversion.Inverter`: it compiles once. The earlier names
+    `steps`, `noise`, `parameter` and `start` of four arguments are still taken.
 
     Args:
-        network: a built layer or model with one input and one output.
+        network: a built layer or model with one input and one output, whose outputs
+            are not random.
         y: outputs, `(batch, …)`.
         regularizer: R, from `keras_lifted.regularizers`.
-        steps: the most steps.
         alpha: positive factor on R, one or one for each sample; 1 by default.
-        noise: standard deviation of y, instead of `alpha`. Alone, it sets `alpha =
-            √2 δ/‖v‖` with `δ² = m noise²/2` for m outputs: the error then falls like
-            δ in the Bregman distance of R.
-        parameter: "discrepancy" chooses the alpha that leaves `‖network(u) − y‖ =
-            noise √m`, by repeated inversion.
-        source: `‖v‖` with `Wᵀv ∈ ∂R(u)` at the true input; estimated by a first
-            inversion if not given.
+        noise_std: standard deviation of the noise on y, behind the last activation,
+            one or one for each sample, instead of `alpha`. Or a map of the shape of
+            y, which weights the fidelity by `1/noise_std²`; it may come with `alpha`.
+        alpha_rule: how `noise_std` sets alpha. "discrepancy", the same as None: the
+            alpha that leaves `‖network(u) − y‖ = noise_std √m` for m outputs, by
+            repeated inversion. "theorem": `alpha = √2 δ/‖v‖` with `δ² = m
+            noise_std²/2`: the error then falls like δ in the Bregman distance of R.
+        source: `‖v‖` with `Wᵀv ∈ ∂R(u)` at the true input, for the theorem; estimated
+            by a first inversion if not given.
+        max_steps: the most steps.
+        fidelity: how outputs are compared with y: `inversion.LeastSquares()`,
+            `Huber()`, `KullbackLeibler()`; the outputs are then lifted too. None for
+            least squares with `noise_std` (but by the theorem), and for the penalty
+            of the last block, convex for one block, without.
         penalty: a penalty of `keras_lifted.penalties`, its name or its config;
             `Bregman(1.0)` by default. The output's weighs 1.
-        tolerance: stop once the relative residual of the optimality conditions is
-            below it in all samples; 0 takes all steps.
-        start: inputs to begin with; 0 by default.
+        tolerance: a sample is done once the relative residual of its optimality
+            conditions is below it; 0 takes all steps.
+        initial: inputs to begin with; 0 by default.
         input_shape: shape of one input, where the network does not know it.
         out_of_range: "raise" or "project" values of y outside the closed domain of
             the last activation's potential.
-        acceleration: "nesterov", or None for plain PDHG.
+        acceleration: "nesterov", or None for plain PDHG, which denoisers take always.
         check_every: steps between checks of the objective and residual.
         step_factor: on the step lengths that power iteration gives, one or one for
             each sample. 1 by default for one block, where theory asks for it, and 2
             with hidden lifted variables.
         jit_compile: compile the steps with XLA.
-        verbose: True, False, or "auto": show progress after ten seconds.
+        verbose: 0; 1, "auto" or True: show progress after ten seconds; 2: a line at
+            each check.
+        **old: earlier names of arguments.
 
     Returns:
-        An `Inversion`. A warning says so if it did not converge.
+        An `Inversion`. A warning names the samples that did not converge.
 
     Raises:
         ValueError: if an argument is out of range, y is not finite, has another shape
             than the outputs or leaves the range of the last activation, the network
-            has several inputs or outputs, or its outputs depend on no input.
+            has several inputs or outputs, or its outputs are random or depend on no
+            input.
 
     Sources: Wang & Benning, "A lifted Bregman formulation for the inversion of deep
     neural networks", Front. Appl. Math. Stat. 9, 2023; Wang et al., arXiv 2510.09796.
@@ -100,22 +117,31 @@ def invert(
     >>> layer.build((None, 3))
     >>> result = kl.invert(layer, [[3.0, 2.0, 0.0]], kl.regularizers.L1(1.0))
     >>> np.round(result.x, 3).tolist(), result.converged
-    ([[2.0, 1.0, 0.0]], True)
+    ([[2.0, 1.0, 0.0]], Flags([ True]))
     """
+    if old:
+        options = {k: v for k, v in locals().items() if k not in _FIRST}
+        return invert(network, y, regularizer, **{**options, **renamed(old)})
+    by_theorem = alpha_rule == "theorem" or source is not None
+    if fidelity is None and noise_std is not None and not by_theorem:
+        fidelity = LeastSquares()
     inverter = Inverter(
-        network, regularizer, penalty, input_shape, acceleration, jit_compile
+        network, regularizer, penalty, input_shape, acceleration, jit_compile, fidelity
     )
     return inverter(
         y,
-        steps,
+        max_steps,
         alpha,
-        noise=noise,
-        parameter=parameter,
+        noise_std=noise_std,
+        alpha_rule=alpha_rule,
         source=source,
         tolerance=tolerance,
-        start=start,
+        initial=initial,
         out_of_range=out_of_range,
         check_every=check_every,
         step_factor=step_factor,
         verbose=verbose,
     )
+
+
+_FIRST = ("network", "y", "regularizer", "old")

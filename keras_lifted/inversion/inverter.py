@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import warnings
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -12,21 +15,32 @@ from keras import ops
 
 from keras_lifted import penalties
 from keras_lifted.checks import check_count
-from keras_lifted.inversion import alpha as rules
 from keras_lifted.inversion import checks
+from keras_lifted.inversion.alpha import Path
+from keras_lifted.inversion.fidelity import Bregman
+from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import in_range
-from keras_lifted.inversion.network import check_information
+from keras_lifted.inversion.network import check_outputs
 from keras_lifted.inversion.network import sourced
+from keras_lifted.inversion.problem import Data
 from keras_lifted.inversion.problem import InverseProblem
+from keras_lifted.inversion.result import Flags
 from keras_lifted.inversion.result import Inversion
 from keras_lifted.inversion.solver import Solver
+from keras_lifted.inversion.solver import Stats
 from keras_lifted.inversion.steps import Steps
-from keras_lifted.layers.precision import lifted_real
 from keras_lifted.regularizers.base import Regularizer
 
 # Factor on steps through hidden blocks: where power iteration takes all units for
 # active, some are silent. Samples for which it is too much shorten their steps.
 _LONG = 2.0
+# What arguments were called -> what they are called.
+OLD = {
+    "steps": "max_steps",
+    "noise": "noise_std",
+    "parameter": "alpha_rule",
+    "start": "initial",
+}
 
 
 @final
@@ -35,7 +49,8 @@ class Inverter:
 
     The first call with data of some shape compiles; later ones of that shape run at
     once, whatever their y, alpha, start or steps. It reads the network's weights at
-    every call. All arguments are those of `invert`, which is one call of a new one.
+    every call, and measures its norm anew where they have changed. All arguments are
+    those of `invert`, which is one call of a new one.
 
     Args:
         network: a built layer or model with one input and one output.
@@ -45,6 +60,8 @@ class Inverter:
         input_shape: shape of one input, where the network does not know it.
         acceleration: "nesterov", or None.
         jit_compile: compile the steps with XLA.
+        fidelity: how outputs are compared with y; None for the penalty of the last
+            block.
 
     Raises:
         ValueError: as `invert` does, for these arguments here and for the others when
@@ -59,7 +76,7 @@ class Inverter:
     >>> inverter = kl.inversion.Inverter(layer, kl.regularizers.L1())
     >>> x = None
     >>> for alpha in (2.0, 1.0, 0.5):
-    ...     x = inverter([[3.0, 2.0, 0.0]], alpha=alpha, start=x).x
+    ...     x = inverter([[3.0, 2.0, 0.0]], alpha=alpha, initial=x).x
     ...     print(x.round(3).tolist())
     [[1.0, 0.0, 0.0]]
     [[2.0, 1.0, 0.0]]
@@ -74,15 +91,19 @@ class Inverter:
         input_shape: Sequence[int] | None = None,
         acceleration: str | None = "nesterov",
         jit_compile: bool = True,
+        fidelity: Fidelity | None = None,
     ) -> None:
-        regularizer = checks.check_regularizer(regularizer)
-        checks.check_choice("acceleration", acceleration, ("nesterov", None))
         self._network, self._inputs, self._outputs = sourced(network, input_shape)
+        self._regularizer = checks.check_regularizer(regularizer)
+        checks.check_choice("acceleration", acceleration, ("nesterov", None))
+        checks.check_fidelity(fidelity)
         tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
-        one = ops.zeros((1, *self._inputs), lifted_real(0.0).dtype)
-        problem = InverseProblem(self._network, one, tie)
+        one = ops.zeros((1, *self._inputs), self._network.compute_dtype)
+        problem = InverseProblem(self._network, one, tie, fidelity)
+        valued = checks.check_prox(regularizer, one)
         accelerated = acceleration is not None
-        self._steps = Steps(problem, regularizer, accelerated, jit_compile)
+        self._steps = Steps(problem, regularizer, accelerated, valued, jit_compile)
+        self._measured: tuple[bytes, Any] = (b"", None)
 
     @property
     def default_step_factor(self) -> float:
@@ -95,97 +116,176 @@ class Inverter:
     def __call__(
         self,
         y: Any,
-        steps: int = 1000,
+        max_steps: int = 1000,
         alpha: float | Sequence[float] | None = None,
         *,
-        noise: float | Sequence[float] | None = None,
-        parameter: str | None = None,
+        noise_std: Any = None,
+        alpha_rule: str | None = None,
         source: float | None = None,
         tolerance: float = 1e-3,
-        start: Any = None,
+        initial: Any = None,
         out_of_range: str = "raise",
         check_every: int = 50,
         step_factor: float | None = None,
-        verbose: bool | str = "auto",
+        verbose: Any = 1,
+        **old: Any,
     ) -> Inversion:
         """Inputs whose outputs are `y`; see `invert`."""
-        steps = check_count("steps", steps)
+        if old:
+            return self(y, **{**_given(locals()), **renamed(old)})
+        problem = self._steps.problem
+        max_steps = check_count("max_steps", max_steps)
         check_every = check_count("check_every", check_every)
         tolerance = checks.check_tolerance(tolerance)
         checks.check_choice("out_of_range", out_of_range, ("raise", "project"))
-        checks.check_choice("verbose", verbose, ("auto", True, False))
-        checks.check_choice("parameter", parameter, ("discrepancy", None))
-        data = checks.check_data(y, self._outputs)
-        batch = len(data)
-        factor, deviation = _strength(alpha, noise, parameter, source, batch)
-        begin = lifted_real(checks.check_start(start, (batch, *self._inputs)))
-        check_information(self._network, begin)
-        problem = self._steps.problem
+        checks.check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
+        rules = ("theorem", "discrepancy", None)
+        checks.check_choice("alpha_rule", alpha_rule, rules)
+        y = checks.check_data(y, self._outputs, problem.dtype)
+        batch = len(y)
+        factor, deviation, weight = self._strength(
+            y, alpha, noise_std, alpha_rule, source
+        )
+        begin = checks.check_initial(initial, (batch, *self._inputs), problem.dtype)
+        start = ops.convert_to_tensor(begin)
         if step_factor is None:
             step_factor = self.default_step_factor
         advice = "1 is what power iteration gives"
         length = checks.check_positive("step_factor", step_factor, batch, advice)
-        solver = Solver(
-            self._steps,
-            lifted_real(in_range(problem.sigma, data, out_of_range)),
-            begin,
-            min(check_every, steps),
-            tolerance,
-            verbose,
-            length,
+        y = in_range(problem.sigma, y, out_of_range)
+        data = Data(
+            ops.convert_to_tensor(y, dtype=problem.dtype),
+            ops.convert_to_tensor(weight, dtype=problem.dtype),
         )
-        if deviation is not None and parameter is None:
-            factor = rules.theorem(solver, deviation, source, steps)
-        elif deviation is not None:
-            factor = rules.discrepancy(solver, deviation, steps)
-        stats = solver.run(factor, steps)
-        converged = bool((stats["residual"] <= tolerance).all())
-        if not converged and tolerance > 0:
-            _warn(stats["residual"], steps, tolerance, bool(problem.hidden))
+        with _explained(self._network.network.name):
+            solver = Solver(
+                self._steps,
+                data,
+                start,
+                self._bounds(start),
+                min(check_every, max_steps),
+                tolerance,
+                1 if verbose == "auto" else int(verbose),
+                length,
+            )
+            path = Path(solver, np.ones(batch) * deviation, max_steps)
+            if factor is None:
+                theorem = alpha_rule == "theorem" or source is not None
+                factor = path.theorem(source) if theorem else path.discrepancy()
+            stats = path.run(factor)
+        if not stats["converged"].all() and tolerance > 0:
+            _warn(stats, max_steps, tolerance, not problem.affine)
         return Inversion(
             x=ops.convert_to_numpy(solver.best),
             alpha=np.array(factor),
+            noise_residual=path.target,
+            path={
+                "alpha": np.array(path.alphas),
+                "data_residual": np.array(path.residuals),
+            },
             iterations=solver.iterations,
-            converged=converged,
             history={name: np.array(each) for name, each in solver.history.items()},
-            **stats,
+            **{**stats, "converged": Flags.of(stats["converged"])},
         )
 
+    def _bounds(self, start: Any) -> Any:
+        """`‖W‖²` and the rates of hidden variables, as the weights are now.
 
-def _strength(
-    alpha: Any, noise: Any, parameter: str | None, source: Any, batch: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Factor on the regularizer, and noise from which to choose it."""
-    if noise is None:
-        if parameter is not None or source is not None:
+        New weights are looked at first: are the outputs random, or always the same?
+        """
+        values = self._steps.problem.values()
+        digest = hashlib.blake2b()
+        for value in values:
+            digest.update(np.ascontiguousarray(ops.convert_to_numpy(value)).tobytes())
+        digest.update(str(start.shape if self._network.copies > 1 else "").encode())
+        if digest.digest() != self._measured[0]:
+            check_outputs(self._network, start)
+            rows = len(start) if self._network.copies > 1 else 1
+            measured = self._steps.lipschitz(values, start[:rows])
+            self._measured = (digest.digest(), measured)
+        return self._measured[1]
+
+    def _strength(
+        self, y: np.ndarray, alpha: Any, noise_std: Any, rule: str | None, source: Any
+    ) -> tuple[np.ndarray | None, Any, Any]:
+        """Factor on the regularizer or None, noise of samples, weights of entries."""
+        none = np.ones((1,) * y.ndim)
+        if noise_std is None:
+            if rule is not None or source is not None:
+                raise ValueError(
+                    "`alpha_rule` and `source` choose alpha from `noise_std`, the "
+                    "standard deviation of y; pass it. Received: noise_std=None, "
+                    f"alpha_rule={rule!r}, source={source!r}."
+                )
+            fix = "the regularizer needs some weight"
+            value = 1.0 if alpha is None else alpha
+            return checks.check_positive("alpha", value, len(y), fix), np.nan, none
+        deviation, weight = checks.check_noise(noise_std, y, self._regularizer)
+        if weight is not None and isinstance(self._steps.problem.fidelity, Bregman):
             raise ValueError(
-                "`parameter` and `source` choose alpha from `noise`, the standard "
-                f"deviation of y; pass it. Received: noise=None, {parameter=}, "
-                f"{source=}."
+                "A map of `noise_std` weights the outputs of the network. Pass "
+                "fidelity=kl.inversion.LeastSquares(), which compares them."
+            )
+        if alpha is None:
+            if source is not None:
+                checks.check_positive("source", source, 1, "it is the norm of a vector")
+            return None, deviation, none if weight is None else weight
+        if weight is None:
+            raise ValueError(
+                "Pass `alpha`, or `noise_std` from which it is chosen, not both; a map "
+                "of the shape of y may come with alpha, as it weights the fidelity. "
+                f"Received: alpha={alpha!r}, noise_std={noise_std!r}"
             )
         fix = "the regularizer needs some weight"
-        value = 1.0 if alpha is None else alpha
-        return checks.check_positive("alpha", value, batch, fix), None
-    if alpha is not None:
-        raise ValueError(
-            "Pass `alpha`, or `noise` from which it is chosen, not both. Received: "
-            f"alpha={alpha!r}, noise={noise!r}"
+        return checks.check_positive("alpha", alpha, len(y), fix), deviation, weight
+
+
+def renamed(old: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by the names that they have now.
+
+    Raises:
+        TypeError: if an argument never had a name.
+    """
+    unknown = sorted(set(old) - set(OLD))
+    if unknown:
+        raise TypeError(
+            f"invert() takes no arguments named {unknown}. Earlier names that it still "
+            f"takes are {sorted(OLD)}."
         )
-    fix = "for data without noise pass a small `alpha` instead"
-    if source is not None:
-        checks.check_positive("source", source, 1, "it is the norm of a vector")
-    return np.ones(batch), checks.check_positive("noise", noise, batch, fix)
+    return {OLD[name]: value for name, value in old.items()}
 
 
-def _warn(residual: np.ndarray, steps: int, tolerance: float, hidden: bool) -> None:
-    count = int((residual > tolerance).sum())
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options among the local variables of `__call__`."""
+    return {k: v for k, v in arguments.items() if k not in ("self", "y", "old")}
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say what to do about networks that XLA cannot compile."""
+    try:
+        yield
+    except Exception as error:
+        if "unsupported operations" not in str(error):
+            raise
+        raise ValueError(
+            f"XLA cannot compile the network '{name}', which calls something outside "
+            "of TensorFlow, such as a numpy_function. Pass jit_compile=False. "
+            f"Received: {str(error)[:200]}"
+        ) from error
+
+
+def _warn(stats: Stats, steps: int, tolerance: float, deep: bool) -> None:
+    failed = np.flatnonzero(~stats["converged"])
+    shown = ", ".join(map(str, failed[:10])) + (", …" if len(failed) > 10 else "")
     advice = "Take more steps"
-    if hidden:
+    if deep:
         advice += ", or smaller penalty weights (hidden variables move faster)"
     warnings.warn(
-        f"The inversion did not converge in {steps} steps: the relative residual is "
-        f"{residual.max():.1e} at worst, above tolerance={tolerance:g} in {count} of "
-        f"{residual.size} samples. {advice}, or accept it by a larger `tolerance`; "
-        "`history` shows how it went.",
+        f"The inversion did not converge in {steps} steps in {len(failed)} of "
+        f"{len(stats['converged'])} samples: {shown}. Their relative residual is "
+        f"{stats['residual'][failed].max():.1e} at worst, above tolerance="
+        f"{tolerance:g}. {advice}, or accept it by a larger `tolerance`; `history` "
+        "shows how it went.",
         stacklevel=3,
     )

@@ -11,8 +11,9 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.layers.identity import Identity
-from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import dtype_of
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.blocks import walk_layers
 
 Tensor = Any
 
@@ -21,14 +22,22 @@ Tensor = Any
 class Sourced(keras.layers.Layer):
     """`network` behind an identity, so that its input is a lifted variable too.
 
+    It computes in float64 if the network does, else in float32.
+
     Args:
         network: a built layer or model.
+
+    Attributes:
+        copies: outputs for one input: more than 1 where the network does something
+            else to each sample, such as a `Mask` with one mask for each image.
     """
 
     def __init__(self, network: keras.layers.Layer) -> None:
-        super().__init__(dtype=real_dtype(), autocast=False)
-        self.source = Identity(name="input", dtype=real_dtype())
+        dtype = _dtype_of(network)
+        super().__init__(dtype=dtype, autocast=False)
+        self.source = Identity(name="input", dtype=dtype)
         self.network = network
+        self.copies = 1
         self.built = True
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
@@ -42,24 +51,25 @@ def sourced(
     """The network ready to be lifted, the shapes of one input and of one output.
 
     Raises:
-        ValueError: if it is no Keras layer, is not built and no `input_shape` says
+        ValueError: if it is not a Keras layer, is not built and no `input_shape` says
             how, or has several inputs or outputs.
     """
     if not isinstance(network, keras.layers.Layer):
         raise ValueError(
             "`network` must be a Keras layer or model, e.g. keras.layers.Dense(512, "
-            f"activation='relu'). Received: {network!r}"
+            "activation='relu'), and come before `y`. Received: network of type "
+            f"{type(network).__name__}."
         )
     shape = _input_shape(network, input_shape)
     built = Sourced(network)
-    zeros = ops.zeros((1, *shape), real_dtype())
+    zeros = ops.zeros((1, *shape), built.compute_dtype)
     try:
         outputs = built(zeros, training=False)
     except Exception as error:
         raise ValueError(
             f"The network '{network.name}' does not take inputs of shape (batch, "
             f"{', '.join(map(str, shape))}). Pass the shape of one input as "
-            f"`input_shape`. Received: {type(error).__name__}: {error}"
+            f"`input_shape`. Received: {type(error).__name__}: {str(error)[:300]}"
         ) from error
     if not hasattr(outputs, "shape"):
         raise ValueError(
@@ -67,7 +77,14 @@ def sourced(
             f"{type(outputs).__name__}; make a model of one of them, e.g. "
             "keras.Model(model.inputs, model.outputs[0])."
         )
+    built.copies = outputs.shape[0]
     return built, shape, tuple(outputs.shape[1:])
+
+
+def _dtype_of(network: keras.layers.Layer) -> str:
+    """float64 if a variable is, or the layer has none and computes in it."""
+    kinds = {dtype_of(v.value) for v in network.variables} or {network.compute_dtype}
+    return "float64" if "float64" in kinds | {real_dtype()} else "float32"
 
 
 def _input_shape(
@@ -102,20 +119,38 @@ def _is_size(size: Any) -> bool:
     return size is None or isinstance(size, int)
 
 
-def check_information(network: Sourced, start: Tensor) -> None:
-    """Raise a ValueError if the outputs do not depend on the inputs.
+def outputs_of(network: keras.layers.Layer, u: Tensor) -> np.ndarray:
+    """The outputs for one input, `(1, …)`."""
+    return np.asarray(ops.convert_to_numpy(network(u, training=False)))
+
+
+def check_outputs(network: Sourced, start: Tensor) -> None:
+    """Raise a ValueError if the outputs are random, or the same for all inputs.
 
     It compares the outputs at `start`, at 0 and at noise of several sizes.
     """
-    shape = tuple(start.shape[1:])
+    shape, name = tuple(start.shape[1:]), network.network.name
     noise = np.random.default_rng(0).standard_normal((6, *shape))
     sizes = np.repeat([0.1, 1.0, 10.0], 2).reshape(-1, *(1,) * len(shape))
-    rows = [start[:1], ops.zeros_like(start[:1]), lifted_real(noise * sizes)]
-    outputs = ops.convert_to_numpy(network(ops.concatenate(rows), training=False))
-    if np.ptp(outputs, axis=0).max() > 0:
+    noise = ops.cast(noise * sizes, start.dtype)
+    rows = [start[:1], ops.zeros_like(start[:1]), *(row[None] for row in noise)]
+    once, twice = (np.stack([outputs_of(network, row) for row in rows]) for _ in "ab")
+    if not np.allclose(once, twice, rtol=1e-3, atol=1e-4 * np.abs(once).max()):
+        random = [
+            layer.name
+            for layer, _ in walk_layers(network, whole=False)
+            if hasattr(layer, "seed_generator")
+        ]
+        raise ValueError(
+            f"The outputs of '{name}' are random: two calls with the same inputs "
+            "differ. Invert the network without the layers that add noise, drop "
+            "units or draw masks; noise belongs to `y`, and its size to `noise_std`. "
+            f"Layers with a random seed: {random}."
+        )
+    if np.ptp(once, axis=0).max() > 0:
         return
     raise ValueError(
-        f"The outputs of '{network.network.name}' are the same for all inputs, so "
-        "they hold no information about them, and there is nothing to invert. Are "
-        "its weights zero, or are all its units inactive?"
+        f"The outputs of '{name}' are the same for all inputs, so they hold no "
+        "information about them, and there is nothing to invert. Are its weights "
+        "zero, or are all its units inactive?"
     )

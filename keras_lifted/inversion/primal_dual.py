@@ -3,23 +3,22 @@
     min_u  f(u) + g(u) + Σ_i h_i(A_i u)
 
 with the energy f (smooth, its hidden lifted variables moved along the way), at most
-one regularizer g of u itself, and regularizers h_i of linear images of u, each with a
+one regularizer g of u itself, and functions h_i of affine images of u, each with a
 dual variable p_i. All weights are within g and h_i.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
+from typing import NamedTuple
 
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
 
@@ -35,15 +34,66 @@ LEAST, MOST = 1e-6, 1.0
 REACH = 4.0
 # A young iteration is not restarted.
 _YOUNG = 5
+# Changes below this share of the tolerance, relative to the variable itself, are none.
+_STILL = 1e-3
 
 
-@dataclasses.dataclass(frozen=True)
-class PrimalDual:
+class Term(NamedTuple):
+    """`factor · h(A u)`, convex, with a proximal map of `h`.
+
+    Attributes:
+        value: `v -> h(v)`, `(batch,)`.
+        prox: `(v, step) -> argmin_w ½‖w − v‖² + step · h(w)`.
+        factor: `(batch,)`.
+        operator: `u -> A u`, affine; None for u itself.
+        bound: an upper bound of `‖A‖²`, a number or `(batch,)`.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    prox: Callable[[Tensor, Tensor], Tensor]
+    factor: Tensor
+    operator: Callable[[Tensor], Tensor] | None = None
+    bound: Any = 1.0
+
+    @classmethod
+    def of(cls, term: Regularizer, alpha: Tensor, shape: tuple[int, ...]) -> Term:
+        """`alpha · weight · g(A u)` of a regularizer, for samples of this shape."""
+        if term.direct:
+            return cls(term.value, term.prox, alpha * term.weight)
+        bound = term.operator_bound(shape)
+        factor = alpha * term.weight
+        return cls(term.value, term.prox, factor, term.operator, bound)
+
+    def image(self, u: Tensor) -> Tensor:
+        """`A u`."""
+        return u if self.operator is None else self.operator(u)
+
+    def pull(self, u: Tensor, p: Tensor) -> Tensor:
+        """`Aᵀ p`, in the shape of u."""
+        return p if self.operator is None else vector_jacobian(self.operator, u, p)
+
+    def weighted(self, v: Tensor) -> Tensor:
+        """`factor · h(v)`, `(batch,)`."""
+        return self.factor * self.value(v)
+
+
+def split(
+    regularizer: Regularizer,
+) -> tuple[Regularizer | None, tuple[Regularizer, ...]]:
+    """The g of a regularizer, and its h_i; constraints stay with u itself."""
+    direct = [term for term in regularizer.terms if term.direct]
+    first = min(
+        direct, key=lambda term: (term.valued, not term.constraint), default=None
+    )
+    return first, tuple(term for term in regularizer.terms if term is not first)
+
+
+class PrimalDual(NamedTuple):
     """PDHG with a gradient step on f, plain or accelerated.
 
     Plain (Condat, Vũ): with `s_i = b L/(n ‖A_i‖²)`,
 
-        u⁺   = prox_{τg}(u − τ(∇f(u) + Σ A_iᵀ p_i)),   τ L (1/2 + b) = 1
+        u⁺   = prox_{τg}(u − τ(∇f(u) + Σ A_iᵀ p_i)),   τ L (1 + b) = 1
         p_i⁺ = prox_{s_i h_i*}(p_i + s_i A_i (2u⁺ − u))
 
     Accelerated (Chen, Lan, Ouyang): the gradient is taken at a mean `m` of the
@@ -59,7 +109,7 @@ class PrimalDual:
     ū once ū and they move against their last step, `⟨m − ū⁺, ū⁺ − ū⟩ > 0`.
 
     `b` starts at BALANCE, and from a start that is not 0 at most at the ratio of sizes
-    `Σ REACH alpha weight_i ‖A_i‖/(L r)`, r its root mean square. At every check it
+    `Σ REACH factor_i ‖A_i‖/(L r)`, r its root mean square. At every check it
     becomes `√(b Σ ‖A_i‖ ‖Δp_i‖/(L ‖Δū‖))` of what has moved since the last one: steps
     of duals and input are then as far apart as their ways are (primal weights:
     Applegate et al., 2021). Small alpha take u farther at first; close to the solution
@@ -73,20 +123,14 @@ class PrimalDual:
     Attributes:
         direct: g, or None.
         duals: the h_i.
+        lipschitz: L, `(batch,)`.
         accelerated: which scheme.
     """
 
-    direct: Regularizer | None
-    duals: tuple[Regularizer, ...]
+    direct: Term | None
+    duals: tuple[Term, ...]
+    lipschitz: Tensor
     accelerated: bool
-
-    @classmethod
-    def of(cls, regularizer: Regularizer, accelerated: bool) -> PrimalDual:
-        """The scheme for these regularizers; constraints stay with u itself."""
-        direct = [term for term in regularizer.terms if term.direct]
-        first = min(direct, key=_is_soft, default=None)
-        duals = tuple(term for term in regularizer.terms if term is not first)
-        return cls(first, duals, accelerated)
 
     def start(self, u: Tensor, carriers: Lifted) -> State:
         """The state before the first step: a structure of tensors, by sample.
@@ -96,8 +140,8 @@ class PrimalDual:
         `hidden` are the hidden variables before the last step; the plain scheme moves
         `u`, `mean` and `duals` alone.
         """
-        zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
-        zero = ops.zeros((u.shape[0],), real_dtype())
+        zeros = [ops.zeros_like(term.image(u)) for term in self.duals]
+        zero = ops.zeros((u.shape[0],), u.dtype)
         return {
             "u": u,
             "before": u,
@@ -109,30 +153,25 @@ class PrimalDual:
             "hidden": carriers,
         }
 
-    def balanced(self, state: State, alpha: Tensor, lipschitz: Tensor) -> State:
+    def balanced(self, state: State) -> State:
         """The state with the `b` of what has moved since the last call."""
         now = {"mean": state["mean"], "duals": state["duals"]}
         old, b, u = state["checked"], state["balance"], now["mean"]
         ways, sizes = ops.zeros_like(b), ops.zeros_like(b)
         for term, p, q in zip(self.duals, now["duals"], old["duals"], strict=True):
-            length = term.operator_bound(tuple(u.shape[1:])) ** 0.5
+            length = term.bound**0.5
             ways = ways + length * norm(p - q)
-            sizes = sizes + REACH * alpha * term.weight * length
-        size = lipschitz * norm(u) / math.prod(u.shape[1:]) ** 0.5
-        moved = lipschitz * norm(u - old["mean"])
-        guess = ops.minimum(b, sizes / ops.maximum(size, _TINY))
+            sizes = sizes + REACH * term.factor * length
+        size = self.lipschitz * norm(u) / math.prod(u.shape[1:]) ** 0.5
+        moved = self.lipschitz * norm(u - old["mean"])
+        guess = ops.minimum(b, sizes / ops.maximum(size, TINY))
         both = ops.logical_and(ways > 0, moved > 0)
         found = ops.sqrt(b * ways / ops.where(both, moved, 1.0))
         b = ops.where(both, ops.clip(found, LEAST, MOST), guess)
         return {**state, "balance": b, "checked": now}
 
     def step(
-        self,
-        sweep: Sweep,
-        state: State,
-        carriers: Lifted,
-        alpha: Tensor,
-        lipschitz: Tensor,
+        self, sweep: Sweep, state: State, carriers: Lifted
     ) -> tuple[State, Lifted]:
         """One step of every sample.
 
@@ -140,45 +179,34 @@ class PrimalDual:
             sweep: the gradient of f, and new hidden variables.
             state: from `start` or the last step.
             carriers: of the hidden lifted variables.
-            alpha: factor on all regularizers, `(batch,)`.
-            lipschitz: L, `(batch,)`.
         """
         if self.accelerated:
-            return self._accelerated(sweep, state, carriers, alpha, lipschitz)
+            return self._accelerated(sweep, state, carriers)
         u, duals = state["u"], state["duals"]
         gradient, carriers = sweep(u, carriers)
-        total = 0.5 + state["balance"]
-        new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
-        ahead = 2.0 * new - u
-        duals = self._dual(ahead, duals, alpha, state["balance"] * lipschitz)
+        new, _ = self.primal(u, gradient, duals, 1.0 + state["balance"])
+        duals, _ = self.dual(2.0 * new - u, duals, state["balance"])
         return {**state, "u": new, "mean": new, "duals": duals}, carriers
 
     def _accelerated(
-        self,
-        sweep: Sweep,
-        state: State,
-        carriers: Lifted,
-        alpha: Tensor,
-        lipschitz: Tensor,
+        self, sweep: Sweep, state: State, carriers: Lifted
     ) -> tuple[State, Lifted]:
         u, mean, age = state["u"], state["mean"], state["age"] + 1.0
         beta = per_sample(2.0 / (age + 1.0), u)
         middle = mean + beta * (u - mean)
         ahead = u + per_sample((age - 1.0) / age, u) * (u - state["before"])
-        share = state["balance"] * lipschitz
-        duals = self._dual(ahead, state["duals"], alpha, share)
+        duals, _ = self.dual(ahead, state["duals"], state["balance"])
         along = (age - 1.0) / (age + 2.0)
         thrown = {
             key: s + per_sample(along, s) * (s - state["hidden"][key])
             for key, s in carriers.items()
         }
         gradient, swept = sweep(middle, thrown)
-        total = 2.0 / age + state["balance"]
-        new = self._primal(u, gradient, duals, alpha, 1.0 / (total * lipschitz))
+        new, _ = self.primal(u, gradient, duals, 2.0 / age + state["balance"])
         moved = mean + beta * (new - mean)
-        turn = _dot(middle - moved, moved - mean)
+        turn = dot(middle - moved, moved - mean)
         for key, s in swept.items():
-            turn = turn + _dot(thrown[key] - s, s - carriers[key])
+            turn = turn + dot(thrown[key] - s, s - carriers[key])
         again = ops.logical_and(turn > 0, age > _YOUNG)
         restart = per_sample(again, u)
         state = {
@@ -195,70 +223,83 @@ class PrimalDual:
         }
         return state, swept
 
-    def _primal(
-        self, u: Tensor, gradient: Tensor, duals: Any, alpha: Tensor, step: Tensor
-    ) -> Tensor:
-        """`prox_{step g}(u − step(∇f + Σ A_iᵀ p_i))`."""
-        moved = u - per_sample(step, u) * (gradient + self.pull(u, duals))
-        if self.direct is None:
-            return moved
-        return self.direct.prox(moved, per_sample(step * alpha * self.direct.weight, u))
+    def primal(
+        self, u: Tensor, gradient: Tensor, duals: Any, total: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`u⁺ = prox_{τg}(u − τ(∇f + Σ A_iᵀ p_i))` with `τ = 1/(L total)`.
 
-    def _dual(
-        self, u: Tensor, duals: Any, alpha: Tensor, share: Tensor
-    ) -> list[Tensor]:
-        """`prox_{s h*}(p + s A u)`, by the prox of h (Moreau); `Σ s ‖A‖² = share`."""
-        new = []
+        And the element `(u − u⁺)/τ − ∇f − Σ A_iᵀ p_i` of `∂g(u⁺)`.
+        """
+        step = 1.0 / (total * self.lipschitz)
+        slope = gradient + self.pull(u, duals)
+        new = u - per_sample(step, u) * slope
+        if self.direct is None:
+            return new, ops.zeros_like(u)
+        new = self.direct.prox(new, per_sample(step * self.direct.factor, u))
+        return new, (u - new) / per_sample(step, u) - slope
+
+    def dual(
+        self, u: Tensor, duals: Any, balance: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """`p_i⁺ = prox_{s h*}(p_i + s A_i u)` with `Σ s ‖A‖² = b L`.
+
+        By the prox of h (Moreau). And the point at which `p_i⁺` is in `∂h_i`.
+        """
+        new, points = [], []
         for term, p in zip(self.duals, duals, strict=True):
-            bound = term.operator_bound(tuple(u.shape[1:]))
-            s = share / (len(self.duals) * bound)
-            weight = per_sample(alpha * term.weight / s, p)
+            s = balance * self.lipschitz / (len(self.duals) * term.bound)
+            length = per_sample(term.factor / s, p)
             s = per_sample(s, p)
-            q = p / s + term.operator(u)
-            new.append(s * (q - term.prox(q, weight)))
-        return new
+            q = p / s + term.image(u)
+            point = term.prox(q, length)
+            new.append(s * (q - point))
+            points.append(point)
+        return new, points
 
     def pull(self, u: Tensor, duals: Any) -> Tensor:
         """`Σ A_iᵀ p_i`, in the shape of u."""
         total = ops.zeros_like(u)
         for term, p in zip(self.duals, duals, strict=True):
-            total = total + (p if term.direct else vector_jacobian(term.operator, u, p))
+            total = total + term.pull(u, p)
         return total
 
-    def residual(
-        self,
-        gradient: Tensor,
-        u: Tensor,
-        duals: Any,
-        alpha: Tensor,
-        lipschitz: Tensor,
-    ) -> Tensor:
+    def value(self, u: Tensor) -> Tensor:
+        """`g(u) + Σ h_i(A_i u)`, `(batch,)`."""
+        total = ops.zeros((u.shape[0],), u.dtype)
+        for term in (self.direct, *self.duals):
+            if term is not None:
+                total = total + term.weighted(term.image(u))
+        return total
+
+    def residual(self, gradient: Tensor, u: Tensor, duals: Any) -> Tensor:
         """Relative residual of the optimality conditions, `(batch,)`.
 
         How far a plain step of length 1/L would move u, against `∇f`, and each p,
-        against p; 0 exactly at a saddle point.
+        against p; 0 exactly at a saddle point. Where those vanish, as in a fit without
+        noise, against `_STILL` of u, and of what it would make of p.
         """
-        moved = self._primal(u, gradient, duals, alpha, 1.0 / lipschitz)
+        moved, _ = self.primal(u, gradient, duals, ops.ones_like(self.lipschitz))
         size = norm(gradient) + norm(self.pull(u, duals))
-        worst = lipschitz * norm(moved - u) / ops.maximum(size, _TINY)
-        stepped = self._dual(u, duals, alpha, BALANCE * lipschitz)
-        for p, q in zip(duals, stepped, strict=True):
-            size = norm(p) + norm(q)
-            worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, _TINY))
+        size = ops.maximum(size, _STILL * self.lipschitz * norm(u))
+        worst = self.lipschitz * norm(moved - u) / ops.maximum(size, TINY)
+        balance = BALANCE * ops.ones_like(self.lipschitz)
+        stepped, points = self.dual(u, duals, balance)
+        every = zip(self.duals, duals, stepped, points, strict=True)
+        for term, p, q, point in every:
+            s = balance * self.lipschitz / (len(self.duals) * term.bound)
+            size = ops.maximum(norm(p) + norm(q), _STILL * s * norm(point))
+            worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, TINY))
         return worst
 
 
-_TINY = 1e-30
+TINY = 1e-30
 
 
-def _is_soft(term: Regularizer) -> bool:
-    return not term.constraint
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """`⟨a, b⟩` of each sample, `(batch,)`."""
     return sum_per_sample(a * b)
 
 
 def norm(a: Tensor) -> Tensor:
     """`‖a‖₂` of each sample, `(batch,)`."""
-    return ops.sqrt(_dot(a, a))
+    return ops.sqrt(dot(a, a))

@@ -1,23 +1,29 @@
 """The inverse problem of a network: its energy, and sweeps through its blocks.
 
-    E(u, X) = P_L(y, z_L) + Σ_l w_l P_l(x_l, z_l),   z_1 a function of the input u
+    E(u, X) = D(z_L) + Σ_l w_l P_l(x_l, z_l),   z_1 a function of the input u
 
-for every sample by itself. Hidden outputs `x_l` are lifted variables, as in training;
-the output is fixed to the data. Where no activation is hidden, E is the fidelity
-`P_L(y, f(u))` alone, convex if f is affine.
+for every sample by itself. Hidden outputs `x_l` are lifted variables, as in training.
+The fidelity D is the penalty `P_L(y, z_L)` of the last block, or another distance of
+the outputs from y, for which the output is lifted too. Where no activation is hidden,
+E is the fidelity alone, convex if `z_L` is affine in u.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from typing import NamedTuple
 from typing import cast
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_lifted.backend import gradient
-from keras_lifted.inversion.fidelity import fidelity
+from keras_lifted.inversion.fidelity import Bregman
+from keras_lifted.inversion.fidelity import Fidelity
+from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.network import Sourced
+from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
@@ -38,8 +44,21 @@ Values = list[Tensor]
 
 # Longer steps than this many times a block's own curvature change nothing.
 _LONGEST = 100.0
-# Power iterations: they are done once for a problem.
-_ITERATIONS = 50
+# Power iterations, and how far from linear a linear function is in float32.
+_ITERATIONS = 20
+_ROUNDING = 1e-3
+
+
+class Data(NamedTuple):
+    """What the outputs are compared with.
+
+    Attributes:
+        y: data, `(batch, …)`.
+        weight: `1/noise_std²` where the noise differs by entry, else 1.
+    """
+
+    y: Tensor
+    weight: Tensor
 
 
 class InverseProblem:
@@ -48,16 +67,22 @@ class InverseProblem:
     Args:
         network: the network behind its source.
         u: inputs; only their shape is used.
-        penalty: ties hidden lifted variables to their blocks; the penalty of the
-            output has the weight 1.
+        penalty: ties hidden lifted variables to their blocks.
+        fidelity: D; None for the penalty of the last block, of weight 1.
 
     Attributes:
         hidden: the calls of hidden activations, in order of execution.
-        sigma: the network's last activation.
+        sigma: the last activation, if it is fixed to the data; else the identity.
+        fidelity: D.
+        affine: whether `z_L` is affine in u: then E is convex.
+        dtype: of inputs, lifted variables and energies.
     """
 
-    def __init__(self, network: Sourced, u: Tensor, penalty: Penalty) -> None:
+    def __init__(
+        self, network: Sourced, u: Tensor, penalty: Penalty, fidelity: Fidelity | None
+    ) -> None:
         self.network = network
+        self.dtype = network.compute_dtype
         self._output_shape: tuple[int, ...] = ()
         self.penalty = penalty
         found = find_blocks(cast(keras.Model, network))
@@ -74,7 +99,8 @@ class InverseProblem:
         def run(answer: Answer, u: Tensor) -> Tensor:
             outputs = self._call(self.values(), answer, u)
             self._output_shape = tuple(outputs.shape[1:])
-            return outputs
+            # A product ends the last block, so that its activation is hidden.
+            return outputs if fidelity is None else outputs * 1
 
         self.structure = find_structure(run, u, set())
         self._output = next(iter(self.structure.final - {self._source}), None)
@@ -83,6 +109,35 @@ class InverseProblem:
         self.hidden = [c for c in self.structure.calls if c.key != self._source]
         self.sigma = ProximalMap.of(self._last_activation())
         self._check_axes()
+        fixed = Bregman(self.sigma) if self._output else LeastSquares()
+        self.fidelity = fidelity or fixed
+        self.affine = not self.hidden and self._is_affine(tuple(u.shape[1:]))
+        if not self.fidelity.smooth and not self.affine:
+            raise ValueError(
+                f"The fidelity {type(self.fidelity).__name__} is not smooth, so it "
+                "takes a network whose outputs are affine in its inputs, such as a "
+                "blur. Use LeastSquares or Huber for others."
+            )
+
+    def _is_affine(self, shape: tuple[int, ...]) -> bool:
+        """`z(a + b) + z(0) = z(a) + z(b)` for noise of several sizes."""
+        rng, values = np.random.default_rng(0), self.values()
+
+        def z(u: np.ndarray) -> np.ndarray:
+            found = self._pre_activation(values, _plain, self._real(u[None]))
+            return np.asarray(ops.convert_to_numpy(found), "float64")
+
+        for size in (0.1, 10.0):
+            a, b = size * rng.standard_normal((2, *shape))
+            first, second, none = z(a), z(b), z(0 * a)
+            error = np.abs(z(a + b) + none - first - second).max()
+            scale = np.abs(first - none).max() + np.abs(second - none).max()
+            if not error <= _ROUNDING * scale:
+                return False
+        return True
+
+    def _real(self, value: Any) -> Tensor:
+        return ops.cast(value, self.dtype)
 
     def _check_axes(self) -> None:
         """Raise a ValueError if outputs of coupled units were reshaped."""
@@ -129,11 +184,11 @@ class InverseProblem:
         def passing(call: Call, z: Tensor) -> Tensor:
             return z if call.key == self._output else answer(call, z)
 
-        return lifted_real(self._call(values, passing, u))
+        return self._real(self._call(values, passing, u))
 
     def outputs(self, values: Values, u: Tensor) -> Tensor:
         """The outputs of the ordinary, nested network."""
-        return lifted_real(self._call(values, lambda call, z: call.plain(z), u))
+        return self._real(self._call(values, _plain, u))
 
     def origin(self, values: Values, u: Tensor) -> Lifted:
         """Carriers of the hidden lifted variables at the forward pass."""
@@ -143,7 +198,7 @@ class InverseProblem:
         def answer(call: Call, z: Tensor) -> Tensor:
             if call.key in keys:
                 sigma = ProximalMap.of(call.activation)
-                carriers[call.key] = self.penalty.origin(sigma, lifted_real(z))
+                carriers[call.key] = self.penalty.origin(sigma, self._real(z))
             return call.plain(z)
 
         self._call(values, answer, u)
@@ -153,9 +208,12 @@ class InverseProblem:
         """Lipschitz constant of ∂E/∂u, and step lengths of the hidden variables.
 
         Power iteration on the blocks that read each of them; every activation is
-        1-Lipschitz, so the last penalty is replaced by `½‖z_L‖²`.
+        1-Lipschitz, so D is replaced by `½‖z_L‖²`: its curvature is a factor that the
+        data bring along.
         """
-        bounds = curvature(cast(Any, _Probe(self, values, u)), _ITERATIONS)
+        probe = cast(Any, _Probe(self, values, u))
+        rows = 1 if self.network.copies == 1 else u.shape[0]
+        bounds = self._real(curvature(probe, _ITERATIONS, rows))
         rates = {}
         for call in self.hidden:
             weight = self.weight(call)
@@ -163,10 +221,24 @@ class InverseProblem:
             rates[call.key] = ops.minimum(weight / ops.maximum(bound, 1e-12), _LONGEST)
         return bounds[0], rates
 
+    def terms(self, values: Values, data: Data, bound: Tensor) -> tuple[Term, ...]:
+        """The fidelity as a function with a proximal map, where it is not smooth."""
+        if self.fidelity.smooth:
+            return ()
+        return (
+            Term(
+                lambda z: self.fidelity.value(*data, z),
+                lambda v, step: self.fidelity.prox(data.y, v, step),
+                ops.ones((data.y.shape[0],), self.dtype),
+                lambda u: self._pre_activation(values, _plain, u),
+                bound,
+            ),
+        )
+
     # -- passes ---------------------------------------------------------------
 
     def energies(
-        self, values: Values, y: Tensor, u: Tensor, carriers: Lifted
+        self, values: Values, data: Data, u: Tensor, carriers: Lifted
     ) -> tuple[Tensor, Lifted]:
         """Fidelity and hidden penalties (without weights), `(batch,)` each."""
         gaps: Lifted = {}
@@ -175,17 +247,17 @@ class InverseProblem:
             if call.key not in carriers:
                 return call.plain(z)
             sigma, s = ProximalMap.of(call.activation), carriers[call.key]
-            gap = self.penalty.value(sigma, s, lifted_real(z))
+            gap = self.penalty.value(sigma, s, self._real(z))
             gaps[call.key] = ops.maximum(gap, 0.0)
             return ops.cast(self.penalty.point(sigma, s), z.dtype)
 
         z = self._pre_activation(values, answer, u)
-        return fidelity(self.sigma, y, z), gaps
+        return self.fidelity.value(*data, z), gaps
 
     def sweep(
         self,
         values: Values,
-        y: Tensor,
+        data: Data,
         u: Tensor,
         carriers: Lifted,
         rates: Lifted,
@@ -198,12 +270,14 @@ class InverseProblem:
 
         Args:
             values: of the network's variables.
-            y: data.
+            data: what the outputs are compared with.
             u: inputs.
             carriers: of the hidden lifted variables.
             rates: step lengths, scalars or `(batch,)`.
             hold: find the new lifted variables, but pull from the old ones.
         """
+        if not self.fidelity.smooth:
+            return ops.zeros_like(u), carriers
         keys = list(carriers)
 
         def function(*arguments: Tensor) -> tuple[Tensor, None]:
@@ -215,7 +289,7 @@ class InverseProblem:
                 return self._rule(call, z, slots[call.key], rates[call.key], hold)
 
             z = self._pre_activation(values, answer, u)
-            return ops.sum(fidelity(self.sigma, y, z)), None
+            return ops.sum(self.fidelity.of(*data, z)), None
 
         _, gradients = gradient(function, [u, *carriers.values()])
         return gradients[0], dict(zip(keys, gradients[1:], strict=True))
@@ -229,10 +303,10 @@ class InverseProblem:
 
         def lifted(z: Tensor, s: Tensor, *parameters: Tensor) -> Any:
             sigma = ProximalMap(call.activation, parameters)
-            real = lifted_real(z)
+            real = self._real(z)
 
             def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
-                q = lifted_real(upstream[0]) / weight
+                q = self._real(upstream[0]) / weight
                 new = penalty.proximal(sigma, s, real, q, rate)
                 at = s if hold else new
                 pull = penalty.pull(sigma, real, penalty.origin(sigma, real) - at)
@@ -244,6 +318,11 @@ class InverseProblem:
         return ops.custom_gradient(lifted)(z, slot, *call.activation.parameters())
 
 
+def _plain(call: Call, z: Tensor) -> Tensor:
+    """An answer that lifts nothing."""
+    return call.plain(z)
+
+
 class _Probe:
     """What `curvature` reads of a problem, with `½‖z_L‖²` as its loss."""
 
@@ -251,7 +330,7 @@ class _Probe:
         self._problem = problem
         self.structure = problem.structure
         self.blocks = problem.blocks
-        self.batch = Batch(u, None, None, ("sum",))
+        self.batch = Batch(lifted_real(u), None, None, ("sum",))
         self.values = values
         hidden = {call.index: problem.weight(call) for call in problem.hidden}
         weights = [hidden.get(index, 1.0) for index in range(len(self.blocks))]
@@ -262,4 +341,4 @@ class _Probe:
     ) -> tuple[Tensor, None, None]:
         """Half the squared norm of the pre-activations of the output."""
         z = self._problem._pre_activation(values, answer, batch.x)
-        return 0.5 * ops.sum(ops.square(z)), None, None
+        return 0.5 * ops.sum(ops.square(lifted_real(z))), None, None

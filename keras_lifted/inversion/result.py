@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+
+
+class Flags(np.ndarray):
+    """Truth values of samples; true as a whole where all of them are.
+
+    Example:
+
+    >>> flags = Flags.of([True, False])
+    >>> bool(flags), bool(flags.any())
+    (False, True)
+    """
+
+    @classmethod
+    def of(cls, values: Any) -> Flags:
+        """These values, `(batch,)`."""
+        return np.asarray(values, bool).view(cls)
+
+    def __bool__(self) -> bool:
+        return bool(np.asarray(self).all())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,26 +34,41 @@ class Inversion:
     Attributes:
         x: the inputs, `(batch, …)`.
         objective: fidelity and penalties plus `alpha · R(x)`, `(batch,)`.
-        fidelity: `F(y) + F*(z) − ⟨y, z⟩` of the network's last block, `(batch,)`.
+        fidelity: `D(z)`, of outputs and data, `(batch,)`.
         residual: relative residual of the optimality conditions, `(batch,)`.
-        data_residual: `‖network(x) − y‖₂`, `(batch,)`, in the unit of y.
+        certificate: an upper bound of how far `objective` is from its minimum,
+            `(batch,)`: the duality gap. NaN where the problem is not convex or the
+            regularizer has no value. Where the regularizer bounds no minimiser (a
+            `TotalVariation` or `NonNegative` alone), one is supposed within `2 ‖x‖`
+            of x.
+        data_residual: `‖network(x) − y‖₂`, `(batch,)`, in the unit of y; of the
+            differences divided by `noise_std` where that is a map.
+        noise_residual: what the noise alone would leave of it, `noise_std √m` for m
+            outputs, `(batch,)`; NaN without `noise_std`.
         gap: largest penalty `P(x_l, z_l)` of a hidden block, `(batch,)`; 0 where none
             is hidden.
         alpha: factor on the regularizer, `(batch,)`.
+        path: "alpha" and "data_residual", `(rounds, batch)`: of every inversion that
+            was run until alpha was found, the last included.
         iterations: steps taken.
-        converged: whether `residual` reached the tolerance in all samples.
+        converged: `(batch,)`, whether `residual` reached the tolerance at the least
+            objective that was seen; true as a whole (`if result.converged`) where all
+            are.
         history: what was found at each check with the final `alpha`: "iteration" and
             "seconds", `(checks,)`, the first with compilation; "objective",
-            "residual", "data_residual" and "gap", `(checks, batch)`.
+            "residual", "data_residual", "gap" and "certificate", `(checks, batch)`.
     """
 
     x: np.ndarray
     objective: np.ndarray
     fidelity: np.ndarray
     residual: np.ndarray
+    certificate: np.ndarray
     data_residual: np.ndarray
+    noise_residual: np.ndarray
     gap: np.ndarray
     alpha: np.ndarray
+    path: dict[str, np.ndarray]
     iterations: int
-    converged: bool
+    converged: Flags
     history: dict[str, np.ndarray]

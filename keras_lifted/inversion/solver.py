@@ -9,60 +9,75 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.inversion.problem import Data
 from keras_lifted.inversion.steps import Instance
 from keras_lifted.inversion.steps import Steps
 from keras_lifted.inversion.steps import choose
-from keras_lifted.layers.precision import lifted_real
+from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
 Stats = dict[str, np.ndarray]
 
-# Seconds after which a run shows its progress unasked.
+# Seconds after which a run shows its progress.
 _PATIENCE = 10.0
-# Where no proof bounds the objective, a rise by this share of it shortens steps.
-_RISE = 0.1
+# Where no proof bounds the objective, a rise by this share of it, and by this share of
+# where it started, shortens steps.
+_RISE, _RISE_OF_FIRST = 0.1, 1e-5
 
 
 class Solver:
     """Minimises `E(u, X) + alpha · R(u)` for given data.
 
+    A sample whose relative residual reaches the tolerance, at an objective that is the
+    least so far, is settled: its result does not change any more.
+
     Args:
         steps: the compiled steps.
-        y: data.
+        data: what the outputs are compared with.
         start: inputs to begin with.
+        bounds: `‖W‖²` and the rates, from `steps.lipschitz`.
         check_every: steps between checks.
         tolerance: of the relative residual.
-        verbose: True, False, or "auto": show progress on long runs.
+        verbose: 0, 1 (progress of long runs) or 2 (a line at each check).
         factor: on all step lengths, to begin with, `(batch,)`.
     """
 
     def __init__(
         self,
         steps: Steps,
-        y: Tensor,
+        data: Data,
         start: Tensor,
+        bounds: tuple[Tensor, Lifted],
         check_every: int,
         tolerance: float,
-        verbose: bool | str,
+        verbose: int,
         factor: np.ndarray,
     ) -> None:
         self.steps = steps
-        self.y = y
+        self.data = data
         self.values = steps.problem.values()
         self.check_every = check_every
         self.tolerance = tolerance
         self.verbose = verbose
-        self.lipschitz, self.rates = steps.lipschitz(self.values, start)
+        self.bound, self.rates = bounds
         self.iterations = 0
         self.history: dict[str, list[Any]] = {}
-        self._point = steps.start(self.values, start)
-        self._lowest = np.full((len(start),), np.inf)
         self._caution = 1.0 / factor
+        self._lowest = np.full((len(start),), np.inf)
+        self._first = self._lowest
+        self._point = steps.start(self._instance(np.ones(len(start))), start)
 
     @property
     def best(self) -> Tensor:
         """The inputs of the least objective at a check."""
         return self._point.best
+
+    @property
+    def slope(self) -> np.ndarray:
+        """`‖W‖`, weighted as the fidelity is: how noise of size 1 pulls at inputs."""
+        curvature = self.steps.problem.fidelity.curvature(*self.data)
+        slope: np.ndarray = ops.convert_to_numpy(ops.sqrt(curvature * self.bound))
+        return slope.astype("float64")
 
     def run(self, alpha: np.ndarray, steps: int) -> Stats:
         """Up to `steps` steps from where it is; the figures of `best`.
@@ -71,79 +86,109 @@ class Solver:
             alpha: factor on the regularizer, `(batch,)`.
             steps: at most so many.
         """
-        self._lowest[:] = np.inf
+        self._lowest = np.full_like(alpha, np.inf)
+        self._first = np.zeros_like(alpha)
         self.history = {}
         begun, bar, done = time.monotonic(), None, 0
-        stats = self._block(alpha, 0)  # no step may end above the start
-        while done < steps:
-            count = min(self.check_every, steps - done)
+        settled = np.zeros(len(alpha), bool)
+        stats, _ = self._block(alpha, 0, settled)  # no step may end above the start
+        self._first = np.nan_to_num(stats["objective"], posinf=0.0)
+        below = _below(stats)
+        while done < steps and not settled.all():
+            # Early checks see steps that are too long, where no theory bounds them.
+            most = self.check_every if self.steps.problem.affine else 1 + done
+            count = min(self.check_every, most, steps - done)
             done += count
-            now = self._block(alpha, count)
-            stats = _better(stats, now)
+            now, kept = self._block(alpha, count, settled)
+            below = np.fmax(below, _below(now))
+            stats = {k: np.where(kept, now[k], stats[k]) for k in stats}
+            settled |= kept & (now["residual"] <= self.tolerance)
             self._record(done, time.monotonic() - begun, now)
-            worst = float(now["residual"].max())
             slow = time.monotonic() - begun > _PATIENCE
-            if self.verbose is True or (self.verbose == "auto" and slow):
+            if self.verbose == 2 or (self.verbose and slow):
+                names = ["objective", "residual"]
                 bar = bar or keras.utils.Progbar(
-                    steps, stateful_metrics=["objective", "residual"]
+                    steps, verbose=self.verbose, stateful_metrics=names
                 )
-                objective = float(now["objective"].mean())
-                shown = [("objective", objective), ("residual", worst)]
-                bar.update(done, shown, finalize=worst <= self.tolerance or None)
-            if worst <= self.tolerance:
-                iterate, carriers = self._point.iterate, self._point.carriers
-                self._point = self._point._replace(best=iterate["mean"], kept=carriers)
-                stats = now
-                break
+                shown = [
+                    ("objective", float(now["objective"].mean())),
+                    ("residual", float(now["residual"].max())),
+                ]
+                bar.update(done, shown, finalize=bool(settled.all()) or done == steps)
         self.iterations += done
-        return stats
+        stats["certificate"] = np.fmin(stats["certificate"], stats["objective"] - below)
+        return {**stats, "converged": settled}
 
-    def _block(self, alpha: np.ndarray, count: int) -> Stats:
-        """`count` steps, and the figures after them."""
-        caution = lifted_real(self._caution)
-        instance = Instance(
+    def _instance(self, alpha: np.ndarray) -> Instance:
+        def real(value: Any) -> Tensor:
+            return ops.cast(value, self.steps.problem.dtype)
+
+        caution = real(self._caution)
+        careful = caution
+        if self.steps.problem.hidden:
+            curvature = self.steps.problem.fidelity.curvature(*self.data)
+            careful = caution * ops.maximum(curvature, 1.0)
+        return Instance(
             self.values,
-            self.y,
-            lifted_real(alpha),
-            self.lipschitz * caution,
-            {key: rate / caution for key, rate in self.rates.items()},
+            [v.value for v in self.steps.variables],
+            self.data,
+            real(alpha),
+            self.bound * caution,
+            {key: rate / careful for key, rate in self.rates.items()},
         )
+
+    def _block(
+        self, alpha: np.ndarray, count: int, settled: np.ndarray
+    ) -> tuple[Stats, np.ndarray]:
+        """`count` steps, the figures after them, and which samples are kept."""
+        dtype = self.steps.problem.dtype
+        rounding = 100.0 * np.finfo(dtype).eps
+        slack = rounding * (np.abs(self._lowest) + 1e-2 * np.abs(self._first))
+        most = np.where(settled, -np.inf, self._lowest + np.nan_to_num(slack, posinf=0))
         self._point, found = self.steps.advance(
-            instance,
+            self._instance(alpha),
             self._point,
-            lifted_real(self._lowest),
+            ops.cast(most, dtype),
             ops.convert_to_tensor(count, dtype="int32"),
         )
         now = {k: ops.convert_to_numpy(v).astype("float64") for k, v in found.items()}
+        kept = now["objective"] <= ops.convert_to_numpy(ops.cast(most, dtype))
+        if not self.steps.valued:
+            kept = np.isfinite(now["residual"]) & ~settled
         self._guard(now)
         self._lowest = np.fmin(self._lowest, now["objective"])
-        return now
+        return now, kept
 
     def _guard(self, now: Stats) -> None:
         """Send samples that went astray back to the best point, more careful."""
-        risen = now["objective"] > (1.0 + _RISE) * self._lowest
-        astray = ~np.isfinite(now["fidelity"])
-        if self.steps.problem.hidden:
-            astray |= risen
+        astray = ~np.isfinite(now["residual"])
+        if not self.steps.problem.affine and self.steps.valued:
+            above = now["objective"] - self._lowest
+            most = _RISE * np.abs(self._lowest) + _RISE_OF_FIRST * np.abs(self._first)
+            astray |= above > most
         if not astray.any():
             return
         self._caution = np.where(astray, 2.0 * self._caution, self._caution)
         _, carriers, best, kept = self._point
-        fresh = self.steps.scheme.start(best, kept)
+        ones = np.ones(len(astray))
+        fresh = self.steps.start(self._instance(ones), best)
         back = ops.convert_to_tensor(astray)
+        iterate = {**fresh.iterate, "hidden": kept}
         self._point = self._point._replace(
-            iterate=choose(back, fresh, self._point.iterate),
+            iterate=choose(back, iterate, self._point.iterate),
             carriers=choose(back, kept, carriers),
         )
 
     def _record(self, done: int, seconds: float, now: Stats) -> None:
         self.history.setdefault("iteration", []).append(done)
         self.history.setdefault("seconds", []).append(seconds)
-        for name in ("objective", "residual", "data_residual", "gap"):
+        names = ("objective", "residual", "data_residual", "gap", "certificate")
+        for name in names:
             self.history.setdefault(name, []).append(now[name])
 
 
-def _better(old: Stats, new: Stats) -> Stats:
-    """Sample by sample, the figures of the lower objective."""
-    lower = new["objective"] <= old["objective"]
-    return {name: np.where(lower, new[name], old[name]) for name in new}
+def _below(stats: Stats) -> np.ndarray:
+    """A lower bound of the minimum, `(batch,)`; NaN where there is none."""
+    known = np.isfinite(stats["objective"])
+    objective = np.where(known, stats["objective"], np.nan)
+    return np.asarray(objective - np.where(known, stats["certificate"], np.nan))

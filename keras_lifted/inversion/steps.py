@@ -10,9 +10,13 @@ from keras import ops
 
 from keras_lifted.backend import compiled
 from keras_lifted.backend import while_loop
+from keras_lifted.inversion.certificate import certificate
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import State
+from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.inversion.primal_dual import split
+from keras_lifted.inversion.problem import Data
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.problem import Values
 from keras_lifted.layers.gradients import per_sample
@@ -27,16 +31,18 @@ class Instance(NamedTuple):
 
     Attributes:
         values: of the network's variables.
-        y: data.
+        prior: of the regularizer's variables.
+        data: y and its weights.
         alpha: factor on the regularizer, `(batch,)`.
-        lipschitz: Lipschitz constant of the gradient in the input, `(batch,)`.
+        bound: `‖W‖²` of the network, as cautious as steps must be, `(batch,)`.
         rates: step lengths of the hidden variables, `(batch,)` each.
     """
 
     values: Values
-    y: Tensor
+    prior: Values
+    data: Data
     alpha: Tensor
-    lipschitz: Tensor
+    bound: Tensor
     rates: Lifted
 
 
@@ -63,12 +69,14 @@ class Steps:
         problem: the energy.
         regularizer: R.
         accelerated: see `PrimalDual`.
+        valued: whether R has a value; otherwise the latest point is the best.
         xla: whether to compile with XLA.
 
     Attributes:
         advance: `(instance, point, lowest, count) -> (point, figures)`: `count` steps
-            from `point`; `lowest` is the least objective so far, `(batch,)`.
-        lipschitz: `(values, u) -> (lipschitz, rates)` of an instance.
+            from `point`; `lowest` is what the objective may be at the most for a new
+            point to be kept, `(batch,)`.
+        lipschitz: `(values, u) -> (bound, rates)` of an instance.
     """
 
     def __init__(
@@ -76,51 +84,80 @@ class Steps:
         problem: InverseProblem,
         regularizer: Regularizer,
         accelerated: bool,
+        valued: bool,
         xla: bool,
     ) -> None:
         self.problem = problem
         self.regularizer = regularizer
-        self.scheme = PrimalDual.of(regularizer, accelerated)
+        self.variables = [v for t in regularizer.terms for v in t.variables]
+        self.valued = valued
+        self._accelerated = accelerated and valued
+        self._direct, self._duals = split(regularizer)
         self.advance = compiled(self._advance, xla)
         self.lipschitz = compiled(problem.lipschitz, xla)
 
-    def start(self, values: Values, u: Tensor) -> Point:
+    def _scheme(self, instance: Instance, u: Tensor) -> PrimalDual:
+        """The steps of an instance, for inputs like u."""
+        shape, alpha = tuple(u.shape[1:]), instance.alpha
+        first = self._direct
+        direct = None if first is None else Term.of(first, alpha, shape)
+        duals = tuple(Term.of(term, alpha, shape) for term in self._duals)
+        values, data, bound = instance.values, instance.data, instance.bound
+        duals += self.problem.terms(values, data, bound)
+        curvature = self.problem.fidelity.curvature(*data)
+        return PrimalDual(direct, duals, curvature * bound, self._accelerated)
+
+    def start(self, instance: Instance, u: Tensor) -> Point:
         """The point before the first step: a forward pass from `u`."""
-        carriers = self.problem.origin(values, u)
-        return Point(self.scheme.start(u, carriers), carriers, u, carriers)
+        with self._prior(instance):
+            carriers = self.problem.origin(instance.values, u)
+            iterate = self._scheme(instance, u).start(u, carriers)
+        return Point(iterate, carriers, u, carriers)
+
+    def _prior(self, instance: Instance) -> keras.StatelessScope:
+        """A scope in which the regularizer's variables have the instance's values."""
+        return keras.StatelessScope(
+            list(zip(self.variables, instance.prior, strict=True))
+        )
 
     def _advance(
         self, instance: Instance, point: Point, lowest: Tensor, count: Tensor
     ) -> tuple[Point, dict[str, Tensor]]:
-        values, y, alpha, lipschitz, rates = instance
+        values, _, data, _, _, rates = instance
 
         def sweep(u: Tensor, carriers: Lifted) -> tuple[Tensor, Lifted]:
-            return self.problem.sweep(values, y, u, carriers, rates)
+            return self.problem.sweep(values, data, u, carriers, rates)
 
-        def body(i: Tensor, iterate: State, carriers: Lifted) -> tuple[Any, ...]:
-            step = self.scheme.step(sweep, iterate, carriers, alpha, lipschitz)
-            return i + 1, *step
+        with self._prior(instance):
+            scheme = self._scheme(instance, point.best)
 
-        iterate = self.scheme.balanced(point.iterate, alpha, lipschitz)
-        begin = (ops.zeros((), "int32"), iterate, point.carriers)
-        _, iterate, carriers = while_loop(lambda i, *_: i < count, body, begin)
-        found = self._measure(instance, iterate, carriers)
+            def body(i: Tensor, iterate: State, carriers: Lifted) -> tuple[Any, ...]:
+                return i + 1, *scheme.step(sweep, iterate, carriers)
+
+            iterate = scheme.balanced(point.iterate)
+            begin = (ops.zeros((), "int32"), iterate, point.carriers)
+            _, iterate, carriers = while_loop(lambda i, *_: i < count, body, begin)
+            found = self._measure(scheme, instance, iterate, carriers)
         lower = found["objective"] <= lowest
+        if not self.valued:
+            lower = ops.isfinite(found["residual"])
         best = choose(lower, iterate["mean"], point.best)
         kept = choose(lower, carriers, point.kept)
         return Point(iterate, carriers, best, kept), found
 
     def _measure(
-        self, instance: Instance, iterate: State, carriers: Lifted
+        self, scheme: PrimalDual, instance: Instance, iterate: State, carriers: Lifted
     ) -> dict[str, Tensor]:
         """Figures at the mean iterate, `(batch,)` each."""
-        problem, u = self.problem, iterate["mean"]
-        values, y, alpha, lipschitz, rates = instance
-        fidelity, gaps = problem.energies(values, y, u, carriers)
-        gradient, moved = problem.sweep(values, y, u, carriers, rates, hold=True)
-        objective = fidelity + alpha * self.regularizer(u)
+        problem, u, duals = self.problem, iterate["mean"], iterate["duals"]
+        values, _, data, _, _, rates = instance
+        fidelity, gaps = problem.energies(values, data, u, carriers)
+        gradient, moved = problem.sweep(values, data, u, carriers, rates, hold=True)
+        objective = scheme.value(u)
+        if problem.fidelity.smooth:  # otherwise it is one of the terms of the scheme
+            objective = objective + fidelity
         gap = ops.zeros_like(fidelity)
-        residual = self.scheme.residual(gradient, u, iterate["duals"], alpha, lipschitz)
+        residual = scheme.residual(gradient, u, duals)
         for call in problem.hidden:
             key, sigma = call.key, problem.map_of(call)
             objective = objective + problem.weight(call) * gaps[key]
@@ -128,13 +165,20 @@ class Steps:
             old = problem.penalty.point(sigma, carriers[key])
             new = problem.penalty.point(sigma, moved[key])
             residual = ops.maximum(residual, _change(old, new, rates[key]))
-        error = problem.outputs(values, u) - y
+        bound = ops.full_like(objective, float("nan"))
+        if problem.affine and self.valued:
+            regularizers = (self._direct, *self._duals)
+            bound = certificate(
+                scheme, regularizers, gradient, u, duals, objective, residual
+            )
+        error = ops.sqrt(data.weight) * (problem.outputs(values, u) - data.y)
         return {
             "objective": objective,
             "fidelity": fidelity,
             "residual": residual,
             "data_residual": norm(error),
             "gap": gap,
+            "certificate": bound,
         }
 
 

@@ -4,6 +4,7 @@ from keras_lifted.regularizers.base import Regularizer
 from keras_lifted.regularizers.base import Sum
 from keras_lifted.regularizers.constraints import Box
 from keras_lifted.regularizers.constraints import NonNegative
+from keras_lifted.regularizers.denoiser import Denoiser
 from keras_lifted.regularizers.norms import L1
 from keras_lifted.regularizers.norms import GroupSparsity
 from keras_lifted.regularizers.norms import Tikhonov
@@ -11,6 +12,7 @@ from keras_lifted.regularizers.total_variation import TotalVariation
 
 __all__ = [
     "Box",
+    "Denoiser",
     "GroupSparsity",
     "L1",
     "NonNegative",

@@ -23,11 +23,14 @@ class Regularizer(abc.ABC):
     whose `g` is simple but some linear image of it, such as its differences, write
     `operator` and `operator_bound` too; the adjoint follows by reverse mode.
 
-    `R + S` is a regularizer, and so is `3.0 * R`.
+    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate` and `support` are not
+    needed; they make the certificate of `invert` sharper.
 
     Attributes:
         constraint: whether `g` is 0 or +∞; results of `invert` keep to one such set
             exactly, the first of those of u itself.
+        valued: whether `prox` belongs to `value`. Where it does not, `invert` looks
+            for a fixed point, as with a `Denoiser`.
 
     Args:
         weight: positive.
@@ -52,6 +55,7 @@ class Regularizer(abc.ABC):
     """
 
     constraint = False
+    valued = True
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = checks.positive(type(self).__name__, "weight", weight)
@@ -77,6 +81,14 @@ class Regularizer(abc.ABC):
         """An upper bound of `‖A‖²` for samples of this shape."""
         return 1.0
 
+    def conjugate(self, v: Tensor, factor: Tensor) -> Tensor | None:
+        """`sup_u ⟨v, u⟩ − factor · g(u)`, `(batch,)`; None if it may be infinite."""
+        return None
+
+    def support(self, v: Tensor, level: Tensor) -> Tensor | None:
+        """The largest `⟨v, u⟩` with `g(u) ≤ level`, `(batch,)`; None if unbounded."""
+        return None
+
     def __call__(self, u: Tensor) -> Tensor:
         """`R(u)` of each sample, `(batch,)`."""
         return sum(t.weight * t.value(t.operator(as_real(u))) for t in self.terms)
@@ -85,6 +97,11 @@ class Regularizer(abc.ABC):
     def terms(self) -> tuple[Regularizer, ...]:
         """The regularizers whose sum this is."""
         return (self,)
+
+    @property
+    def variables(self) -> list[Any]:
+        """Keras variables that `prox` reads."""
+        return []
 
     @property
     def direct(self) -> bool:
@@ -125,7 +142,7 @@ class Sum(Regularizer):
         terms: the regularizers.
 
     Raises:
-        ValueError: if there is none, or one of them is no regularizer.
+        ValueError: if there is none, or one of them is not a regularizer.
 
     Example:
 

@@ -74,3 +74,9 @@ class Box(Regularizer):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return clip(v, self.low, self.high)
+
+    def conjugate(self, v: Tensor, factor: Tensor) -> Tensor:
+        return self.support(v, factor)
+
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return sum_per_sample(ops.maximum(self.low * v, self.high * v))

@@ -44,6 +44,12 @@ class Tikhonov(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v / (1.0 + step)
 
+    def conjugate(self, v: Tensor, factor: Tensor) -> Tensor:
+        return 0.5 * sum_per_sample(ops.square(v)) / factor
+
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return ops.sqrt(2.0 * level * sum_per_sample(ops.square(v)))
+
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -71,6 +77,9 @@ class L1(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - clip(v, -step, step)
 
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return level * largest_per_sample(ops.abs(v))
+
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -82,7 +91,7 @@ class GroupSparsity(Regularizer):
         axis: axis or axes that make a group; the channels by default.
 
     Raises:
-        ValueError: if `weight` is not positive, or `axis` is no axis of a sample.
+        ValueError: if `weight` is not positive, or `axis` is not an axis of a sample.
 
     Source: Yuan & Lin, 2006.
 
@@ -104,3 +113,11 @@ class GroupSparsity(Regularizer):
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return shrink(v, step, self.axis)
+
+    def support(self, v: Tensor, level: Tensor) -> Tensor:
+        return level * largest_per_sample(norm(v, self.axis))
+
+
+def largest_per_sample(v: Tensor) -> Tensor:
+    """The largest entry of each sample, `(batch,)`."""
+    return ops.max(ops.reshape(v, (v.shape[0], -1)), axis=1)

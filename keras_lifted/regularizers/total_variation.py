@@ -33,12 +33,16 @@ class TotalVariation(Regularizer):
         weight: positive.
         isotropic: which norm.
         shape: of one sample as an image, `(height, width)` or `(height, width,
-            channels)`, or `(length,)`; for networks whose inputs are flat. None:
-            inputs are `(batch, *sides, channels)`, or flat signals `(batch, length)`.
+            channels)`, or `(length,)`; for networks whose inputs are flat.
+        axes: the sides of the image among the axes of the inputs, the batch being
+            axis 0; `(1,)` for signals `(batch, length, channels)`. None: all but the
+            channels, which are where `keras.config.image_data_format()` has them;
+            inputs of three or two axes, `(batch, height, width)` and `(batch,
+            length)`, have none.
 
     Raises:
-        ValueError: if `weight` is not positive, `isotropic` no bool, `shape` no
-            shape, or a sample has another number of entries.
+        ValueError: if `weight` is not positive, `isotropic` not a bool, `shape` not a
+            shape, a sample has another number of entries, or inputs have fewer axes.
 
     Source: Rudin, Osher, Fatemi, 1992; Chambolle & Pock, 2011, section 6.
 
@@ -54,21 +58,22 @@ class TotalVariation(Regularizer):
         weight: float = 1.0,
         isotropic: bool = True,
         shape: Sequence[int] | None = None,
+        axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__(weight)
         self.isotropic = checks.flag("TotalVariation", "isotropic", isotropic)
         self.shape = None if shape is None else _checked_shape(shape)
+        self.axes = None if axes is None else _checked_axes(axes)
 
     def operator_bound(self, shape: tuple[int, ...]) -> float:
         """`‖∇‖² ≤ 4` for each side of the image."""
-        sides = max(1, len(shape) - 1) if self.shape is None else len(self.shape[:2])
-        return 4.0 * sides
+        return 4.0 * len(self._sides(1 + len(self.shape or shape)))
 
     def operator(self, u: Tensor) -> Tensor:
-        """Forward differences, `(batch, *sides, channels, number of sides)`."""
+        """Forward differences, the shape of the image and then the number of sides."""
         u = self._image(u)
-        axes = range(1, len(u.shape) - 1)
-        return ops.stack([_forward_difference(u, axis) for axis in axes], axis=-1)
+        sides = self._sides(len(u.shape))
+        return ops.stack([_forward_difference(u, axis) for axis in sides], axis=-1)
 
     def value(self, v: Tensor) -> Tensor:
         return sum_per_sample(norm(v, -1) if self.isotropic else ops.abs(v))
@@ -78,15 +83,30 @@ class TotalVariation(Regularizer):
 
     def _image(self, u: Tensor) -> Tensor:
         if self.shape is None:
-            return u[..., None] if len(u.shape) == 2 else u
+            return u
         sizes = u.shape[1:]
         if math.prod(sizes) != math.prod(self.shape):
             raise ValueError(
                 "`shape` of TotalVariation must hold as many entries as a sample. "
                 f"Received: shape={self.shape}, samples of shape {tuple(sizes)}."
             )
-        channels = () if len(self.shape) == 3 else (1,)
-        return ops.reshape(u, (-1, *self.shape, *channels))
+        return ops.reshape(u, (-1, *self.shape))
+
+    def _sides(self, rank: int) -> tuple[int, ...]:
+        """The axes along which differences are taken."""
+        if self.axes is not None:
+            if max(self.axes) >= rank:
+                raise ValueError(
+                    "`axes` of TotalVariation must be axes of the inputs. Received: "
+                    f"axes={self.axes}, inputs with {rank} axes."
+                )
+            return self.axes
+        if self.shape is not None:
+            return tuple(range(1, 1 + len(self.shape[:2])))
+        if rank < 4:
+            return tuple(range(1, rank))
+        first = keras.config.image_data_format() == "channels_first"
+        return tuple(range(1 + first, rank - 1 + first))
 
 
 def _forward_difference(u: Tensor, axis: int) -> Tensor:
@@ -111,3 +131,16 @@ def _checked_shape(shape: Any) -> tuple[int, ...]:
             f"channels) or (length,). Received: shape={shape!r}"
         )
     return sizes
+
+
+def _checked_axes(axes: Any) -> tuple[int, ...]:
+    try:
+        sides = tuple(sorted({int(axis) for axis in axes}))
+    except (TypeError, ValueError):
+        sides = ()
+    if not sides or sides[0] < 1:
+        raise ValueError(
+            "`axes` of TotalVariation must be positive integers, axis 0 being the "
+            f"batch. Received: axes={axes!r}"
+        )
+    return sides

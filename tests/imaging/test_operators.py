@@ -21,11 +21,18 @@ def linear():
         "gaussian": I.GaussianBlur(1.2),
         "gaussian_zero": I.GaussianBlur(0.8, boundary="zero"),
         "gaussian_reflect": I.GaussianBlur(0.8, boundary="reflect"),
+        "gaussian_circular": I.GaussianBlur(0.7, boundary="circular"),
+        "gaussian_replicate": I.GaussianBlur(0.7, boundary="replicate"),
+        "gaussian_valid": I.GaussianBlur(0.6, boundary="valid"),
+        "even": I.Blur(KERNEL[:2, :4], boundary="circular"),
         "motion": I.MotionBlur(4.0, angle=30.0),
         "blur": I.Blur(KERNEL),
         "mask": I.Mask(0.4, seed=1),
         "box": I.Mask(box=(1, 2, 3, 4)),
+        "own mask": I.Mask(RNG.random((2, 1, 1, 1)) * np.ones((2, 8, 10, 1))),
         "downsample": I.Downsample(2),
+        "bicubic": I.Downsample(2, filter="bicubic"),
+        "filtered": I.Downsample(2, filter=KERNEL),
         "composed": I.Compose(
             [I.GaussianBlur(0.7), I.Downsample(2), I.Mask(0.3, seed=2)]
         ),
@@ -58,7 +65,8 @@ def test_adjoint(key, seed, half, channels):
     """`⟨A x, y⟩ = ⟨x, Aᵀ y⟩` for random images of random sizes."""
     operator = linear()[key]
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(2, 2 * half, 10, channels)).astype("float32")
+    height = 8 if key == "own mask" else 2 * half
+    x = rng.normal(size=(2, height, 10, channels)).astype("float32")
     ax = number(operator(x))
     y = rng.normal(size=ax.shape).astype("float32")
     left, right = np.sum(ax * y), np.sum(x * number(operator.adjoint(y)))
@@ -74,9 +82,33 @@ def test_linear(key):
     np.testing.assert_allclose(both, apart, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["reflect", "mirror", "constant"])
+MODES = {
+    "reflect": "symmetric",
+    "mirror": "reflect",
+    "constant": "zero",
+    "wrap": "circular",
+    "nearest": "replicate",
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(3, 5), (2, 4), (1, 2), (4, 3)])
+def test_kernels_of_any_sides_agree_with_scipy(mode, shape):
+    x, kernel = images(1, 9, 11, 1), np.random.default_rng(2).random(shape)
+    got = number(I.Blur(kernel, MODES[mode])(x))[0, ..., 0]
+    expected = ndimage.convolve(x[0, ..., 0].astype("float64"), kernel, mode=mode)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    inner = number(I.Blur(kernel, "valid")(x))[0, ..., 0]
+    top, left = ((n - 1) // 2 for n in shape)
+    rows, columns = inner.shape
+    assert (rows, columns) == (9 - shape[0] + 1, 11 - shape[1] + 1)
+    same = expected[top : top + rows, left : left + columns]
+    np.testing.assert_allclose(inner, same, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_blurs_agree_with_scipy(mode):
-    boundary = {"reflect": "symmetric", "mirror": "reflect", "constant": "zero"}[mode]
+    boundary = MODES[mode]
     x = images(1, 12, 14, 1)
     got = number(I.GaussianBlur(1.2, boundary)(x))[0, ..., 0]
     expected = ndimage.gaussian_filter(x[0, ..., 0], 1.2, mode=mode)
@@ -103,6 +135,51 @@ def test_downsample_agrees_with_skimage():
     x = images(1, 8, 12, 2)
     expected = transform.downscale_local_mean(x[0], (4, 4, 1))
     np.testing.assert_allclose(number(I.Downsample(4)(x))[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_bicubic_agrees_with_tensorflow(factor):
+    """Inside; at the edges TensorFlow leaves out pixels and rescales."""
+    import tensorflow as tf
+
+    x = images(1, 10 * factor, 11 * factor, 2)
+    expected = tf.image.resize(x, (10, 11), method="bicubic", antialias=True).numpy()
+    got = number(I.Downsample(factor, filter="bicubic")(x))
+    np.testing.assert_allclose(got[:, 2:-2, 2:-2], expected[:, 2:-2, 2:-2], atol=1e-5)
+
+
+@pytest.mark.parametrize("filter", ["mean", "bicubic", KERNEL])
+def test_rows_that_fill_no_square_are_dropped(filter):
+    x, operator = images(1, 14, 16, 1), I.Downsample(3, filter=filter)
+    got = number(operator(x))
+    assert got.shape == operator.compute_output_shape(x.shape) == (1, 4, 5, 1)
+    inner = number(operator(x[:, :12, :15]))
+    np.testing.assert_allclose(got[:, :2, :2], inner[:, :2, :2], atol=1e-6)
+    assert operator.adjoint(got).shape == (1, 12, 15, 1)
+
+
+def test_adjoint_of_a_batch_of_unknown_size():
+    import tensorflow as tf
+
+    camera = I.Compose([I.GaussianBlur(1.0, "valid"), I.Downsample(2)])
+    y = np.random.default_rng(0).random((5, 2, 3, 1)).astype("float32")
+    pairs = tf.data.Dataset.from_tensor_slices(y).batch(3).map(camera.adjoint)
+    assert pairs.element_spec.shape[1:] == (12, 14, 1)
+    found = np.concatenate([np.asarray(batch) for batch in pairs])
+    np.testing.assert_allclose(found, number(camera.adjoint(y)), atol=1e-6)
+
+
+def test_own_masks():
+    x = images(3, 4, 5, 2)
+    mask = np.random.default_rng(0).random((3, 4, 5, 1)).round()
+    np.testing.assert_allclose(number(I.Mask(mask=mask)(x)), mask * x, atol=1e-7)
+    np.testing.assert_allclose(
+        number(I.Mask(mask[0, ..., 0])(x)), mask[:1] * x, atol=1e-7
+    )
+    both = I.Mask(mask=mask[0], box=(0, 0, 2, 2))
+    assert both.linear and number(both(x))[:, :2, :2].max() == 0
+    again = I.Mask.from_config(I.Mask(mask).get_config())
+    np.testing.assert_allclose(number(again(x)), mask * x, atol=1e-7)
 
 
 def test_masks():
@@ -192,18 +269,21 @@ def test_degrade_draws_new_noise_and_fit_takes_it():
 
 WRONG = {
     "sigma": (lambda: I.GaussianBlur(0.0), "`sigma` of GaussianBlur"),
-    "boundary": (lambda: I.Blur(KERNEL, "wrap"), "'symmetric'.*'wrap'"),
-    "even kernel": (lambda: I.Blur(np.ones((2, 3))), r"odd sides.*\(2, 3\)"),
+    "boundary": (lambda: I.Blur(KERNEL, "wrap"), "'circular'.*'wrap'"),
+    "not a matrix": (lambda: I.Blur(np.ones(3)), r"finite matrix.*\(3,\)"),
+    "mask": (lambda: I.Mask(np.ones((2, 3)))(images()), r"\(1, 2, 3, 1\)"),
+    "masks": (lambda: I.Mask(np.ones((3, 8, 10, 1)))(images()), "one for each image"),
+    "filter": (lambda: I.Downsample(2, filter="lanczos"), "`filter` of Downsample"),
     "kernel": (lambda: I.Blur([[np.nan]]), "finite matrix"),
     "length": (lambda: I.MotionBlur(-1.0), "`length` of MotionBlur"),
     "std": (lambda: I.GaussianNoise(-0.1), "`std` of GaussianNoise"),
     "peak": (lambda: I.PoissonNoise(0), "`peak` of PoissonNoise"),
     "fraction": (lambda: I.Mask(1.5), "`fraction` of Mask"),
-    "nothing masked": (lambda: I.Mask(), "neither"),
+    "nothing masked": (lambda: I.Mask(), "none of them"),
     "box": (lambda: I.Mask(box=(0, 0, 0, 3)), "positive sides"),
     "box outside": (lambda: I.Mask(box=(0, 0, 9, 3))(images()), "within the images"),
-    "factor": (lambda: I.Downsample(0), "`factor` of Downsample"),
-    "divide": (lambda: I.Downsample(3)(images()), "must divide"),
+    "factor": (lambda: I.Downsample(0), "`factor` must be an integer.*Downsample"),
+    "too much": (lambda: I.Downsample(9)(images()), "at most height and width"),
     "compose": (lambda: I.Compose([np.abs]), "Compose takes a list"),
     "rank": (lambda: I.GaussianBlur(1.0)(images()[0]), r"image\[None"),
     "small": (lambda: I.GaussianBlur(3.0)(images()), "reaches 12 pixels"),

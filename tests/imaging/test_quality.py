@@ -66,6 +66,26 @@ def test_ssim_agrees_with_skimage(gaussian, data_range):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_range_of_integers_is_that_of_their_dtype():
+    a, b = ((255 * each.clip(0, 1)).astype("uint8") for each in pictures())
+    expected = [metrics.peak_signal_noise_ratio(x, y) for x, y in zip(a, b)]
+    np.testing.assert_allclose(number(kl.imaging.psnr(a, b)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        number(kl.imaging.ssim(a, b)), number(kl.imaging.ssim(a, b, 255.0)), rtol=1e-6
+    )
+    wide = number(kl.imaging.psnr(257 * a.astype("uint16"), 257 * b.astype("uint16")))
+    np.testing.assert_allclose(wide, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="int32.*data_range=255"):
+        kl.imaging.psnr(a.astype("int32"), b.astype("int32"))
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim"])
+def test_floats_of_0_to_255_are_told(name):
+    a, b = pictures()
+    with pytest.warns(UserWarning, match="data_range, e.g. 255"):
+        getattr(kl.imaging, name)(255 * a, 255 * b)
+
+
 def test_equal_images():
     a, _ = pictures()
     assert np.isinf(number(kl.imaging.psnr(a, a))).all()

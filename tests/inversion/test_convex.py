@@ -12,6 +12,8 @@ from one_block import double
 from one_block import perceptron
 
 import keras_lifted as kl
+from keras_lifted.inversion.network import sourced
+from keras_lifted.inversion.problem import InverseProblem
 
 R = kl.regularizers
 # Relative to the objective; float32 rounds each of its terms.
@@ -73,10 +75,10 @@ def test_objective_is_that_of_scipy(name, key):
 
 @pytest.mark.parametrize("key", ["tv_anisotropic", "tikhonov_positive"])
 def test_plain_steps_find_it_too(key):
-    check("relu", key, None)
+    check("relu", key, None, 10_000)
 
 
-def check(name, key, acceleration):
+def check(name, key, acceleration, steps=4000):
     regularizer, solve = PROBLEMS[key]
     model, kernel, bias = perceptron(24, 16, activation_of(name))
     y = data(name, kernel, bias)
@@ -85,7 +87,7 @@ def check(name, key, acceleration):
         model,
         y[None],
         regularizer,
-        steps=4000,
+        max_steps=steps,
         acceleration=acceleration,
         tolerance=1e-7 if HAS_DOUBLE else 1e-6,
         check_every=500,
@@ -111,7 +113,7 @@ def test_images_against_cvxpy(isotropic):
         model,
         y[None],
         R.TotalVariation(alpha, isotropic) + R.NonNegative(),
-        steps=4000,
+        max_steps=4000,
         tolerance=0,
         check_every=500,
         verbose=False,
@@ -147,8 +149,8 @@ def test_one_minimiser_from_random_starts():
         model,
         y,
         R.TotalVariation(0.05) + R.Tikhonov(0.01),
-        steps=4000,
-        start=start,
+        max_steps=4000,
+        initial=start,
         tolerance=1e-7 if HAS_DOUBLE else 1e-5,
         check_every=500,
         verbose=False,
@@ -158,14 +160,11 @@ def test_one_minimiser_from_random_starts():
 
 
 def test_the_lipschitz_constant_is_an_upper_bound():
-    from keras_lifted.inversion.network import sourced
-    from keras_lifted.inversion.problem import InverseProblem
-
     for seed in range(3):
         model, kernel, _ = perceptron(40, 30, "relu", seed)
         u = keras.ops.zeros((1, 40))
         inner, _, _ = sourced(model, None)
-        problem = InverseProblem(inner, u, kl.penalties.Bregman(1.0))
+        problem = InverseProblem(inner, u, kl.penalties.Bregman(1.0), None)
         bound = float(problem.lipschitz(problem.values(), u)[0])
         exact = np.linalg.norm(kernel, 2) ** 2
         assert exact <= bound <= 1.25 * exact

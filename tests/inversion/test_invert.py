@@ -42,17 +42,17 @@ def psnr(a, b):
     return np.array(kl.imaging.psnr(a, np.broadcast_to(b, a.shape)))
 
 
-def invert(network, y, regularizer, steps, **keywords):
+def invert(network, y, regularizer, max_steps, **keywords):
     """Quiet, and compiled by XLA where it pays."""
-    jit = steps > 150 or keras.backend.backend() == "jax"
+    jit = max_steps > 150 or keras.backend.backend() == "jax"
     keywords = {"verbose": False, "jit_compile": jit, **keywords}
-    return kl.invert(network, y, regularizer, steps, **keywords)
+    return kl.invert(network, y, regularizer, max_steps=max_steps, **keywords)
 
 
 def test_a_perceptron_of_an_image():
     model, image = perceptron(), phantom()
     y = model.predict(image, verbose=0)
-    result = invert(model, y, R.TotalVariation(3e-3), steps=2000)
+    result = invert(model, y, R.TotalVariation(3e-3), max_steps=2000)
     assert result.converged and result.iterations < 2000
     assert psnr(result.x, image)[0] > 25
     assert result.x.shape == image.shape
@@ -162,7 +162,7 @@ def test_kept_blocks_and_other_penalties():
         kl.penalties.Bregman({first: 5.0, "default": 1.0}),
     ):
         result = invert(
-            model, y, R.L1(1e-5), 150, penalty=penalty, tolerance=0, start=start
+            model, y, R.L1(1e-5), 150, penalty=penalty, tolerance=0, initial=start
         )
         assert (result.data_residual < 0.6 * zero).all()
         gaps.append(result.gap)
@@ -205,13 +205,15 @@ def test_noise_and_discrepancy_compile_once(monkeypatch):
     noise = np.array([0.02, 0.1])
     y = np.maximum(y + noise[:, None] * rng().normal(size=y.shape), 0)
     found = invert(
-        model, y, R.TotalVariation(), 400, noise=noise, parameter="discrepancy"
+        model, y, R.TotalVariation(), 400, noise_std=noise, alpha_rule="discrepancy"
     )
     assert len(traces) == 1
     target = noise * np.sqrt(y.shape[1])
     np.testing.assert_allclose(found.data_residual, target, rtol=0.05)
     assert found.alpha[0] < found.alpha[1]
-    by_rule = invert(model, y, R.TotalVariation(), 400, noise=noise)
+    by_rule = invert(
+        model, y, R.TotalVariation(), 400, noise_std=noise, alpha_rule="theorem"
+    )
     assert by_rule.alpha[0] < by_rule.alpha[1]
     for result in (found, by_rule):
         assert psnr(result.x, image)[0] > psnr(result.x, image)[1] > 11
@@ -229,8 +231,8 @@ def test_scaling_alpha_is_scaling_the_regularizer():
 def test_it_warns_and_shows_progress(capsys):
     model, image = perceptron(8, 40), phantom(8)
     y = model.predict(image, verbose=0)
-    with pytest.warns(UserWarning, match="did not converge in 3 steps"):
-        result = invert(model, y, R.TotalVariation(1e-3), 3, verbose=True)
+    with pytest.warns(UserWarning, match="3 steps in 1 of 1 samples: 0"):
+        result = invert(model, y, R.TotalVariation(1e-3), 3, verbose=2)
     assert not result.converged and result.iterations == 3
     assert "residual" in capsys.readouterr().out
 
@@ -269,14 +271,14 @@ def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
     monkeypatch.setattr(Steps, "_advance", counted)
     model, image = perceptron(8, 40), phantom(8)
     inverter = kl.inversion.Inverter(model, R.TotalVariation())
-    keywords = {"tolerance": 0, "verbose": False}
     for factor in (1.0, 2.0):
         kernel, bias = model.layers[-1].get_weights()
         model.layers[-1].set_weights([factor * kernel, bias])
         y = model.predict(image, verbose=0)
         for alpha in (1e-3, 1e-2):
-            again = inverter(y, 60, alpha, **keywords)
-            alone = invert(model, y, R.TotalVariation(), 60, alpha=alpha, tolerance=0)
+            again = inverter(y, 60, alpha, tolerance=0, verbose=0)
+            keywords = {"tolerance": 0, "jit_compile": True}
+            alone = invert(model, y, R.TotalVariation(), 60, alpha=alpha, **keywords)
             np.testing.assert_allclose(again.x, alone.x, atol=1e-4)
     assert len(traces) == 1 + 4  # one of the inverter, one for each `invert`
 
@@ -317,7 +319,7 @@ def test_units_of_the_image_do_not_matter(hidden):
     if hidden:
         rescaling = layers.Rescaling(1.0)
         model = keras.Sequential([keras.Input((16, 16, 1)), model, rescaling])
-    steps = {"steps": 150, "tolerance": 0}
+    steps = {"max_steps": 150, "tolerance": 0}
     one = invert(model, y, R.TotalVariation(1e-3), **steps).x
     other = invert(model, 255 * y, R.TotalVariation(0.255), **steps).x
     assert np.ptp(one) > 0.5
@@ -330,7 +332,7 @@ def test_duals_take_steps_of_their_size(monkeypatch):
     y = model.predict(image, verbose=0)
     model = keras.Sequential([keras.Input((16, 16, 1)), model, layers.Rescaling(1.0)])
     start, penalty = rng().random(image.shape), kl.penalties.Bregman(100.0)
-    keywords = {"steps": 200, "tolerance": 0, "start": start, "penalty": penalty}
+    keywords = {"max_steps": 200, "tolerance": 0, "initial": start, "penalty": penalty}
     found = [invert(model, y, R.TotalVariation(1e-2), **keywords).objective[0]]
     monkeypatch.setattr(PrimalDual, "balanced", lambda self, state, *_: state)
     found.append(invert(model, y, R.TotalVariation(1e-2), **keywords).objective[0])

@@ -143,7 +143,7 @@ def test_a_regularizer_of_ones_own_is_inverted():
     dense.bias.assign(bias)
     y = np.array([[0.3, 0.0, 1.0, 0.2, 0.7]], "float32")
     term = Huber(0.2, 0.3)
-    result = kl.invert(dense, y, term, 300, tolerance=1e-5, verbose=False)
+    result = kl.invert(dense, y, term, max_steps=300, tolerance=1e-5, verbose=False)
 
     def energy(u):
         z = u @ kernel + bias

@@ -1,0 +1,97 @@
+"""How far an objective is at most from its minimum: the duality gap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from keras_lifted.inversion.primal_dual import BALANCE
+from keras_lifted.inversion.primal_dual import PrimalDual
+from keras_lifted.inversion.primal_dual import Term
+from keras_lifted.inversion.primal_dual import dot
+from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.layers.precision import dtype_of
+from keras_lifted.regularizers.base import Regularizer
+
+Tensor = Any
+
+# Where nothing bounds the minimiser it is looked for within so many times ‖u‖ of u,
+# once the relative residual is below the second number.
+REACH, SETTLED = 2.0, 0.1
+
+
+def certificate(
+    scheme: PrimalDual,
+    regularizers: tuple[Regularizer | None, ...],
+    gradient: Tensor,
+    u: Tensor,
+    duals: Any,
+    objective: Tensor,
+    residual: Tensor,
+) -> Tensor:
+    """An upper bound of `P(u) − min P` of each sample, for `P = f + g + Σ h_i ∘ A_i`.
+
+    For convex f with the gradient `∇f(u)`, for `p_i ∈ ∂h_i(ξ_i)` and `v ∈ ∂g(u⁺)` from
+    one more step, every `w` has
+
+        P(u) − P(w) ≤ Σ_i [h_i(A_i u) − h_i(ξ_i) − ⟨p_i, A_i u − ξ_i⟩]
+                      + [g(u) − g(u⁺) − ⟨v, u − u⁺⟩] + ⟨e, u − w⟩,
+
+    `e = ∇f(u) + Σ A_iᵀ p_i + v`: Fenchel-Young gaps, and what is left of the optimality
+    conditions. At a minimiser w the regularizers allow no more than some `−⟨e, w⟩`, as
+    `R(w) ≤ P(u)`. Where `g*` is finite everywhere it
+    is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0. As P is not negative, P(u) itself
+    is a bound too.
+
+    Args:
+        scheme: g and the h_i.
+        regularizers: those of g, or None, and of the h_i.
+        gradient: `∇f(u)`.
+        u: inputs.
+        duals: the p_i.
+        objective: `P(u)`.
+        residual: relative, of the optimality conditions.
+    """
+    one = ops.ones_like(objective)
+    p, points = scheme.dual(u, duals, BALANCE * one)
+    gap = ops.zeros_like(objective)
+    for term, dual, point in zip(scheme.duals, p, points, strict=True):
+        image = term.image(u)
+        change = term.weighted(image) - term.weighted(point)
+        gap = gap + change - dot(dual, image - point)
+    new, v = scheme.primal(u, gradient, p, one)
+    slope = gradient + scheme.pull(u, p)
+    exact = _conjugate_gap(scheme.direct, regularizers[0], slope, u)
+    if scheme.direct is not None:
+        direct = scheme.direct
+        gap_of_u = direct.weighted(u) - direct.weighted(new) - dot(v, u - new)
+    else:
+        gap_of_u = ops.zeros_like(objective)
+    error = slope + v
+    # ⟨e, u − w⟩, where a regularizer bounds w, or else where it is looked for.
+    near = REACH * norm(error) * norm(u)
+    left = ops.where(residual < SETTLED, near, float("inf"))
+    terms = (scheme.direct, *scheme.duals)
+    for each, regularizer in zip(terms, regularizers, strict=False):
+        if each is None or regularizer is None or not regularizer.direct:
+            continue
+        most = regularizer.support(-error, objective / each.factor)
+        if most is not None:
+            left = dot(error, u) + most
+            break
+    gap = gap + ops.minimum(gap_of_u + ops.maximum(left, 0.0), exact)
+    rounding = (1e-14 if dtype_of(u) == "float64" else 1e-6) * objective
+    return ops.minimum(ops.maximum(gap, 0.0) + rounding, objective)
+
+
+def _conjugate_gap(
+    direct: Term | None, regularizer: Regularizer | None, slope: Tensor, u: Tensor
+) -> Tensor | float:
+    """`g(u) + g*(−slope) + ⟨slope, u⟩`, where `g*` is finite everywhere; else +∞."""
+    if direct is None or regularizer is None:
+        return float("inf")
+    found = regularizer.conjugate(-slope, direct.factor)
+    if found is None:
+        return float("inf")
+    return direct.weighted(u) + found + dot(slope, u)
