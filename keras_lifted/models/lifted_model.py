@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_lifted.backend.workarounds import let_clones_keep
 from keras_lifted.models.training import LiftedMixin
 
 
@@ -72,3 +73,6 @@ class LiftedSequential(LiftedMixin, keras.Sequential):
     ... )
     >>> model.compile(optimizer="adam", loss="mse")
     """
+
+
+let_clones_keep(LiftedSequential)

@@ -128,11 +128,6 @@ class LiftedMixin:
         make = super().make_train_function  # type: ignore[misc]
         return backend.make_train_function(self, make, *args, **kwargs)
 
-    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
-        """Keras's, before the first step of `fit` and others; metrics, too."""
-        build = super()._maybe_symbolic_build  # type: ignore[misc]
-        backend.build_metrics(self, build, *args, **kwargs)
-
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.train_on_batch`."""
         train = super().train_on_batch  # type: ignore[misc]
