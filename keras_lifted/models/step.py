@@ -139,7 +139,7 @@ def _logs(
             break
     for lifted in model._lifting.metrics:
         if isinstance(lifted, LiftedEnergy):
-            lifted.observe(solution.energy(problem) / ops.abs(loss), size)
+            lifted.observe(solution.energy(problem) * copies, size)
         elif problem.structure.calls:
             lifted.observe(solution.relative_gap(problem), size)
     return model.compute_metrics(

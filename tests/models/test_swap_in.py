@@ -35,7 +35,9 @@ def activations(model):
 
 
 def fit(model, x, y, loss, jit_compile=COMPILED):
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=jit_compile)
+    metrics = [kl.metrics.LiftedGap(), kl.metrics.LiftedEnergy()]
+    optimizer = keras.optimizers.Adam(0.01)
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=jit_compile)
     history = model.fit(x, y, batch_size=16, epochs=4, verbose=0).history
     assert np.isfinite(history["lifted_energy"]).all()
     assert min(history["lifted_gap"]) > 0
