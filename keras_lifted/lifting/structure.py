@@ -32,7 +32,8 @@ class Structure:
 
     Attributes:
         calls: the lifted calls, in order of execution: those whose pre-activation
-            reads a trainable variable, directly or through another.
+            reads a trainable variable, directly or through another, and that the
+            outputs read.
         parents: key -> the keys whose lifted variables its pre-activation
             reads; an empty set where only the model's inputs feed it.
         shapes: key -> shape of its pre-activation, of a stack `(batch, depth, ...,
@@ -128,17 +129,22 @@ def find_structure(
     final = frozenset(
         key for node, key in key_of.items() if node in shown and key not in read
     )
+    shown_by = frozenset(
+        key_of[node]
+        for output in outputs
+        for node in graph.reaches(output, key_of)
+        if key_of[node] not in final
+    )
+    used = set(shown_by).union(*(parents[key] for key in final))
+    for call in reversed(calls):
+        if call.key in used:
+            used |= parents[call.key]
     return Structure(
-        tuple(c for c in calls if c.key in parents and c.key not in final),
+        tuple(call for call in calls if call.key in used and call.key not in final),
         parents,
         shapes,
         final,
-        frozenset(
-            key_of[node]
-            for output in outputs
-            for node in graph.reaches(output, key_of)
-            if key_of[node] not in final
-        ),
+        shown_by,
     )
 
 

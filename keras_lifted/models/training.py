@@ -71,8 +71,20 @@ class LiftedMixin:
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        **lifted: Any,
     ) -> None:
-        """`keras.Model.compile`; a plain optimizer is wrapped with defaults."""
+        """`keras.Model.compile`; a plain optimizer is wrapped with defaults.
+
+        Raises:
+            TypeError: if it is given settings of the optimizer, such as `penalty`.
+        """
+        if lifted:
+            name = next(iter(lifted))
+            raise TypeError(
+                "`compile` takes Keras's arguments; settings of lifted training belong "
+                f"to the optimizer. Received: {name}. Write optimizer=kl.optimizers."
+                f"BlockCoordinateDescent('adam', {name}=...)."
+            )
         every = keras.tree.flatten([metrics, weighted_metrics])
         self._lifting = Lifting(
             reductions_of(loss), [m for m in every if isinstance(m, LiftedMetric)]
@@ -246,4 +258,3 @@ class LiftedMixin:
 def _without_index(data: Any) -> Any:
     x, *rest = keras.utils.unpack_x_y_sample_weight(data)
     return take_index(x)[0], *rest
-

@@ -40,7 +40,11 @@ class NonFiniteLoss(keras.callbacks.Callback):
     def _reason(self) -> str:
         for name, part in self.data.items():
             for leaf in tree.flatten(part):
-                if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.ndim:
+                if (
+                    isinstance(leaf, np.ndarray)
+                    and leaf.dtype.kind == "f"
+                    and leaf.ndim
+                ):
                     rows = leaf.reshape(len(leaf), -1)
                     bad = int((~np.isfinite(rows).all(axis=1)).sum())
                     if bad:

@@ -123,9 +123,7 @@ class Solution:
         return energy if self.free is None else energy - self.free.energy(problem)
 
 
-def solve(
-    update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor
-) -> Solution:
+def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
     """The solution of `update`; a contrastive penalty has two phases."""
     if not problem.trainable:
         passed = problem.forward()

@@ -34,9 +34,7 @@ def test_mixed_precision(policy, update):
         plain = small()
         model = kl.LiftedModel(plain.inputs, plain.outputs)
         optimizer = bcd(SGD(0.1), kl.penalties.Bregman(2.0), UPDATES[update])
-        model.compile(
-            optimizer, "mse", metrics=lifted_metrics(), jit_compile=COMPILED
-        )
+        model.compile(optimizer, "mse", metrics=lifted_metrics(), jit_compile=COMPILED)
         logs = model.train_on_batch(x, y, return_dict=True)
         changes = [b - a for a, b in zip(before, values(model.weights))]
         return model, changes, logs
