@@ -11,7 +11,7 @@ from typing import Any
 
 def described(value: Any) -> str:
     """A value for an error: arrays by type and shape, never their entries."""
-    shape = getattr(value, "shape", None)
+    shape: Any = getattr(value, "shape", None)
     if isinstance(shape, tuple) or hasattr(shape, "as_list"):
         return f"{type(value).__name__} of shape {tuple(shape)}"
     text = repr(value)

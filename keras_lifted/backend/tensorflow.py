@@ -176,18 +176,24 @@ def apply_if(
 ) -> None:
     """One step of `optimizer` where `good`, the same on all replicas; else none."""
 
-    def apply(gradients: Any = gradients) -> None:
+    def apply(gradients: Any = gradients) -> int:
         optimizer.apply(gradients, variables)
+        return 0
 
     if replicas() == 1:
-        tf.cond(good, lambda: (apply(), 0)[1], lambda: 0)
+        tf.cond(good, apply, lambda: 0)
         return
 
     def merged(strategy: Any, good: Any, gradients: Any) -> None:
         # A branch in a replica may not merge replicas, as `apply` does.
         each = strategy.extended.call_for_each_replica
         first = strategy.experimental_local_results(good)[0]
-        tf.cond(first, lambda: (each(apply, args=(gradients,)), 0)[1], lambda: 0)
+
+        def apply_everywhere() -> int:
+            each(apply, args=(gradients,))
+            return 0
+
+        tf.cond(first, apply_everywhere, lambda: 0)
 
     tf.distribute.get_replica_context().merge_call(merged, args=(good, gradients))
 

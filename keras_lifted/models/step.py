@@ -145,9 +145,10 @@ def _logs(
             lifted.observe(solution.energy(problem) * copies, size)
         elif problem.structure.calls:
             lifted.observe(solution.relative_gap(problem), size)
-    return model.compute_metrics(
+    logs: dict[str, Any] = model.compute_metrics(
         batch.x, batch.y, solution.forward.outputs, batch.sample_weight
     )
+    return logs
 
 
 def _build_metrics(model: Any, batch: Batch, outputs: Any) -> None:

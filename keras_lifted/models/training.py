@@ -71,15 +71,15 @@ class LiftedMixin:
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
-        **lifted: Any,
+        **others: Any,
     ) -> None:
         """`keras.Model.compile`; a plain optimizer is wrapped with defaults.
 
         Raises:
             TypeError: if it is given settings of the optimizer, such as `penalty`.
         """
-        if lifted:
-            name = next(iter(lifted))
+        if others:
+            name = next(iter(others))
             raise TypeError(
                 "`compile` takes Keras's arguments; settings of lifted training belong "
                 f"to the optimizer. Received: {name}. Write optimizer=kl.optimizers."

@@ -128,7 +128,8 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         """
         if not problem.structure.calls:
             return
-        state, new = self.state, {}
+        state = self.state
+        new: dict[str, Tensor] = {}
         if problem.least is not None:
             new |= state.chosen_weights(problem, solution)
         if self.lifted_update.needs_curvature:
