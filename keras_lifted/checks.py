@@ -9,6 +9,15 @@ from collections.abc import Collection
 from typing import Any
 
 
+def described(value: Any) -> str:
+    """A value for an error: arrays by type and shape, never their entries."""
+    shape: Any = getattr(value, "shape", None)
+    if isinstance(shape, tuple) or hasattr(shape, "as_list"):
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def check_number(
     name: str,
     value: Any,

@@ -52,12 +52,10 @@ class LiftedGap(LiftedMetric):
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class LiftedEnergy(LiftedMetric):
-    """The lifted energy over the loss of the forward pass.
+    """The lifted energy `ℓ + Σ_l w_l P_l`, in the units of the loss.
 
-        (ℓ + Σ_l w_l P_l) / ℓ₀
-
-    `ℓ` is the loss at the last sweep, `ℓ₀` that of the forward pass. Below 1 the
-    lifted variables lowered the energy; a single sweep leaves `ℓ = ℓ₀` and is above.
+    `ℓ` is the loss at the last sweep. Below the loss of the forward pass, which the
+    logs show, the lifted variables lowered it; a single sweep leaves `ℓ` there.
 
     Args:
         name: name in the logs.

@@ -30,7 +30,7 @@ def fit(x=X, y=Y, **arguments):
 def looped(loop):
     inputs = keras.Input((5, 4))
     outputs = layers.Dense(1)(loop(L.Tanh())(inputs))
-    kl.LiftedModel(inputs, outputs).compile("sgd", "mse")
+    return kl.LiftedModel(inputs, outputs)
 
 
 def time_distributed(activation):
@@ -57,7 +57,7 @@ def stray():
     x = layers.Dense(3, activation="relu")(Stray()(inputs))
     lifted = kl.LiftedModel(inputs, layers.Dense(1)(x))
     lifted.compile("sgd", "mse", **QUICK)
-    lifted.fit(X, Y, verbose=0)
+    return lifted
 
 
 # name: (what the user does, error, what the message says of expected and received)
@@ -126,30 +126,20 @@ MISUSES = {
         ValueError,
         "No loss to compute. Provide a `loss`.*Received: loss=None",
     ),
-    "no activation": (
-        lambda: compiled(activation=None),
-        ValueError,
-        "no proximal activation.*Expected at least one",
+    "arrays for inputs": (
+        lambda: kl.LiftedModel(X, Y),
+        TypeError,
+        r"takes `inputs` and `outputs`.*Received: ndarray of shape \(8, 4\)",
     ),
-    "no activation, built late": (
-        lambda: kl.LiftedSequential([layers.Dense(1)]).lifted_blocks,
-        ValueError,
-        "no proximal activation.*Expected at least one",
+    "a model for layers": (
+        lambda: kl.LiftedSequential(model()),
+        TypeError,
+        "takes a list of layers.*Received: .*model.layers",
     ),
-    "kl activation in an RNN": (
-        lambda: looped(rnn),
-        ValueError,
-        r"'tanh.*' is inside the loop of 'simple_rnn.*' \(SimpleRNN\).*Use the Keras",
-    ),
-    "kl activation in TimeDistributed": (
-        lambda: looped(time_distributed),
-        ValueError,
-        r"inside the loop of 'time_distributed.*' \(TimeDistributed\)",
-    ),
-    "stray activation": (
-        stray,
-        ValueError,
-        "'stray' was called, but it is not among the layers.*Assign it",
+    "a penalty for compile": (
+        lambda: model().compile("adam", "mse", penalty="bregman"),
+        TypeError,
+        r"Received: penalty.*BlockCoordinateDescent\('adam', penalty=",
     ),
     "call in a LiftedModel": (
         lambda: type("Mine", (kl.LiftedModel,), {"call": lambda self, x: x}),
@@ -184,10 +174,31 @@ def test_the_error_says_what_was_expected(misuse):
     expect_error(*MISUSES[misuse])
 
 
-def test_unlifted_activations_are_named_once():
-    with pytest.warns(UserWarning, match=r"\['hidden'\] are no proximal maps"):
-        with pytest.raises(ValueError, match="no proximal activation"):
-            compiled(activation="gelu")
+@pytest.mark.parametrize(
+    ("build", "counts"),
+    [
+        (lambda: model("gelu"), "0 of 1"),
+        (lambda: model(lambda z: keras.ops.silu(z)), "0 of 1"),
+        (lambda: looped(rnn), "0 of 1"),
+        (lambda: looped(time_distributed), "0 of 1"),
+    ],
+    ids=["gelu", "lambda", "rnn", "time distributed"],
+)
+def test_unlifted_activations_are_counted_once(build, counts):
+    with pytest.warns(UserWarning, match=f"^{counts} activations of ") as told:
+        lifted = build()
+        x = np.zeros((8, *lifted.input_shape[1:]), "float32")
+        lifted.compile("sgd", "mse", **QUICK)
+        for _ in range(2):
+            lifted.train_on_batch(x, np.zeros((8, *lifted.output_shape[1:])))
+    assert len(told) == 1 and len(str(told[0].message)) <= 200
+
+
+def test_models_without_an_activation_and_stray_activations_train():
+    for lifted in (compiled(activation=None), stray()):
+        before = lifted.get_weights()[0]
+        lifted.train_on_batch(X, Y)
+        assert not np.array_equal(lifted.get_weights()[0], before)
 
 
 def test_saving_an_unbuilt_model_warns(tmp_path):

@@ -16,8 +16,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `everywhere(good)`: whether a flag holds on all replicas,
 * `current_trace()`: what identifies the trace that runs now,
 * `eagerly()`: context in which operations run at once,
-* `make_train_function(model, make, force)` and `build_metrics(model, build, …)`:
-  Keras's `make` and `build`, for `model`,
+* `make_train_function(model, make, force)`: Keras's `make`, for `model`,
 * `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
   a training step; it takes arrays and returns a list of them, `outputs` are their
   shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
@@ -37,7 +36,6 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import accelerated
     from keras_lifted.backend.tensorflow import apply_if
     from keras_lifted.backend.tensorflow import assign_all
-    from keras_lifted.backend.tensorflow import build_metrics
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
@@ -62,7 +60,6 @@ elif _name == "jax":
     from keras_lifted.backend.jax import accelerated
     from keras_lifted.backend.jax import apply_if
     from keras_lifted.backend.jax import assign_all
-    from keras_lifted.backend.jax import build_metrics
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import current_trace
@@ -94,7 +91,6 @@ __all__ = [
     "accelerated",
     "apply_if",
     "assign_all",
-    "build_metrics",
     "compiled",
     "cond",
     "current_trace",

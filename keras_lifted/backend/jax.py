@@ -40,9 +40,7 @@ def vector_jacobian(
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
-    specs = tree.map_structure(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), argument
-    )
+    specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), argument)
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(specs)
     made: dict[int, tuple[str, tuple[int, ...]]] = {}
     for equation in closed.jaxpr.eqns:
@@ -103,24 +101,11 @@ def poisson(rate: Tensor, seed: Tensor) -> Tensor:
     return jax.random.poisson(seed, rate).astype(rate.dtype)
 
 
-def build_metrics(
-    model: Any, build: Callable[..., None], iterator: Any = None, data_batch: Any = None
-) -> None:
-    """`build`, Keras's, which builds metrics too."""
-    build(iterator, data_batch)
-
-
 def run_step(
-    model: Any, step: Callable[[Any], Any], *arguments: Any
+    model: Any, step: Callable[[Any], Any], state: Any, data: Any
 ) -> tuple[Any, tuple[list[Tensor], ...]]:
-    """For `(state, data)`: `step(data)` on the values in `state`, new state."""
-    state, data = arguments
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
+    """`step(data)` on the values in `state`, and the new state."""
+    groups = _groups(model)
     mapping = [
         pair
         for variables, values in zip(groups, state, strict=True)
@@ -135,24 +120,25 @@ def run_step(
 def make_train_function(
     model: Any, make: Callable[..., None], force: bool = False
 ) -> None:
-    """`make`, Keras's; then, the new state comes first of what XLA compiles.
+    """`make`, Keras's, around a step in which the new state comes first.
 
-    Keras donates the state to a step that answers `(logs, state)`. On CUDA such a step
-    may write an output over a part of the state that it has yet to read (jax issue
-    39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts of the
+    Keras donates the state to a compiled step that answers `(logs, state)`. On CUDA
+    such a step may write an output over a part of the state that it has yet to read (jax
+    issue 39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts of the
     new state take the memory of the same parts of the old one.
     """
     fresh = force or model.train_function is None
-    make(force)
     compiled = model.jit_compile and not model.run_eagerly
     if not (fresh and compiled) or keras.config.is_nnx_enabled():
+        make(force)
         return
     shardings = None
     if keras.distribution.distribution() is not None:
-        shardings = (model._get_state_sharding_spec(), None)
+        held = tuple([v.value.sharding for v in group] for group in _groups(model))
+        shardings = (held, None)
 
     def state_first(state: Any, data: Any) -> tuple[Any, Any]:
-        logs, state = model.train_step(state, data)
+        logs, state = type(model).train_step(model, state, data)
         return state, logs
 
     step = jax.jit(state_first, donate_argnums=0, out_shardings=shardings)
@@ -161,7 +147,23 @@ def make_train_function(
         state, logs = step(state, data)
         return logs, state
 
-    model.train_function = model._make_function(logs_first)
+    # Keras takes the step as it is from a model that runs eagerly.
+    model.train_step, model.run_eagerly = logs_first, True
+    try:
+        make(force)
+    finally:
+        del model.train_step
+        model.run_eagerly = False
+
+
+def _groups(model: Any) -> tuple[list[Any], ...]:
+    """The variables of a step, as Keras orders their values."""
+    return (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
 
 
 def current_trace() -> Any:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 from keras import tree
 
 from keras_lifted.backend.graph import Graph
+from keras_lifted.backend.workarounds import func_graph
 
 Tensor = Any
 
@@ -52,7 +51,7 @@ def vector_jacobian(
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
-    graph = tf.__internal__.FuncGraph("lifting_structure")
+    graph = func_graph("lifting_structure")
     with graph.as_default():
         outputs = function(tree.map_structure(_placeholder, argument))
     tensors: dict[int, Any] = {}
@@ -139,34 +138,12 @@ def make_train_function(model: Any, make: Callable[..., Any], *arguments: Any) -
     return make(*arguments)
 
 
-def build_metrics(
-    model: Any, build: Callable[..., None], iterator: Any = None, data_batch: Any = None
-) -> None:
-    """`build`, Keras's, which leaves the metrics to the first step; these, too.
-
-    TensorFlow traces a step twice that creates variables. The shapes of a batch tell
-    all that metrics need; where they are unknown, or do not fit the model, the first
-    step builds them, or says what is wrong.
-    """
-    build(iterator, data_batch)
-    metrics = getattr(model, "_compile_metrics", None)
-    if metrics is None or metrics.built or not model.built:
-        return
-    if iterator is not None:
-        data_batch = iterator._distributed_dataset.element_spec
-
-    def measured(batch: Any) -> Any:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        return model.compute_metrics(x, y, model(x, training=False), sample_weight)
-
-    with contextlib.suppress(Exception):
-        trace(measured, data_batch)
-
-
 def _placeholder(part: Any) -> Any:
     """A symbolic tensor of its shape and dtype, or None for none."""
     if part is None or isinstance(part, tf.OptionalSpec):
         return None
+    if isinstance(part, (tf.SparseTensor, tf.SparseTensorSpec)):
+        return tf.compat.v1.sparse_placeholder(part.dtype, part.shape)
     return tf.compat.v1.placeholder(part.dtype, part.shape)
 
 
@@ -199,18 +176,24 @@ def apply_if(
 ) -> None:
     """One step of `optimizer` where `good`, the same on all replicas; else none."""
 
-    def apply(gradients: Any = gradients) -> None:
+    def apply(gradients: Any = gradients) -> int:
         optimizer.apply(gradients, variables)
+        return 0
 
     if replicas() == 1:
-        tf.cond(good, lambda: (apply(), 0)[1], lambda: 0)
+        tf.cond(good, apply, lambda: 0)
         return
 
     def merged(strategy: Any, good: Any, gradients: Any) -> None:
         # A branch in a replica may not merge replicas, as `apply` does.
         each = strategy.extended.call_for_each_replica
         first = strategy.experimental_local_results(good)[0]
-        tf.cond(first, lambda: (each(apply, args=(gradients,)), 0)[1], lambda: 0)
+
+        def apply_everywhere() -> int:
+            each(apply, args=(gradients,))
+            return 0
+
+        tf.cond(first, apply_everywhere, lambda: 0)
 
     tf.distribute.get_replica_context().merge_call(merged, args=(good, gradients))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 from typing import final
@@ -24,8 +25,9 @@ class AnyActivation(ProximalActivation):
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         super().__init__()
-        is_layer = isinstance(function, keras.layers.Layer)
-        self._function = type(function).call.__get__(function) if is_layer else function
+        if isinstance(function, keras.layers.Layer):  # whose `call` may be hooked
+            function = functools.partial(type(function).call, function)
+        self._function = function
 
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return self._function(z)

@@ -64,13 +64,13 @@ def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
     low, high = float(values[0]), float(values[-1])
     yield from (ReLU(), Tanh(), Sigmoid(), Softplus(), Softsign(), Identity())
     yield from (Arctan(), SignedLog(), ISRU())
-    if 0 < -low / _FAR < 1:
+    if 1e-4 < -low / _FAR < 1:
         yield LeakyReLU(round(-low / _FAR, 6))
-    if -1 <= low < 0:
+    if -1 <= low < -1e-4:
         yield ELU(round(-low, 6))
     if low < high < _FAR:
         yield HardTanh(round(low, 6), round(high, 6))
-    if 0 < _FAR - high < _FAR:
+    if 1e-4 < _FAR - high < _FAR:
         yield SoftThreshold(round(_FAR - high, 6))
 
 

@@ -89,7 +89,7 @@ class LiftedProblem:
         self._others = [] if STATEFUL else self._other_state()
         self.elsewhere: set[str] = set()
         kept = {b.name for b in blocks if math.isinf(penalty.weight_of(b.name))}
-        structure = find_structure(self._outputs, batch.x, self.values, kept)
+        structure = find_structure(self._outputs, batch.x, kept, self.values)
         c = batch.scale * self.loss_scale
         self.sampled: set[str] = set()
         if by_sample or len(c.shape):

@@ -61,11 +61,14 @@ class LiftingScope:
     """
 
     def __init__(
-        self, blocks: Sequence[Block], answer: Answer, elsewhere: set[str]
+        self,
+        blocks: Sequence[Block],
+        answer: Answer,
+        elsewhere: set[str] | None = None,
     ) -> None:
         self.blocks = blocks
         self.answer = answer
-        self.elsewhere = elsewhere
+        self.elsewhere = set() if elsewhere is None else elsewhere
         self._places = {id(block.layer): i for i, block in enumerate(blocks)}
         self._calls: dict[str, int] = {}
         self._trace: Any = None

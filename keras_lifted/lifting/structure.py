@@ -16,8 +16,9 @@ from keras_lifted.lifting.scope import Call
 
 Tensor = Any
 # run(answer, inputs, trainable) calls the model on `inputs` in a scope of that
-# answer, with these values of its trainable variables, and returns its outputs.
-Run = Callable[[Answer, Any, Sequence[Tensor]], Any]
+# answer, with these values of its trainable variables if there is that argument, and
+# returns its outputs.
+Run = Callable[..., Any]
 
 # Operations that only rearrange a tensor, in TensorFlow and JAX.
 _REARRANGE = frozenset(
@@ -32,7 +33,8 @@ class Structure:
 
     Attributes:
         calls: the lifted calls, in order of execution: those whose pre-activation
-            reads a trainable variable, directly or through another.
+            reads a trainable variable, directly or through another, and that the
+            outputs read.
         parents: key -> the keys whose lifted variables its pre-activation
             reads; an empty set where only the model's inputs feed it.
         shapes: key -> shape of its pre-activation, of a stack `(batch, depth, ...,
@@ -77,15 +79,16 @@ class Structure:
 
 
 def find_structure(
-    run: Run, inputs: Any, trainable: Sequence[Tensor], kept: set[str]
+    run: Run, inputs: Any, kept: set[str], trainable: Sequence[Tensor] | None = None
 ) -> Structure:
     """Trace one pass, without running it.
 
     Args:
         run: calls the model.
         inputs: tensors; only their shapes and dtypes are used.
-        trainable: values of the trainable variables, of which the same holds.
         kept: names of blocks that are not lifted, by the user's wish.
+        trainable: values of the trainable variables, of which the same holds; nothing
+            that reads none of them is lifted. None to lift all.
     """
     calls: list[Call] = []
     shapes: dict[str, tuple[int, ...]] = {}
@@ -109,18 +112,19 @@ def find_structure(
 
         calls.clear()
         shapes.clear()
-        given, values = argument
-        outputs = run(answer, given, values)
-        return z_of, x_of, tree.flatten(outputs), values
+        outputs = run(answer, *argument)
+        return z_of, x_of, tree.flatten(outputs), argument[1:]
 
-    graph = trace(probe, (inputs, list(trainable)))
+    everything = trainable is None
+    graph = trace(probe, (inputs,) if everything else (inputs, list(trainable or ())))
     z_of, x_of, outputs, values = graph.outputs
+    values = tree.flatten(values)
     key_of = {node: key for key, node in x_of.items()}
     parents: dict[str, frozenset[str]] = {}
     for key in (call.key for call in calls):  # after those that it reads
         reached = graph.reaches(z_of[key], {*key_of, *values})
         above = frozenset(key_of[n] for n in reached if n in key_of)
-        if any(n in values for n in reached) or above & set(parents):
+        if everything or any(n in values for n in reached) or above & set(parents):
             parents[key] = above & set(parents)
     key_of = {node: key for node, key in key_of.items() if key in parents}
     read = frozenset().union(*parents.values())
@@ -128,17 +132,22 @@ def find_structure(
     final = frozenset(
         key for node, key in key_of.items() if node in shown and key not in read
     )
+    shown_by = frozenset(
+        key_of[node]
+        for output in outputs
+        for node in graph.reaches(output, key_of)
+        if key_of[node] not in final
+    )
+    used = set(shown_by).union(*(parents[key] for key in final))
+    for call in reversed(calls):
+        if call.key in used:
+            used |= parents[call.key]
     return Structure(
-        tuple(c for c in calls if c.key in parents and c.key not in final),
+        tuple(call for call in calls if call.key in used and call.key not in final),
         parents,
         shapes,
         final,
-        frozenset(
-            key_of[node]
-            for output in outputs
-            for node in graph.reaches(output, key_of)
-            if key_of[node] not in final
-        ),
+        shown_by,
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_lifted.backend.workarounds import let_clones_keep
+from keras_lifted.checks import described
 from keras_lifted.models.training import LiftedMixin
 
 
@@ -40,13 +42,20 @@ class LiftedModel(LiftedMixin, keras.Model):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model`; says what to pass instead of a model."""
+        """As `keras.Model`; says what to pass instead of a model or arrays."""
         if args and isinstance(args[0], keras.Model):
             raise TypeError(
                 "LiftedModel takes the inputs and outputs of a model, not the "
                 f"model. Received: {args[0]!r}. Pass its tensors: "
                 "`LiftedModel(model.inputs, model.outputs)`."
             )
+        for part in keras.tree.flatten(args[:2]):
+            if cls is LiftedModel and not isinstance(part, keras.KerasTensor):
+                raise TypeError(
+                    "LiftedModel takes `inputs` and `outputs`, symbolic tensors that "
+                    f"begin with `keras.Input(shape)`. Received: {described(part)}. "
+                    "Data go to `fit`."
+                )
         return super().__new__(cls, *args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -72,3 +81,15 @@ class LiftedSequential(LiftedMixin, keras.Sequential):
     ... )
     >>> model.compile(optimizer="adam", loss="mse")
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Sequential`; says what to pass instead of a model."""
+        if args and isinstance(args[0], keras.Model):
+            raise TypeError(
+                "LiftedSequential takes a list of layers. Received: "
+                f"{described(args[0])}. Pass `[model.inputs[0], *model.layers]`."
+            )
+        return super().__new__(cls, *args, **kwargs)
+
+
+let_clones_keep(LiftedSequential)

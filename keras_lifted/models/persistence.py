@@ -15,6 +15,7 @@ from keras import tree
 from keras_lifted import backend
 from keras_lifted import optimizers
 from keras_lifted.lifting.batch import Batch
+from keras_lifted.lifting.blocks import walk_layers
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.models.indices import indexed
 from keras_lifted.models.indices import take_index
@@ -41,15 +42,25 @@ def check_optimizer(model: Any) -> None:
 def build(model: Any, x: Any) -> None:
     """Create weights and optimizer variables, before any scope is open."""
     check_optimizer(model)
-    if not model.built:
+    if model.optimizer.built:
+        return
+    if not _is_built(model):
         model(x)
-    build_optimizer(model)
+    model.optimizer.build(model.trainable_variables)
 
 
 def build_optimizer(model: Any) -> None:
     """Create the optimizer's variables, once those of the model exist."""
-    if model.built and not model.optimizer.built:
+    if not model.optimizer.built and _is_built(model):
         model.optimizer.build(model.trainable_variables)
+
+
+def _is_built(model: Any) -> bool:
+    """Whether the model and all layers in it have their weights.
+
+    `build(input_shape)` of a model with a `call` of its own says so too early.
+    """
+    return model.built and all(layer.built for layer, _ in walk_layers(model))
 
 
 def with_indices(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -133,6 +135,7 @@ def _logs(
     model: Any, problem: LiftedProblem, solution: Solution, loss: Tensor
 ) -> dict[str, Any]:
     batch, copies = problem.batch, backend.replicas()
+    _build_metrics(model, batch, solution.forward.outputs)
     size = ops.cast(batch.size, "float32")
     for metric in model.metrics:
         if metric.name == "loss":
@@ -140,12 +143,45 @@ def _logs(
             break
     for lifted in model._lifting.metrics:
         if isinstance(lifted, LiftedEnergy):
-            lifted.observe(solution.energy(problem) / ops.abs(loss), size)
+            lifted.observe(solution.energy(problem) * copies, size)
         elif problem.structure.calls:
             lifted.observe(solution.relative_gap(problem), size)
-    return model.compute_metrics(
+    logs: dict[str, Any] = model.compute_metrics(
         batch.x, batch.y, solution.forward.outputs, batch.sample_weight
     )
+    return logs
+
+
+def _build_metrics(model: Any, batch: Batch, outputs: Any) -> None:
+    """Create the variables of metrics, from zeros of the shapes of a batch.
+
+    TensorFlow traces a step twice that creates variables. Metrics that refuse zeros
+    are left to the step.
+    """
+    if backend.replicas() > 1 or all(getattr(m, "built", True) for m in model.metrics):
+        return
+    parts = (batch.y, outputs, batch.sample_weight)
+    shapes = keras.tree.map_structure(_shape_and_dtype, parts)
+
+    def measured() -> None:
+        y, predicted, weight = keras.tree.map_structure(_zeros, shapes)
+        model.compute_metrics(None, y, predicted, weight)
+        model.reset_metrics()
+
+    # A thread of its own runs at once, and outside of what creates variables twice.
+    with ThreadPoolExecutor(1) as thread, contextlib.suppress(Exception):
+        thread.submit(measured).result()
+
+
+def _shape_and_dtype(tensor: Any) -> keras.KerasTensor | None:
+    if tensor is None:
+        return None
+    shape = tuple(size or 1 for size in tensor.shape)
+    return keras.KerasTensor(shape, keras.backend.standardize_dtype(tensor.dtype))
+
+
+def _zeros(like: keras.KerasTensor | None) -> Tensor:
+    return None if like is None else ops.zeros(like.shape, like.dtype)
 
 
 def _tell(model: Any, problem: LiftedProblem) -> None:

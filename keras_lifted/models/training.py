@@ -71,8 +71,20 @@ class LiftedMixin:
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        **others: Any,
     ) -> None:
-        """`keras.Model.compile`; a plain optimizer is wrapped with defaults."""
+        """`keras.Model.compile`; a plain optimizer is wrapped with defaults.
+
+        Raises:
+            TypeError: if it is given settings of the optimizer, such as `penalty`.
+        """
+        if others:
+            name = next(iter(others))
+            raise TypeError(
+                "`compile` takes Keras's arguments; settings of lifted training belong "
+                f"to the optimizer. Received: {name}. Write optimizer=kl.optimizers."
+                f"BlockCoordinateDescent('adam', {name}=...)."
+            )
         every = keras.tree.flatten([metrics, weighted_metrics])
         self._lifting = Lifting(
             reductions_of(loss), [m for m in every if isinstance(m, LiftedMetric)]
@@ -127,11 +139,6 @@ class LiftedMixin:
         build_optimizer(self)
         make = super().make_train_function  # type: ignore[misc]
         return backend.make_train_function(self, make, *args, **kwargs)
-
-    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
-        """Keras's, before the first step of `fit` and others; metrics, too."""
-        build = super()._maybe_symbolic_build  # type: ignore[misc]
-        backend.build_metrics(self, build, *args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.train_on_batch`."""

@@ -127,7 +127,8 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         self.weight_optimizer.scale_loss(solution.forward.loss)  # bounds steps by it
         if not problem.structure.calls:
             return
-        state, new = self.state, {}
+        state = self.state
+        new: dict[str, Tensor] = {}
         if problem.least is not None:
             new |= state.chosen_weights(problem, solution)
         if self.lifted_update.needs_curvature:

@@ -29,5 +29,9 @@ def small(activation="relu", outputs=1, **dense):
     return keras.Model(inputs, layers.Dense(outputs, name="out")(x))
 
 
+def lifted_metrics():
+    return [kl.metrics.LiftedGap(), kl.metrics.LiftedEnergy()]
+
+
 def tensor(array):
     return None if array is None else keras.ops.convert_to_tensor(array)

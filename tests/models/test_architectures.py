@@ -68,10 +68,9 @@ keras_only = pytest.mark.skipif(JAX, reason="the same on every backend")
 OPTIMIZERS = {
     "sweep": lambda: BCD(ADAM(0.01)),
     "proximal": lambda: BCD(ADAM(0.01), lifted_update=PROXIMAL(steps=2)),
-    "isgm": kl.optimizers.ISGM,
 }
 # The jobs that quick tests compile; slow ones compile every builder and optimizer.
-COMPILED = {("mlp", "isgm"), ("accelerated", "sweep")}
+COMPILED = {("mlp", "proximal"), ("accelerated", "sweep")}
 JOBS = [
     pytest.param(
         name, optimizer, marks=[] if (name, optimizer) in COMPILED else pytest.mark.slow
@@ -119,7 +118,8 @@ def test_each_class_is_the_same_network(name):
 @pytest.mark.parametrize("name, optimizer", JOBS)
 def test_training_and_saving(name, optimizer, tmp_path):
     model = build(name)
-    model.compile(OPTIMIZERS[optimizer](), "mse", jit_compile=True)
+    metrics = [kl.metrics.LiftedGap()]
+    model.compile(OPTIMIZERS[optimizer](), "mse", metrics=metrics, jit_compile=True)
     x, y = samples(model)
     history = model.fit(x, y, batch_size=16, epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]

@@ -10,6 +10,7 @@ from networks import target
 from networks import values
 from recipes import SGD
 from recipes import bcd
+from recipes import lifted_metrics
 from recipes import small
 
 import keras_lifted as kl
@@ -27,7 +28,7 @@ def test_callbacks_see_the_learning_rate():
     history = model.fit(
         data(4), target(), epochs=3, verbose=0, callbacks=callbacks
     ).history
-    assert float(model.optimizer.inner_optimizer.learning_rate) < 0.01
+    assert float(model.optimizer.weight_optimizer.learning_rate) < 0.01
     rates = history["learning_rate"]
     np.testing.assert_allclose(rates, [0.25, 0.125, 0.00625], rtol=1e-5)
 
@@ -62,20 +63,35 @@ def test_backup_and_restore(tmp_path):
     assert_same(state, values(expected.optimizer.variables), rtol=1e-3, atol=1e-5)
 
 
+def test_logs_are_those_of_keras():
+    x, y = data(4), target()
+    logs = []
+    for cls in (keras.Model, kl.LiftedModel):
+        model = cls(*(lambda m: (m.inputs, m.outputs))(small()))
+        model.compile("sgd", "mse", metrics=["mae"], jit_compile=COMPILED)
+        fitted = model.fit(x, y, batch_size=32, validation_data=(x, y), verbose=0)
+        on_batch = model.train_on_batch(x, y), model.test_on_batch(x, y)
+        logs.append((set(fitted.history), [np.shape(each) for each in on_batch]))
+    assert logs[0] == logs[1]
+
+
 def test_lifted_metrics_belong_to_training():
     plain = small()
     model = kl.LiftedModel(plain.inputs, plain.outputs)
-    model.compile("sgd", "mse", metrics=["mae"], jit_compile=COMPILED)
+    optimizer = bcd("sgd", kl.penalties.Quadratic(1.0))
+    metrics = ["mae", *lifted_metrics()]
+    model.compile(optimizer, "mse", metrics=metrics, jit_compile=COMPILED)
     x, y = data(4), target()
-    before = model.lifted_gaps(x, y)["hidden"]
-    history = model.fit(x, y, batch_size=32, validation_data=(x, y), verbose=0).history
+    gap, lifted = model.lifted_gaps(x, y), model.lifted_variables(x, y)
+    size = 0.5 * np.square(lifted["hidden"]).sum(axis=1).mean()
+    history = model.fit(
+        x, y, batch_size=len(x), validation_data=(x, y), verbose=0
+    ).history
     trained = {"loss", "mae", "lifted_gap", "lifted_energy"}
     assert set(history) == trained | {"val_loss", "val_mae"}
-    np.testing.assert_allclose(history["lifted_gap"], [before], rtol=1e-3)
+    expected = np.sqrt(gap["hidden"] / size)
+    np.testing.assert_allclose(history["lifted_gap"], [expected], rtol=1e-3)
+    energy = history["loss"][0] + gap["hidden"]
+    np.testing.assert_allclose(history["lifted_energy"], [energy], rtol=1e-3)
     evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
     assert set(evaluated) == {"loss", "mae"}
-    np.testing.assert_allclose(evaluated["loss"], history["val_loss"][0], rtol=1e-5)
-    assert model.metrics_names == ["loss", "compile_metrics"] + [
-        "lifted_gap",
-        "lifted_energy",
-    ]

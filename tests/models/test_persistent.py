@@ -135,7 +135,8 @@ def test_fit_with_everything_else():
         "adam", kl.penalties.Bregman(1.0), update, persistent=True
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=True)
+    metrics = ["accuracy", kl.metrics.LiftedEnergy()]
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=True)
     labels = np.arange(N) % 3
     options = {"validation_split": 0.25, "class_weight": {0: 2.0, 1: 1.0, 2: 0.5}}
     before = model.lifted_variables(data, labels)  # needs no index
@@ -278,7 +279,8 @@ def test_full_batch_training_lowers_the_energy():
         persistent=True,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, jit_compile=True)
+    energies = [kl.metrics.LiftedEnergy()]
+    model.compile(optimizer, loss, metrics=energies, jit_compile=True)
     history = model.fit(x, y, batch_size=2000, epochs=50, verbose=0).history
     energy = np.array(history["lifted_energy"])
     assert (np.diff(energy) < 1e-6 * energy[:-1]).all()

@@ -10,6 +10,7 @@ from networks import values
 from recipes import SGD
 from recipes import UPDATES
 from recipes import bcd
+from recipes import lifted_metrics
 from recipes import small
 
 import keras_lifted as kl
@@ -33,7 +34,7 @@ def test_mixed_precision(policy, update):
         plain = small()
         model = kl.LiftedModel(plain.inputs, plain.outputs)
         optimizer = bcd(SGD(0.1), kl.penalties.Bregman(2.0), UPDATES[update])
-        model.compile(optimizer, "mse", jit_compile=COMPILED)
+        model.compile(optimizer, "mse", metrics=lifted_metrics(), jit_compile=COMPILED)
         logs = model.train_on_batch(x, y, return_dict=True)
         changes = [b - a for a, b in zip(before, values(model.weights))]
         return model, changes, logs

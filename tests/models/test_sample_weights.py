@@ -75,9 +75,7 @@ def test_partial_batches_weigh_by_their_samples():
     model = kl.LiftedModel(plain.inputs, plain.outputs)
     model.compile(bcd(SGD(0.0)), "mse", jit_compile=COMPILED)
     x, y = data(4)[:N], target()[:N]
-    expected = model.lifted_gaps(x, y)["hidden"]
     history = model.fit(x, y, batch_size=8, verbose=0).history
-    np.testing.assert_allclose(history["lifted_gap"], [expected], rtol=1e-3)
     np.testing.assert_allclose(
         history["loss"], [model.evaluate(x, y, verbose=0)], rtol=1e-5
     )

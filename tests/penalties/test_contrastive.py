@@ -97,8 +97,8 @@ UPDATES = {
 def trained(model, x=X, y=Y):
     """Gradients, the energy and the sampled lifted variables of one step."""
     before = model.get_weights()
+    sample = model.lifted_variables(x, y)
     logs = model.train_on_batch(x, y, return_dict=True)
-    sample = keras.ops.convert_to_numpy(model.optimizer.lifted.sample)
     moved = [a - b for a, b in zip(before, model.get_weights())]
     return moved, float(logs["lifted_energy"]), sample
 

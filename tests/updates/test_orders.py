@@ -79,7 +79,10 @@ def test_every_order_lowers_the_energy_to_the_same_minimum(build, make):
         problem.stored = Stored(*unseen)  # so that energies are exact
         for order in ORDERS:
             solutions = [make(n, order=order).solve(problem, bounds) for n in counts]
-            energies = [solutions[0].start, *(each.energy for each in solutions)]
+            energies = [
+                solutions[0].start,
+                *(each.energy(problem) for each in solutions),
+            ]
             results[order] = ops.stack(energies), solutions[-1].last.carriers
         return results
 
