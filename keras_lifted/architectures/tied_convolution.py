@@ -62,9 +62,6 @@ class TiedConvolution(keras.layers.Layer):
     (1, 16, 16, 3)
     """
 
-    # `ISGM` moves the kernel as a matrix.
-    matrix_kernel = True
-
     def __init__(
         self, channels: int, filters: int, kernel_size: int = 3, **kwargs: Any
     ) -> None:

@@ -34,11 +34,6 @@ def refresh(
     return list(states)
 
 
-def align(layout: Layout, state: State, momentum: Tensor) -> State:
-    """Return the state."""
-    return state
-
-
 def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
     """Return the momentum."""
     return momentum

@@ -24,7 +24,7 @@ from keras_lifted.geometries.batches import in_batches
 from keras_lifted.geometries.layout import Layout
 from keras_lifted.geometries.newton_schulz import TINY
 from keras_lifted.geometries.newton_schulz import inverse_root
-from keras_lifted.geometries.newton_schulz import polar_factor
+from keras_lifted.geometries.newton_schulz import polar
 
 Tensor = Any
 State = dict[str, Tensor]
@@ -32,6 +32,8 @@ State = dict[str, Tensor]
 # Added to covariances of mean eigenvalue 1: directions that gradients seldom take
 # count as at most 1/sqrt(0.03), six times as large.
 DAMPING = 0.03
+# Newton-Schulz steps to the polar factor.
+STEPS = 3
 
 
 def init(layout: Layout) -> dict[str, tuple[int, ...]]:
@@ -40,11 +42,10 @@ def init(layout: Layout) -> dict[str, tuple[int, ...]]:
     sides = {"inputs": (many, wide), "outputs": (others, width)}
     if layout.sites > 1:
         sides["sites"] = 1, layout.sites
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for side, (tiles, size) in sides.items():
         shapes[side] = layout.count, tiles, size, size
         shapes[f"{side}_root"] = layout.count, tiles, size, size
-    shapes["right"] = layout.count, others, width, width
     return shapes
 
 
@@ -75,19 +76,11 @@ def refresh(
         for each in covariances.values()
     ]
     roots = in_batches(lambda a: inverse_root(a, DAMPING), centred)
-    fresh: list[State] = [{"right": state["right"]} for state in states]
+    fresh: list[State] = [{} for _ in layouts]
     for (i, side), root in zip(covariances, roots, strict=True):
         fresh[i][side] = covariances[i, side]
         fresh[i][f"{side}_root"] = root
     return fresh
-
-
-def align(layout: Layout, state: State, momentum: Tensor) -> State:
-    """Compute the polar factor anew; it multiplies the outputs' root."""
-    root = state["outputs_root"]
-    whitened = direction(layout, {**state, "right": root}, momentum)
-    factor = polar_factor(_columns(layout, whitened))
-    return {**state, "right": ops.matmul(root, factor)}
 
 
 def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
@@ -99,8 +92,8 @@ def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
         x = ops.reshape(x, (count, 1, sites, height * width))
         x = ops.matmul(state["sites_root"], x)
     x = _columns(layout, ops.reshape(x, layout.shape))
-    x = ops.swapaxes(ops.matmul(x, state["right"]), 1, 2)
-    return ops.reshape(x, layout.shape)
+    x = polar(ops.matmul(x, state["outputs_root"]), STEPS)
+    return ops.reshape(ops.swapaxes(x, 1, 2), layout.shape)
 
 
 def _sides(layout: Layout, x: Tensor) -> dict[str, Tensor]:

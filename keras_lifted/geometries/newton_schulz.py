@@ -35,21 +35,19 @@ _TO_ONE = tuple(
 _ROUGHLY_TO_ONE = (3.4445, -4.7750, 2.0315)
 
 
-def polar_factor(matrix: Tensor, steps: int = 3) -> Tensor:
-    """Return `F` for which `X F` is roughly the polar factor `U Vᵀ` of `X = U Σ Vᵀ`.
+def polar(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Return roughly the polar factor `U Vᵀ` of `X = U Σ Vᵀ`.
 
-    It serves matrices near `X` too. Three steps bring singular values above a tenth of
-    the largest into [0.7, 1.2], five those above a hundredth.
+    Three steps bring singular values above a tenth of the largest into [0.7, 1.2], five
+    those above a hundredth.
 
     Args:
         matrix: tensor. `X`, of shape `(..., n, m)`.
-        steps: int. The number of Newton-Schulz steps. Defaults to 3.
-
-    Returns:
-        A tensor of shape `(..., m, m)`.
+        steps: int. The number of Newton-Schulz steps. Defaults to 5.
     """
-    largest = ops.max(ops.abs(matrix), axis=(-2, -1), keepdims=True) + TINY
-    x = matrix / largest
+    if matrix.shape[-2] < matrix.shape[-1]:
+        return ops.swapaxes(polar(ops.swapaxes(matrix, -1, -2), steps), -1, -2)
+    x = matrix / (ops.max(ops.abs(matrix), axis=(-2, -1), keepdims=True) + TINY)
     gram = ops.matmul(ops.swapaxes(x, -1, -2), x)
     scale = frobenius(gram) + TINY
     gram = gram / scale
@@ -60,14 +58,7 @@ def polar_factor(matrix: Tensor, steps: int = 3) -> Tensor:
         square = ops.matmul(ops.matmul(factor, gram), factor)
         step = a * identity + b * square + c * ops.matmul(square, square)
         factor = ops.matmul(factor, step)
-    return factor / (largest * ops.sqrt(scale))
-
-
-def polar(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Return roughly the polar factor of `X`; see `polar_factor`."""
-    if matrix.shape[-2] < matrix.shape[-1]:
-        return ops.swapaxes(polar(ops.swapaxes(matrix, -1, -2), steps), -1, -2)
-    return ops.matmul(matrix, polar_factor(matrix, steps))
+    return ops.matmul(x, factor / ops.sqrt(scale))
 
 
 def inverse_root(matrix: Tensor, damping: float) -> Tensor:

@@ -36,11 +36,6 @@ def refresh(
     return list(states)
 
 
-def align(layout: Layout, state: State, momentum: Tensor) -> State:
-    """Return the state."""
-    return state
-
-
 def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
     """Return `U Vᵀ`, of the layout's shape."""
     count, sites, height, width = layout.shape

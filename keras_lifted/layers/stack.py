@@ -97,7 +97,9 @@ class ProximalStack(keras.layers.Layer):
             )
         shape = (self.depth, self.units, self.units)
         self.kernel = self.add_weight(
-            name="kernel", shape=shape, initializer=_Each(self.kernel_initializer)
+            name="stacked_kernel",
+            shape=shape,
+            initializer=_Each(self.kernel_initializer),
         )
         self.bias = None
         if self.use_bias:
@@ -109,11 +111,6 @@ class ProximalStack(keras.layers.Layer):
         if not self.activation.built:
             self.activation.build(input_shape)
         self.built = True
-
-    @property
-    def matrix_kernel(self) -> str:
-        """`ISGM` moves each block's kernel as a matrix; branches share their step."""
-        return "added" if self.residual else "stacked"
 
     def call(self, inputs: Tensor) -> Tensor:
         """The last block's output, or what the open lifting scope answers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ Tensor = Any
 
 # Names of attention's projections, whose kernels of three axes read the first of them.
 _PROJECTIONS = ("query", "key", "value")
+# The part of the weights that are not kernels above which the user is told.
+TOLD = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,22 +61,23 @@ class Group:
     def join(self, values: dict[int, Tensor], dtype: str) -> Tensor:
         """Return the values of kernels and biases, by place, as one tensor."""
 
-        def joined(pieces: list[tuple[int, tuple[int, ...]]]) -> Tensor:
+        def joined(shapes: dict[int, tuple[int, ...]]) -> Tensor:
             parts = [
                 ops.reshape(ops.cast(values[place], dtype), shape)
-                for place, shape in pieces
+                for place, shape in shapes.items()
             ]
             return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
 
-        kernels = joined([(each.place, each.shape) for each in self.kernels])
+        kernels = joined({each.place: each.shape for each in self.kernels})
         biases = None
         if self.layout.biased:
-            rows = [
-                (each.bias, (each.shape[0], each.shape[3]))
-                for each in self.kernels
-                if each.bias is not None
-            ]
-            biases = joined(rows)
+            biases = joined(
+                {
+                    each.bias: (each.shape[0], each.shape[3])
+                    for each in self.kernels
+                    if each.bias is not None
+                }
+            )
         return self.layout.join(kernels, biases)
 
     def split(self, joined: Tensor) -> dict[int, Tensor]:
@@ -83,7 +87,7 @@ class Group:
         for each in self.kernels:
             end = at + each.shape[0]
             found[each.place] = ops.reshape(kernels[at:end], (-1,))
-            if each.bias is not None:
+            if each.bias is not None and biases is not None:
                 found[each.bias] = ops.reshape(biases[at:end], (-1,))
             at = end
         return found
@@ -104,6 +108,22 @@ def find_groups(variables: Sequence[keras.Variable]) -> list[Group]:
         )
         for key, kernels in groups.items()
     ]
+
+
+def warn_of_others(
+    variables: Sequence[keras.Variable], others: Sequence[int], fallback: str
+) -> None:
+    """Warn if the optimizer `fallback` moves many of the weights, those of `others`."""
+    sizes = [math.prod(variable.shape) for variable in variables]
+    part = sum(sizes[i] for i in others) / sum(sizes)
+    if part > TOLD:
+        largest = variables[max(others, key=lambda i: sizes[i])].path
+        warnings.warn(
+            f"{fallback} moves {part:.0%} of the weights, as they are not kernels. "
+            f"Received: for example '{largest}'. If it is a matrix, end its name in "
+            "'kernel'; see `chosen_geometries`.",
+            stacklevel=4,
+        )
 
 
 def _read(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -20,6 +18,7 @@ from keras_lifted.checks import check_count
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.optimizers.decrease import DecreaseBound
 from keras_lifted.optimizers.kernels import find_groups
+from keras_lifted.optimizers.kernels import warn_of_others
 from keras_lifted.optimizers.rates import RATE
 from keras_lifted.optimizers.rates import is_due
 from keras_lifted.optimizers.rates import of_unit_rate
@@ -30,11 +29,7 @@ from keras_lifted.optimizers.schedule import check_decay
 Tensor = Any
 
 # Covariances keep this part of themselves at a refresh.
-KEEP = 0.8
-# Steps between two polar factors.
-ALIGN = 5
-# The fallback's part of the weights above which the user is told.
-TOLD = 0.2
+KEEP = 0.5
 
 
 @final
@@ -76,7 +71,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             step, as a part of the loss. Defaults to 0.05. Where the loss is not seen
             (`keras.Model` on JAX, mixed precision) the other bound holds alone.
         refresh_every: int. The steps after which `P` and `Q` are computed anew;
-            the first times come sooner. Defaults to 50.
+            the first times come sooner. Defaults to 20.
         name: str. The name of the optimizer. Defaults to "steepest_descent".
         **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `weight_decay`,
             `clipnorm`, `gradient_accumulation_steps` and `use_ema`.
@@ -104,7 +99,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         fallback: Any = "adam",
         decay: str | int | None = "fit",
         max_relative_decrease: float = 0.05,
-        refresh_every: int = 50,
+        refresh_every: int = 20,
         name: str = "steepest_descent",
         **kwargs: Any,
     ) -> None:
@@ -154,7 +149,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         self._bound = DecreaseBound.build(self._add)
         if self._others:
             self.fallback.build([variables[i] for i in self._others])
-            self._tell(variables)
+            warn_of_others(variables, self._others, type(self.fallback).__name__)
         if self._default_rate:
             count = sum(group.layout.count for group in self._groups)
             self._learning_rate.rate.assign(rate_at(count))
@@ -266,19 +261,11 @@ class SteepestDescent(keras.optimizers.Optimizer):
         due = is_due(steps, self.refresh_every)
         kept = ops.minimum(KEEP, self._refreshes / (self._refreshes + 1.0))
         geometry = self._geometry
-
-        def aligned() -> list[dict[str, Tensor]]:
-            fresh = cond(
-                due,
-                lambda: geometry.refresh(layouts, held, gradients, kept),
-                lambda: held,
-            )
-            return [
-                geometry.align(*each)
-                for each in zip(layouts, fresh, ahead, strict=True)
-            ]
-
-        states = cond(is_due(steps, ALIGN), aligned, lambda: held)
+        states = cond(
+            due,
+            lambda: geometry.refresh(layouts, held, gradients, kept),
+            lambda: held,
+        )
         whole = [
             of_unit_rate(layout, geometry.direction(layout, state, momentum))
             for layout, state, momentum in zip(layouts, states, ahead, strict=True)
@@ -310,16 +297,3 @@ class SteepestDescent(keras.optimizers.Optimizer):
         if isinstance(self._learning_rate, FitDecay):
             return self._learning_rate.part(self._iterations)
         return 1.0
-
-    def _tell(self, variables: Sequence[keras.Variable]) -> None:
-        """Warn if the fallback moves many of the weights."""
-        sizes = [math.prod(variable.shape) for variable in variables]
-        part = sum(sizes[i] for i in self._others) / sum(sizes)
-        if part > TOLD:
-            largest = variables[max(self._others, key=lambda i: sizes[i])].path
-            warnings.warn(
-                f"{type(self.fallback).__name__} moves {part:.0%} of the weights, as "
-                f"they are not kernels. Received: for example '{largest}'. If it is a "
-                "matrix, end its name in 'kernel'; see `chosen_geometries`.",
-                stacklevel=3,
-            )
