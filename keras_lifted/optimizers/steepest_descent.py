@@ -45,8 +45,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     `P` and `Q` are inverse roots of the running covariances of the gradients' rows and
     columns. The part `s ≤ 1` is the largest for which the predicted decrease
-    `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and at most half of
-    the largest one so far over the root of the number of steps like it. Nothing but
+    `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and which falls like
+    the root of the number of steps of like predictions; see `DecreaseBound`. Nothing but
     gradients is read, so it serves any Keras model, `keras.Model` and `LiftedModel`
     alike; clipping, accumulation, loss scaling, averaging and weight decay are Keras's.
 
