@@ -123,9 +123,9 @@ def make_train_function(
     """`make`, Keras's, around a step in which the new state comes first.
 
     Keras donates the state to a compiled step that answers `(logs, state)`. On CUDA
-    such a step may write an output over a part of the state that it has yet to read (jax
-    issue 39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts of the
-    new state take the memory of the same parts of the old one.
+    such a step may write an output over a part of the state that it has yet to read
+    (jax issue 39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts
+    of the new state take the memory of the same parts of the old one.
     """
     fresh = force or model.train_function is None
     compiled = model.jit_compile and not model.run_eagerly
