@@ -15,7 +15,7 @@ Tensor = Any
 # How far a chosen weight lets a sweep move a pre-activation, relative to its size.
 DISPLACEMENT = 1e-5
 # Samples from which a weight is chosen.
-ROWS = 16
+ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,8 @@ def network(activation="tanh", **dense):
 def compiled(model, penalty, update=None, rate=1.0, jit_compile=COMPILED):
     sgd = keras.optimizers.SGD(rate)
     optimizer = kl.optimizers.BlockCoordinateDescent(sgd, penalty, update)
-    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    metrics = [kl.metrics.LiftedGap(), kl.metrics.LiftedEnergy()]
+    model.compile(optimizer, "mse", metrics=metrics, jit_compile=jit_compile)
     return model
 
 
