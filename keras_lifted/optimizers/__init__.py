@@ -25,6 +25,12 @@ __all__ = [
 ]
 
 
+# So that `compile(optimizer="steepest_descent")` works in any Keras model.
+keras.saving.get_custom_objects().update(
+    {"isgm": ISGM, "steepest_descent": SteepestDescent}
+)
+
+
 def get(identifier: Any) -> keras.optimizers.Optimizer | None:
     """A lifted optimizer: any other is wrapped with the defaults.
 
