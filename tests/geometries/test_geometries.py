@@ -11,6 +11,7 @@ from keras_lifted.geometries import frobenius
 from keras_lifted.geometries import kronecker
 from keras_lifted.geometries import newton_schulz
 from keras_lifted.geometries import spectral
+from keras_lifted.geometries.layout import WIDEST
 from keras_lifted.geometries.layout import Layout
 
 JAX = keras.backend.backend() == "jax"
@@ -20,8 +21,8 @@ LAYOUTS = {
     "dense": DENSE,
     "dense, wide": Layout(1, 1, 4, 12, False),
     "conv": Layout(1, 9, 3, 6, True),
-    "tiles": Layout(1, 1, 170, 12, True),
-    "tiles of outputs": Layout(1, 4, 3, 170, False),
+    "tiles": Layout(1, 1, WIDEST + 10, 12, True),
+    "tiles of outputs": Layout(1, 4, 3, WIDEST + 10, False),
 }
 
 
@@ -124,11 +125,11 @@ def test_kronecker(layout):
 
 
 def test_kronecker_keeps_the_filling_zero():
-    layout = Layout(1, 1, 161, 321, False)
+    layout = Layout(1, 1, WIDEST + 1, 7, False)
     state = refreshed(layout, zeros(layout, kronecker), random(layout))
     found = direction(layout, state, random(layout))
-    assert found.shape == (1, 1, 162, 321)
-    assert np.abs(found[:, :, 161:]).max() < 1e-5 < np.abs(found[:, :, :161]).max()
+    assert found.shape == (1, 1, WIDEST + 2, 7)
+    assert np.abs(found[:, :, -1]).max() < 1e-6 < np.abs(found[:, :, :-1]).min()
 
 
 def test_kronecker_of_many_is_that_of_each():
@@ -167,9 +168,10 @@ def test_state_shapes():
         "outputs": (2, 1, 5, 5),
         "outputs_root": (2, 1, 5, 5),
     }
-    conv = kronecker.init(Layout(1, 9, 321, 5, False))
+    conv = kronecker.init(Layout(1, 9, 2 * WIDEST + 1, 5, False))
     assert conv["sites"] == conv["sites_root"] == (1, 1, 9, 9)
-    assert conv["inputs"] == (1, 3, 107, 107)
+    wide = -(-(2 * WIDEST + 1) // 3)
+    assert conv["inputs"] == (1, 3, wide, wide)
     assert spectral.init(DENSE) == frobenius.init(DENSE) == {}
 
 

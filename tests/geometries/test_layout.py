@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 LAYOUTS = [
     Layout(count, sites, inputs, outputs, biased)
     for count, sites in ((1, 1), (3, 9))
-    for inputs, outputs in ((1, 5), (7, 1), (WIDEST, WIDEST + 1), (401, 3))
+    for inputs, outputs in ((1, 5), (7, 1), (WIDEST, WIDEST + 1), (2 * WIDEST + 1, 3))
     for biased in (True, False)
 ]
 
