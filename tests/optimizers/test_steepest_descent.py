@@ -94,7 +94,7 @@ def test_the_scale_of_the_loss_does_not_matter(geometry, factor):
         )
         for loss in (mse(), mse(factor))
     )
-    assert_same(one, other, atol=1e-3 if geometry == "kronecker" else 1e-5)
+    assert_same(one, other, atol=1e-5 if geometry == "frobenius" else 1e-3)
 
 
 def blobs():
@@ -116,16 +116,16 @@ def accuracy(kind, shift):
         return sparse(y, logits, from_logits=True) + shift
 
     model.compile(kl.optimizers.SteepestDescent(), loss, metrics=["accuracy"])
-    model.fit(x, y, batch_size=30, epochs=6, verbose=0)
+    model.fit(x, y, batch_size=30, epochs=12, verbose=0)
     return model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_constant_added_to_the_loss(kind):
-    # With -1 the loss passes through zero, with -100 it is negative.
+    # With -1 and -2 the loss passes through zero, with -100 it is negative.
     usual = accuracy(kind, 0.0)
     assert usual > 0.9
-    for shift in (-1.0, -100.0, 1000.0):
+    for shift in (-1.0, -2.0, -100.0, 1000.0):
         assert accuracy(kind, shift) > usual - 0.05, shift
 
 
@@ -146,9 +146,9 @@ def test_clipping_that_clips():
         trained(descent(**free, **kw))
         for kw in ({}, {"global_clipnorm": 1e-3}, {"clipvalue": 1e-3})
     )
-    assert_same(one, short, atol=1e-5)
-    with pytest.raises(AssertionError):
-        assert_same(one, turned, atol=1e-3)
+    one, short, turned = (weights(model) for model in (one, short, turned))
+    np.testing.assert_allclose(short["out/kernel"], one["out/kernel"], atol=1e-5)
+    assert np.abs(turned["out/kernel"] - one["out/kernel"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
