@@ -122,10 +122,10 @@ def accuracy(kind, shift):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_constant_added_to_the_loss(kind):
-    # With -1 and -2 the loss passes through zero, with -100 it is negative.
+    # With -2 the loss passes through zero, with -100 it is negative.
     usual = accuracy(kind, 0.0)
     assert usual > 0.9
-    for shift in (-1.0, -2.0, -100.0, 1000.0):
+    for shift in (-2.0, -100.0):
         assert accuracy(kind, shift) > usual - 0.05, shift
 
 
