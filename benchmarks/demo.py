@@ -3,7 +3,7 @@
     python benchmarks/demo.py                        # or: make demo
     KERAS_BACKEND=jax python benchmarks/demo.py
 
-Same seed, data, batches and compiler; Adam at its default rate, and last ISGM at
+Same seed, data, batches and compiler; Adam at its default rate, and SteepestDescent at
 its own. Prints a table; writes the learning curves and TensorBoard logs to
 demo_output/.
 """
@@ -42,7 +42,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
         penalty=kl.penalties.Bregman(weight=10.0),
         lifted_update=kl.updates.ProximalGradient(steps=3),
     ),
-    "lifted, ISGM": kl.optimizers.ISGM,
+    "lifted, SteepestDescent": kl.optimizers.SteepestDescent,
 }
 
 

@@ -63,7 +63,7 @@ def test_demo(tmp_path):
         "backprop",
         "lifted, sweep",
         "lifted, 3 proximal steps",
-        "lifted, ISGM",
+        "lifted, SteepestDescent",
     ):
         assert f"| {row} |" in printed
     output = tmp_path / "demo_output"

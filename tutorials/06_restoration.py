@@ -77,14 +77,14 @@ noisy_test = noise(clean_test)
 # %% [markdown]
 # ## A network of proximal steps
 # Five steps of an algorithm for `min_x ½‖x − z‖² + λ‖L x‖₁` whose operators `L_k` and
-# thresholds `λ_k` are learned. All dual variables are lifted. `ISGM` moves operators
-# with an adjoint in the spectral norm, and hands the thresholds to its inner Adam. The
-# network is convolutional: it learns from patches and restores pictures of any size.
+# thresholds `λ_k` are learned. All dual variables are lifted. `SteepestDescent` moves
+# the operators as matrices, and hands the thresholds to its fallback, Adam. The network
+# is convolutional: it learns from patches and restores pictures of any size.
 
 # %%
 model = kl.models.proximal_network((None, None, 1), filters=8, steps=5)
 model.compile(
-    kl.optimizers.ISGM(),
+    kl.optimizers.SteepestDescent(),
     "mse",
     metrics=[kl.imaging.PSNR(), kl.imaging.SSIM()],
 )

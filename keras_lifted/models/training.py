@@ -123,14 +123,14 @@ class LiftedMixin:
         fit = super().fit  # type: ignore[misc]
         bound = inspect.signature(fit).bind(*args, **kwargs)
         data = {name: bound.arguments.get(name) for name in ("x", "y", "sample_weight")}
-        own = [PlanFit(), NonFiniteLoss(**data)]
+        plan, watch = PlanFit(), NonFiniteLoss(**data)
         callbacks = bound.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            for each in own:
-                callbacks.append(each)
+            callbacks.append(plan)
+            callbacks.append(watch)
         else:
             given = [] if callbacks is None else keras.tree.flatten(callbacks)
-            bound.arguments["callbacks"] = [*given, *own]
+            bound.arguments["callbacks"] = [plan, *given, watch]  # first: others may set rates
         return with_indices(self, fit, *bound.args, **bound.kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:

@@ -28,14 +28,16 @@ class DecreaseBound:
         s_t p_t ≤ c · (size of the loss)
         s_t ≤ 0.7 max_i p_i / √(Σ_i p_i²)
 
-    The first is Polyak's step, damped, for a loss whose least value is near zero. The
-    second, AdaGrad's with norms, needs no loss: it holds whatever constant is added to
-    it, and for any sign and scale. Both are of steps of the largest rate so far, so
-    that a decay of the rate shortens the steps whatever the bounds are.
+    The first is Polyak's step, damped, for a loss whose least value is near zero; it
+    ends with the first loss below zero, towards which steps would shorten. The second,
+    AdaGrad's with norms, needs no loss: it holds whatever constant is added to it, and
+    for any sign and scale. Both are of steps of the largest rate so far, so that a
+    decay of the rate shortens the steps whatever the bounds are.
 
     Attributes:
         loss: Variable. The loss of the last batch; 0 where it was not seen.
         square: Variable. The running mean of squared losses.
+        lowest: Variable. The lowest loss so far, or 0.
         largest: Variable. The largest prediction so far.
         squares: Variable. The sum of squared predictions.
         rate: Variable. The largest rate so far.
@@ -46,6 +48,7 @@ class DecreaseBound:
 
     loss: keras.Variable
     square: keras.Variable
+    lowest: keras.Variable
     largest: keras.Variable
     squares: keras.Variable
     rate: keras.Variable
@@ -77,9 +80,11 @@ class DecreaseBound:
         predicted = peak * ops.maximum(predicted, 0.0) + TINY
         largest = ops.maximum(self.largest, predicted)
         squares = self.squares + ops.square(predicted)
-        by_loss = ops.where(square > 0.0, most * ops.sqrt(square) / predicted, 1.0)
+        lowest = ops.minimum(self.lowest, self.loss)
+        holds = ops.logical_and(square > 0.0, lowest >= 0.0)
+        by_loss = ops.where(holds, most * ops.sqrt(square) / predicted, 1.0)
         by_past = FIRST * largest / ops.sqrt(squares)
         part = ops.minimum(1.0, ops.minimum(by_loss, by_past))
-        new = [square, largest, squares, peak]
-        held = [self.square, self.largest, self.squares, self.rate]
+        new = [square, lowest, largest, squares, peak]
+        held = [self.square, self.lowest, self.largest, self.squares, self.rate]
         return rate * part, list(zip(held, new, strict=True))

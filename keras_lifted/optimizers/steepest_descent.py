@@ -111,6 +111,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         super().__init__(learning_rate=schedule, name=name, **kwargs)
         if isinstance(schedule, FitDecay):
             schedule.build(self)
+        self._bound = DecreaseBound.build(self._add)
         self.geometry = geometry
         self.momentum = check_between("momentum", momentum, 0.0, 1.0)
         self.decay = decay
@@ -146,7 +147,6 @@ class SteepestDescent(keras.optimizers.Optimizer):
             for i, group in enumerate(self._groups)
         ]
         self._refreshes = self._add("refreshes", ())
-        self._bound = DecreaseBound.build(self._add)
         if self._others:
             self.fallback.build([variables[i] for i in self._others])
             warn_of_others(variables, self._others, type(self.fallback).__name__)
@@ -186,8 +186,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     def scale_loss(self, loss: Tensor) -> Tensor:
         """Take note of the loss, and scale it as Keras does."""
-        if self.built:
-            self._bound.see(loss)
+        self._bound.see(loss)
         return super().scale_loss(loss)
 
     def chosen_geometries(self) -> dict[str, str]:
