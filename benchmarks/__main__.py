@@ -42,9 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "--arguments", type=json.loads, default={}, help="of our methods, in JSON"
     )
     run.add_argument("--again", action="store_true", help="though there is a result")
-    write = commands.add_parser(
-        "report", help="write docs/benchmarks.md and README's table"
-    )
+    write = commands.add_parser("report", help="write the page and README's table")
     write.add_argument(
         "--page", type=pathlib.Path, default=store.ROOT / "docs" / "benchmarks.md"
     )

@@ -14,7 +14,7 @@ from benchmarks.summaries import rows
 from benchmarks.tasks import TASKS
 
 README = ROOT / "README.md"
-START, END = "<!-- table -->\n", "<!-- end of table -->"
+START, END = "<!-- table -->\n\n", "\n<!-- end of table -->"
 OURS, USUAL, ROWS = "steepest_descent", "adamw", 4
 RATIOS = "step / Adam's", "compile / Adam's"
 
@@ -63,12 +63,7 @@ def _cost(records: list[Record]) -> list[str]:
             network = f"{config['task']}, {found['weights']:,} weights"
             times = [f"{found[key]:.2f}" for key in RATIOS]
             lines.append(_line([network, record["backend"], *times]))
-    head = [
-        "network",
-        "backend",
-        "lifted step / backprop's",
-        "compilation / backprop's",
-    ]
+    head = ["network", "backend", "lifted Adam step / Adam step", "compilation"]
     return [*_head(head), *lines]
 
 

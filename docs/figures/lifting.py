@@ -63,13 +63,8 @@ def lifting(axes: Axes) -> None:
         arrow(axes, (2 * i + 1.3, 0.15), (2 * i + 1.8, 0.85), GREY)
     axes.text(2.35, 0.4, "target of block 1", ha="right", color=RED, fontsize=9)
     axes.text(5.65, 0.4, "input of block 3", ha="left", color=GREY, fontsize=9)
-    axes.text(
-        4.0,
-        -1.0,
-        "lifted variables $x_l$, tied to $z_l$ by a penalty",
-        ha="center",
-        color=RED,
-    )
+    told = "lifted variables $x_l$, tied to $z_l$ by a penalty"
+    axes.text(4.0, -1.0, told, ha="center", color=RED)
 
 
 def main() -> None:
