@@ -23,6 +23,7 @@ INPUTS, OUTPUTS, ALPHA = 24, 16, 0.05
 
 
 def variation(cp, u):
+    """Total variation of a signal, as CVXPY writes it."""
     return cp.norm1(u[1:] - u[:-1])
 
 
@@ -72,6 +73,7 @@ def minimum(cp, name, activation, kernel, bias, y):
 
 
 def certificates():
+    """Compare objectives and certificates with CVXPY."""
     import cvxpy as cp
 
     lines = [
@@ -109,6 +111,7 @@ def seconds_to(targets, history, seconds, least):
 
 
 def deblurring():
+    """Time deblurring by total variation beside pyproximal."""
     import pylops
     import pyproximal
     from skimage import data

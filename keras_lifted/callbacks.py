@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import final
 
@@ -13,12 +13,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.checks import check_names
-from keras_lifted.models.persistence import build_optimizer
+from keras_lifted.continuation import PenaltyScheduler
 from keras_lifted.optimizers import BlockCoordinateDescent
 from keras_lifted.optimizers import lifted_part
-from keras_lifted.penalties.base import KEYED
+from keras_lifted.plan import PlanFit
 from keras_lifted.updates.iteration import LONGEST
+
+__all__ = ["LiftedTensorBoard", "PenaltyScheduler", "PlanFit"]
+
+_ABOUT = {
+    "lifted": "of all blocks together, in the last training batch",
+    "relative_gap": "√(mean penalty / mean ½‖x‖²): how far x is from σ(z), no units",
+    "weighted_penalty": "penalty weight times mean penalty, in units of the loss",
+    "penalty_weight": "w, in units of the loss over those of ½‖x‖²",
+    "curvature": "largest curvature of the energy in the lifted variable",
+    "step_size": "length of its steps, in units of 1 / (penalty weight)",
+}
 
 
 @final
@@ -27,18 +37,18 @@ class LiftedTensorBoard(keras.callbacks.Callback):
 
     Of the last training batch, for every block l of `model.lifted_blocks`:
 
-        gap/l               mean_i P_l(x_l,i, z_l,i)
-        weighted_penalty/l  w_l · mean_i P_l(x_l,i, z_l,i)
+        relative_gap/l      √(P_l / ½‖x_l‖²) of means over the samples
+        weighted_penalty/l  w_l · mean_i P_l(x_l,i, z_l,i), in units of the loss
         penalty_weight/l    w_l
         curvature/l         L_l
         step_size/l         min(c · w_l / L_l, 100), c ≤ 1 the caution
         lifted_variable/l   histogram of 256 values of x_l
 
-    and for all blocks together `iterations` (updates per lifted variable),
-    `residual` (relative change in the last of them; 1 where no tolerance asks
-    for it) and `caution`. Updates that use no curvature, such as the sweep,
-    have neither `curvature` nor `step_size`; blocks of infinite weight, which
-    are not lifted, have nothing.
+    and for all blocks together `lifted/iterations` (updates per lifted variable),
+    `lifted/residual` (relative change in the last of them; 1 where no tolerance asks
+    for it) and `lifted/caution`. Updates that use no curvature, such as the sweep,
+    have none of these, nor `curvature` and `step_size`; blocks of infinite weight,
+    which are not lifted, have nothing. Each card says in its description what it is.
 
     The files lie in `<log_dir>/lifted`, so `log_dir` can be that of
     `keras.callbacks.TensorBoard` and both show in one dashboard.
@@ -50,6 +60,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
             "batch" every one, with the number of batches trained as its
             step. On JAX each write waits for the device.
         histograms: whether to write `lifted_variable`.
+        blocks: names of the blocks to show; None for all.
 
     Raises:
         ImportError: if TensorBoard is not installed.
@@ -80,6 +91,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str],
         update_freq: str | int = "epoch",
         histograms: bool = True,
+        blocks: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if importlib.util.find_spec("tensorboard") is None:
@@ -91,6 +103,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         self.log_dir = os.fspath(log_dir)
         self.update_freq = update_freq
         self.histograms = histograms
+        self.blocks = blocks
         self._every = _batches(update_freq)
         self._writer: Any = None
         self._trained = 0
@@ -154,25 +167,27 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         summary = _summary()
         with self._writer.as_default(), summary.record_if(True):
             for name, value in self._scalars().items():
-                summary.scalar(name, value, step=step)
+                about = _ABOUT[name.split("/")[0]]
+                summary.scalar(name, value, step=step, description=about)
             for name, values in self._samples().items():
-                summary.histogram(name, values, step=step)
+                about = "256 values of the lifted variable"
+                summary.histogram(name, values, step=step, description=about)
 
     def _scalars(self) -> dict[str, float]:
         optimizer = self._optimizer
-        state = _values(optimizer)
+        state, repeated = _values(optimizer), optimizer.lifted_update.needs_curvature
         caution = float(state["caution"])
-        scalars = {
-            name: float(state[name]) for name in ("iterations", "residual", "caution")
-        }
+        shown = ("iterations", "residual", "caution") if repeated else ()
+        scalars = {f"lifted/{name}": float(state[name]) for name in shown}
         for index, name in self._lifted():
-            gap, weight, curvature = (
-                float(state[key][index]) for key in ("gap", "weight", "curvature")
+            gap, size, weight, curvature = (
+                float(state[key][index])
+                for key in ("gap", "size", "weight", "curvature")
             )
-            scalars[f"gap/{name}"] = gap
+            scalars[f"relative_gap/{name}"] = math.sqrt(gap / size) if size else 0.0
             scalars[f"weighted_penalty/{name}"] = weight * gap
             scalars[f"penalty_weight/{name}"] = weight
-            if optimizer.lifted_update.needs_curvature:
+            if repeated:
                 scalars[f"curvature/{name}"] = curvature
                 scalars[f"step_size/{name}"] = (
                     min(caution * weight / curvature, LONGEST) if curvature else LONGEST
@@ -192,70 +207,8 @@ class LiftedTensorBoard(keras.callbacks.Callback):
             (i, block.name)
             for i, block in enumerate(self.model.lifted_blocks)
             if math.isfinite(penalty.weight_of(block.name))
+            and (self.blocks is None or block.name in self.blocks)
         ]
-
-
-@final
-class PenaltyScheduler(keras.callbacks.Callback):
-    """Sets the penalty weights at the start of every epoch: continuation.
-
-    The method of auxiliary coordinates raises `w` step by step, so that early
-    epochs are easy and late ones close to the nested network.
-
-    Args:
-        schedule: `schedule(epoch, weights)` returns the new weight, one number
-            for all blocks or a dict by activation name (others keep theirs).
-            `epoch` counts from 0, `weights` is `{activation name: weight}`.
-
-    Raises:
-        ValueError: if the model is not lifted, a weight is not positive and
-            finite, or a name is unknown.
-
-    Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, section 3.
-
-    Example:
-
-    >>> import keras_lifted as kl
-    >>> ramp = kl.callbacks.PenaltyScheduler(lambda epoch, w: 10.0 * 2**epoch)
-    >>> ramp.schedule(3, {"relu": 1.0})
-    80.0
-    """
-
-    def __init__(self, schedule: Callable[[int, dict[str, float]], Any]) -> None:
-        super().__init__()
-        self.schedule = schedule
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Set the weights."""
-        model = self.model
-        optimizer = lifted_part(getattr(model, "optimizer", None))
-        if optimizer is None:
-            raise ValueError(
-                "PenaltyScheduler sets the penalty weights of a LiftedModel. "
-                f"Received: the model '{model.name}' of {type(model).__name__}."
-            )
-        build_optimizer(model)
-        assert optimizer.lifted is not None
-        values = ops.convert_to_numpy(optimizer.lifted.weight).copy()
-        names = [block.name for block in model.lifted_blocks]
-        now = dict(zip(names, map(float, values), strict=True))
-        new = self.schedule(epoch, dict(now))
-        by_name = new if isinstance(new, dict) else dict.fromkeys(names, new)
-        check_names(by_name, names, *KEYED, default=False)
-        for i, name in enumerate(names):
-            if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
-                values[i] = _weight(by_name[name], name)
-        optimizer.lifted.weight.assign(values)
-
-
-def _weight(value: Any, name: str) -> float:
-    weight = float(value)
-    if not math.isfinite(weight) or weight <= 0:
-        raise ValueError(
-            "A penalty weight must be positive and finite. Received from the "
-            f"schedule: {weight} for '{name}'."
-        )
-    return weight
 
 
 def _values(optimizer: BlockCoordinateDescent) -> dict[str, np.ndarray]:

@@ -58,7 +58,8 @@ def read(folder):
 
 def state(net):
     lifted = kl.optimizers.lifted_part(net.optimizer).lifted
-    return {k: keras.ops.convert_to_numpy(v) for k, v in vars(lifted).items()}
+    variables = {k: v for k, v in vars(lifted).items() if k != "first"}
+    return {k: keras.ops.convert_to_numpy(v) for k, v in variables.items()}
 
 
 def test_epochs_hold_the_state_of_every_block(tmp_path):
@@ -68,11 +69,11 @@ def test_epochs_hold_the_state_of_every_block(tmp_path):
     expected = state(net)
     assert np.all(expected["gap"] > 0)
     for i, block in enumerate(BLOCKS):
-        gap, weight, curvature = (
-            expected[key][i] for key in ("gap", "weight", "curvature")
+        gap, size, weight, curvature = (
+            expected[key][i] for key in ("gap", "size", "weight", "curvature")
         )
         for name, value in {
-            "gap": gap,
+            "relative_gap": np.sqrt(gap / size),
             "weighted_penalty": weight * gap,
             "penalty_weight": weight,
             "curvature": curvature,
@@ -85,19 +86,20 @@ def test_epochs_hold_the_state_of_every_block(tmp_path):
         assert buckets[:, 2].sum() == 256
         assert buckets[0, 0] == pytest.approx(expected["sample"][i].min())
         assert buckets[-1, 1] == pytest.approx(expected["sample"][i].max())
-    assert found["iterations"][-1][1] == 3
-    assert found["residual"][-1][1] == expected["residual"]
+    assert found["lifted/iterations"][-1][1] == 3
+    assert found["lifted/residual"][-1][1] == expected["residual"]
 
 
 def test_batches_are_counted_over_epochs_and_fits(tmp_path):
     net = network()
     fit(net, kl.callbacks.LiftedTensorBoard(tmp_path, update_freq=3), epochs=2)
-    gaps = read(tmp_path / "lifted")["gap/first"]
+    gaps = read(tmp_path / "lifted")["relative_gap/first"]
     assert [step for step, _ in gaps] == [3, 6]
     fit(net, kl.callbacks.LiftedTensorBoard(tmp_path, update_freq="batch"))
-    gaps = read(tmp_path / "lifted")["gap/first"]
+    gaps = read(tmp_path / "lifted")["relative_gap/first"]
     assert [step for step, _ in gaps] == [3, 6, 9, 10, 11, 12]
-    assert gaps[-1][1] == state(net)["gap"][0]  # of this batch, on JAX too
+    gap, size = (state(net)[key][0] for key in ("gap", "size"))
+    assert gaps[-1][1] == pytest.approx(np.sqrt(gap / size))  # of this batch
 
 
 def test_reading_the_state_does_not_change_training(tmp_path):
@@ -116,7 +118,7 @@ def test_several_batches_in_one_execution(tmp_path):
     net = network()
     net.compile("sgd", "mse", steps_per_execution=2)
     fit(net, kl.callbacks.LiftedTensorBoard(tmp_path, update_freq=1))
-    steps = [step for step, _ in read(tmp_path / "lifted")["gap/first"]]
+    steps = [step for step, _ in read(tmp_path / "lifted")["relative_gap/first"]]
     assert steps == [2, 4]
 
 
@@ -125,10 +127,7 @@ def test_what_was_not_computed_is_not_written(tmp_path):
     fit(net, kl.callbacks.LiftedTensorBoard(tmp_path, histograms=False))
     found = read(tmp_path / "lifted")
     assert set(found) == {
-        "iterations",
-        "residual",
-        "caution",
-        "gap/second",
+        "relative_gap/second",
         "weighted_penalty/second",
         "penalty_weight/second",
     }
@@ -140,10 +139,10 @@ def test_beside_keras_tensorboard(tmp_path):
         kl.callbacks.LiftedTensorBoard(tmp_path, update_freq=2),
     ]
     fit(network(), *callbacks)
-    assert "gap/first" in read(tmp_path / "lifted")
+    assert "relative_gap/first" in read(tmp_path / "lifted")
     keras_tags = read(tmp_path / "train")
-    assert "epoch_lifted_gap" in keras_tags
-    assert "gap/first" not in keras_tags
+    assert "epoch_learning_rate" in keras_tags
+    assert "relative_gap/first" not in keras_tags
 
 
 def test_mixed_precision_wraps_the_optimizer(tmp_path):
@@ -151,7 +150,7 @@ def test_mixed_precision_wraps_the_optimizer(tmp_path):
     inner = kl.optimizers.BlockCoordinateDescent("sgd")
     net.compile(keras.optimizers.LossScaleOptimizer(inner), "mse")
     fit(net, kl.callbacks.LiftedTensorBoard(tmp_path))
-    assert read(tmp_path / "lifted")["gap/second"]
+    assert read(tmp_path / "lifted")["relative_gap/second"]
 
 
 def test_a_model_that_is_not_lifted_is_refused(tmp_path):

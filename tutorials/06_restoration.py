@@ -114,7 +114,7 @@ assert quality["restored"][1] > quality["noisy"][1]
 # The same network can restore what it was not trained for: in the place of a proximal
 # map it says what pictures look like, and a blur or a mask says what was measured. The
 # "averaged" network is firmly nonexpansive, so that plug-and-play converges. One as
-# small as this, trained for seconds, is behind total variation, which suits this picture.
+# small as this, trained for seconds, is behind total variation on this picture.
 
 # %%
 prior = kl.models.proximal_network((None, None, 1), 8, 5, scheme="averaged")

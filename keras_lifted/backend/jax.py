@@ -124,8 +124,8 @@ def make_train_function(
 
     Keras donates the state to a compiled step that answers `(logs, state)`. On CUDA
     such a step may write an output over a part of the state that it has yet to read
-    (jax issue 39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts of the
-    new state take the memory of the same parts of the old one.
+    (jax issue 39625, JAX 0.8 to 0.11 at least). As outputs that come first, the parts
+    of the new state take the memory of the same parts of the old one.
     """
     fresh = force or model.train_function is None
     compiled = model.jit_compile and not model.run_eagerly
@@ -224,14 +224,3 @@ def replicas() -> int:
 def accelerated() -> bool:
     """Whether steps run on another device than the CPU."""
     return bool(jax.default_backend() != "cpu")
-
-
-def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
-    """The values: JAX runs a single program over its devices."""
-    return list(values)
-
-
-def assign_all(updates: Sequence[tuple[Any, Tensor]]) -> None:
-    """Assign values to variables."""
-    for variable, value in updates:
-        variable.assign(value)

@@ -33,7 +33,7 @@ State = dict[str, Tensor]
 # count as at most 1/sqrt(0.03), six times as large.
 DAMPING = 0.03
 # Newton-Schulz steps to the polar factor.
-STEPS = 3
+STEPS = 2
 
 
 def init(layout: Layout) -> dict[str, tuple[int, ...]]:

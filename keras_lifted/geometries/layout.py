@@ -16,8 +16,8 @@ from keras import ops
 Tensor = Any
 
 # The widest tile. The cost of a refresh grows with the square of the width, that of a
-# step and its memory linearly.
-WIDEST = 160
+# step and its memory linearly; usual sides of 256, and one more for a bias, stay whole.
+WIDEST = 320
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_lifted.inversion.primal_dual import BALANCE
 from keras_lifted.inversion.primal_dual import PrimalDual
-from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.inversion.primal_dual import dot
 from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.inversion.term import Term
 from keras_lifted.layers.precision import dtype_of
 from keras_lifted.regularizers.base import Regularizer
 

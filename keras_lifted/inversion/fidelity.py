@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from typing import Any
+from typing import NamedTuple
 from typing import final
 
 import numpy as np
@@ -17,6 +18,18 @@ from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
+
+
+class Data(NamedTuple):
+    """What the outputs are compared with.
+
+    Attributes:
+        y: data, `(batch, …)`.
+        weight: `1/noise_std²` where the noise differs by entry, else 1.
+    """
+
+    y: Tensor
+    weight: Tensor
 
 
 class Fidelity(abc.ABC):

@@ -18,11 +18,11 @@ from keras_lifted.checks import check_count
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.alpha import Path
 from keras_lifted.inversion.fidelity import Bregman
+from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import in_range
 from keras_lifted.inversion.network import check_outputs
 from keras_lifted.inversion.network import sourced
-from keras_lifted.inversion.problem import Data
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.result import Flags
 from keras_lifted.inversion.result import Inversion

@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lifted.backend import vector_jacobian
+from keras_lifted.inversion.term import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.lifting.swept import Lifted
-from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any
 State = dict[str, Any]
@@ -36,56 +35,6 @@ REACH = 4.0
 _YOUNG = 5
 # Changes below this share of the tolerance, relative to the variable itself, are none.
 _STILL = 1e-3
-
-
-class Term(NamedTuple):
-    """`factor · h(A u)`, convex, with a proximal map of `h`.
-
-    Attributes:
-        value: `v -> h(v)`, `(batch,)`.
-        prox: `(v, step) -> argmin_w ½‖w − v‖² + step · h(w)`.
-        factor: `(batch,)`.
-        operator: `u -> A u`, affine; None for u itself.
-        bound: an upper bound of `‖A‖²`, a number or `(batch,)`.
-    """
-
-    value: Callable[[Tensor], Tensor]
-    prox: Callable[[Tensor, Tensor], Tensor]
-    factor: Tensor
-    operator: Callable[[Tensor], Tensor] | None = None
-    bound: Any = 1.0
-
-    @classmethod
-    def of(cls, term: Regularizer, alpha: Tensor, shape: tuple[int, ...]) -> Term:
-        """`alpha · weight · g(A u)` of a regularizer, for samples of this shape."""
-        if term.direct:
-            return cls(term.value, term.prox, alpha * term.weight)
-        bound = term.operator_bound(shape)
-        factor = alpha * term.weight
-        return cls(term.value, term.prox, factor, term.operator, bound)
-
-    def image(self, u: Tensor) -> Tensor:
-        """`A u`."""
-        return u if self.operator is None else self.operator(u)
-
-    def pull(self, u: Tensor, p: Tensor) -> Tensor:
-        """`Aᵀ p`, in the shape of u."""
-        return p if self.operator is None else vector_jacobian(self.operator, u, p)
-
-    def weighted(self, v: Tensor) -> Tensor:
-        """`factor · h(v)`, `(batch,)`."""
-        return self.factor * self.value(v)
-
-
-def split(
-    regularizer: Regularizer,
-) -> tuple[Regularizer | None, tuple[Regularizer, ...]]:
-    """The g of a regularizer, and its h_i; constraints stay with u itself."""
-    direct = [term for term in regularizer.terms if term.direct]
-    first = min(
-        direct, key=lambda term: (term.valued, not term.constraint), default=None
-    )
-    return first, tuple(term for term in regularizer.terms if term is not first)
 
 
 class PrimalDual(NamedTuple):

@@ -11,7 +11,6 @@ E is the fidelity alone, convex if `z_L` is affine in u.
 from __future__ import annotations
 
 from typing import Any
-from typing import NamedTuple
 from typing import cast
 
 import keras
@@ -20,16 +19,16 @@ from keras import ops
 
 from keras_lifted.backend import gradient
 from keras_lifted.inversion.fidelity import Bregman
+from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.network import Sourced
-from keras_lifted.inversion.primal_dual import Term
+from keras_lifted.inversion.probe import Probe
+from keras_lifted.inversion.probe import is_affine
+from keras_lifted.inversion.term import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.scope import Answer
@@ -44,21 +43,8 @@ Values = list[Tensor]
 
 # Longer steps than this many times a block's own curvature change nothing.
 _LONGEST = 100.0
-# Power iterations, and how far from linear a linear function is in float32.
+# Power iterations.
 _ITERATIONS = 20
-_ROUNDING = 1e-3
-
-
-class Data(NamedTuple):
-    """What the outputs are compared with.
-
-    Attributes:
-        y: data, `(batch, …)`.
-        weight: `1/noise_std²` where the noise differs by entry, else 1.
-    """
-
-    y: Tensor
-    weight: Tensor
 
 
 class InverseProblem:
@@ -111,7 +97,9 @@ class InverseProblem:
         self._check_axes()
         fixed = Bregman(self.sigma) if self._output else LeastSquares()
         self.fidelity = fidelity or fixed
-        self.affine = not self.hidden and self._is_affine(tuple(u.shape[1:]))
+        self.affine = not self.hidden and is_affine(
+            self._outputs_before, tuple(u.shape[1:])
+        )
         if not self.fidelity.smooth and not self.affine:
             raise ValueError(
                 f"The fidelity {type(self.fidelity).__name__} is not smooth, so it "
@@ -119,22 +107,11 @@ class InverseProblem:
                 "blur. Use LeastSquares or Huber for others."
             )
 
-    def _is_affine(self, shape: tuple[int, ...]) -> bool:
-        """`z(a + b) + z(0) = z(a) + z(b)` for noise of several sizes."""
-        rng, values = np.random.default_rng(0), self.values()
-
-        def z(u: np.ndarray) -> np.ndarray:
-            found = self._pre_activation(values, _plain, self._real(u[None]))
-            return np.asarray(ops.convert_to_numpy(found), "float64")
-
-        for size in (0.1, 10.0):
-            a, b = size * rng.standard_normal((2, *shape))
-            first, second, none = z(a), z(b), z(0 * a)
-            error = np.abs(z(a + b) + none - first - second).max()
-            scale = np.abs(first - none).max() + np.abs(second - none).max()
-            if not error <= _ROUNDING * scale:
-                return False
-        return True
+    def _outputs_before(self, u: np.ndarray) -> np.ndarray:
+        """`z_L` of one input, in float64."""
+        rows = self._real(u[None])
+        found = self._pre_activation(self.values(), _plain, rows)
+        return np.asarray(ops.convert_to_numpy(found), "float64")
 
     def _real(self, value: Any) -> Tensor:
         return ops.cast(value, self.dtype)
@@ -211,7 +188,7 @@ class InverseProblem:
         1-Lipschitz, so D is replaced by `½‖z_L‖²`: its curvature is a factor that the
         data bring along.
         """
-        probe = cast(Any, _Probe(self, values, u))
+        probe = cast(Any, Probe(self, values, u))
         rows = 1 if self.network.copies == 1 else u.shape[0]
         bounds = self._real(curvature(probe, _ITERATIONS, rows))
         rates = {}
@@ -321,24 +298,3 @@ class InverseProblem:
 def _plain(call: Call, z: Tensor) -> Tensor:
     """An answer that lifts nothing."""
     return call.plain(z)
-
-
-class _Probe:
-    """What `curvature` reads of a problem, with `½‖z_L‖²` as its loss."""
-
-    def __init__(self, problem: InverseProblem, values: Values, u: Tensor) -> None:
-        self._problem = problem
-        self.structure = problem.structure
-        self.blocks = problem.blocks
-        self.batch = Batch(lifted_real(u), None, None, ("sum",))
-        self.values = values
-        hidden = {call.index: problem.weight(call) for call in problem.hidden}
-        weights = [hidden.get(index, 1.0) for index in range(len(self.blocks))]
-        self.weights = ops.convert_to_tensor(weights, dtype=real_dtype())
-
-    def run(
-        self, answer: Answer, values: Values, batch: Batch
-    ) -> tuple[Tensor, None, None]:
-        """Half the squared norm of the pre-activations of the output."""
-        z = self._problem._pre_activation(values, answer, batch.x)
-        return 0.5 * ops.sum(ops.square(lifted_real(z))), None, None

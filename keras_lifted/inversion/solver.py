@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.inversion.problem import Data
+from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.steps import Instance
 from keras_lifted.inversion.steps import Steps
 from keras_lifted.inversion.steps import choose

@@ -11,14 +11,14 @@ from keras import ops
 from keras_lifted.backend import compiled
 from keras_lifted.backend import while_loop
 from keras_lifted.inversion.certificate import certificate
+from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import State
-from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.inversion.primal_dual import norm
-from keras_lifted.inversion.primal_dual import split
-from keras_lifted.inversion.problem import Data
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.problem import Values
+from keras_lifted.inversion.term import Term
+from keras_lifted.inversion.term import split
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer

@@ -47,9 +47,12 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     Attributes:
         separable: whether each unit is activated by itself; where it is not,
             steps of `scaled_prox` are constant over the units it couples.
+        bent_at_zero: whether it has a kink at zero, where frameworks take the slope
+            on the left; inputs of many zeros meet it.
     """
 
     separable = True
+    bent_at_zero = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

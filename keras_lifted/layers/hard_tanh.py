@@ -53,6 +53,11 @@ class HardTanh(ProximalActivation):
             "pass -1.0",
         )
 
+    @property
+    def bent_at_zero(self) -> bool:  # type: ignore[override]
+        """Whether it is clipped at zero, as ReLU6 is."""
+        return self.min_value == 0
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

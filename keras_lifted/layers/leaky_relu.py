@@ -40,6 +40,8 @@ class LeakyReLU(ProximalActivation):
     [[-0.5, 2.0]]
     """
 
+    bent_at_zero = True
+
     def __init__(self, negative_slope: float = 0.2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.negative_slope = checks.number(

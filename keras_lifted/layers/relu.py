@@ -30,6 +30,8 @@ class ReLU(ProximalActivation):
     [[0.0, 2.0]]
     """
 
+    bent_at_zero = True
+
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return ops.relu(z)
 

@@ -89,7 +89,10 @@ def moved(
             weight = at.like(real)
             q = lifted_real(upstream[0]) / weight
             new, displacement = move(call, sigma, s, real, q)
-            pull = weight * penalty.pull(sigma, real, displacement)
+            there = real
+            if scale.least is not None and call.activation.bent_at_zero:
+                there = ops.where(real == 0, -1.0, real)  # the slope on the left
+            pull = weight * penalty.pull(sigma, there, displacement)
             rest = parameter_gradient(
                 call, penalty, parameters, real, displacement, weight
             )

@@ -133,12 +133,12 @@ class LiftedMixin:
             bound.arguments["callbacks"] = [*given, *own]
         return with_indices(self, fit, *bound.args, **bound.kwargs)
 
-    def make_train_function(self, *args: Any, **kwargs: Any) -> Any:
+    def make_train_function(self, force: bool = False) -> Any:
         """Keras's; variables first, as what creates some is traced twice."""
         check_optimizer(self)
         build_optimizer(self)
         make = super().make_train_function  # type: ignore[misc]
-        return backend.make_train_function(self, make, *args, **kwargs)
+        return backend.make_train_function(self, make, force)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.train_on_batch`."""

@@ -17,8 +17,8 @@ Tensor = Any
 
 # What the mean of squared losses keeps of itself in a step.
 KEEP = 0.9
-# The first step's part where nothing but its own prediction is known.
-FIRST = 0.5
+# The part of the first step where nothing but its own prediction is known.
+FIRST = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DecreaseBound:
     """Two bounds on the predicted decrease `p_t = Σ τ⟨J, D⟩` of a whole step.
 
         s_t p_t ≤ c · (size of the loss)
-        s_t ≤ ½ max_i p_i / √(Σ_i p_i²)
+        s_t ≤ 0.7 max_i p_i / √(Σ_i p_i²)
 
     The first is Polyak's step, damped, for a loss whose least value is near zero. The
     second, AdaGrad's with norms, needs no loss: it holds whatever constant is added to

@@ -45,10 +45,10 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     `P` and `Q` are inverse roots of the running covariances of the gradients' rows and
     columns. The part `s ≤ 1` is the largest for which the predicted decrease
-    `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and at most half of
-    the largest one so far over the root of the number of steps like it. Nothing but
-    gradients is read, so it serves any Keras model, `keras.Model` and `LiftedModel`
-    alike; clipping, accumulation, loss scaling, averaging and weight decay are Keras's.
+    `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and within a bound
+    that knows earlier predictions alone; see `DecreaseBound`. Nothing but gradients and
+    the loss is read, so it serves any Keras model, `keras.Model` and `LiftedModel`
+    alike. Clipping, accumulation, loss scaling, averaging and weight decay are Keras's.
 
     A kernel is a variable whose name ends in "kernel": of Dense, EinsumDense,
     attention, convolution, transposed and separable convolution, recurrent layers and

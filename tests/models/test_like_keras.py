@@ -1,6 +1,7 @@
 """A step of a lifted model is Keras's, whatever the samples, layers and scales are."""
 
 import threading
+import warnings
 from typing import ClassVar
 
 import keras
@@ -249,7 +250,7 @@ def test_quadratic_lifts_any_activation():
 
 def test_sparse_inputs():
     sparse = pytest.importorskip("scipy.sparse")
-    x = sparse.random(32, 20, 0.2, format="csr", dtype="float32", random_state=0)
+    x = sparse.random(32, 20, 0.1, format="csr", dtype="float32", random_state=0)
     changes = []
     for cls in (keras.Model, kl.LiftedModel):
         keras.utils.set_random_seed(1)
@@ -260,6 +261,18 @@ def test_sparse_inputs():
         model.fit(x, np.ones((32, 2)), batch_size=16, shuffle=False, verbose=0)
         changes.append([b - a for a, b in zip(before, values(model.weights))])
     assert_parallel(changes[1], changes[0])
+
+
+def test_inputs_of_zeros_meet_the_kink_as_in_keras():
+    """A white margin: pre-activations are zero, where biases are."""
+
+    def build(x):
+        return head(layers.Dense(4, activation="relu")(layers.Rescaling(0.0)(x)))
+
+    _, expected = one_step(keras.Model, build)
+    _, changes = one_step(kl.LiftedModel, build)
+    assert_parallel(changes, expected)
+    assert not np.any(changes[1])
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -279,5 +292,7 @@ def test_fit_tells_the_optimizer_how_many_steps_it_takes(known):
         tf = pytest.importorskip("tensorflow")
         batches = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
         batches = batches.filter(lambda x, y: True)  # of a number not known
-        model.fit(batches, epochs=3, shuffle=False, verbose=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras learns the number as they end
+            model.fit(batches, epochs=3, shuffle=False, verbose=0)
         assert Planned.plans == [(6, 2, 2)]

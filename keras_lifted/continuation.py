@@ -1,0 +1,79 @@
+"""Penalty continuation: weights that change from epoch to epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.checks import check_names
+from keras_lifted.models.persistence import build_optimizer
+from keras_lifted.optimizers import lifted_part
+from keras_lifted.penalties.base import KEYED
+
+
+@final
+class PenaltyScheduler(keras.callbacks.Callback):
+    """Sets the penalty weights at the start of every epoch: continuation.
+
+    The method of auxiliary coordinates raises `w` step by step, so that early
+    epochs are easy and late ones close to the nested network.
+
+    Args:
+        schedule: `schedule(epoch, weights)` returns the new weight, one number
+            for all blocks or a dict by activation name (others keep theirs).
+            `epoch` counts from 0, `weights` is `{activation name: weight}`.
+
+    Raises:
+        ValueError: if the model is not lifted, a weight is not positive and
+            finite, or a name is unknown.
+
+    Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, section 3.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> ramp = kl.callbacks.PenaltyScheduler(lambda epoch, w: 10.0 * 2**epoch)
+    >>> ramp.schedule(3, {"relu": 1.0})
+    80.0
+    """
+
+    def __init__(self, schedule: Callable[[int, dict[str, float]], Any]) -> None:
+        super().__init__()
+        self.schedule = schedule
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Set the weights."""
+        model = self.model
+        optimizer = lifted_part(getattr(model, "optimizer", None))
+        if optimizer is None:
+            raise ValueError(
+                "PenaltyScheduler sets the penalty weights of a LiftedModel. "
+                f"Received: the model '{model.name}' of {type(model).__name__}."
+            )
+        build_optimizer(model)
+        assert optimizer.lifted is not None
+        values = ops.convert_to_numpy(optimizer.lifted.weight).copy()
+        names = [block.name for block in model.lifted_blocks]
+        now = dict(zip(names, map(float, values), strict=True))
+        new = self.schedule(epoch, dict(now))
+        by_name = new if isinstance(new, dict) else dict.fromkeys(names, new)
+        check_names(by_name, names, *KEYED, default=False)
+        for i, name in enumerate(names):
+            if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
+                values[i] = _weight(by_name[name], name)
+        optimizer.lifted.weight.assign(values)
+
+
+def _weight(value: Any, name: str) -> float:
+    weight = float(value)
+    if not math.isfinite(weight) or weight <= 0:
+        raise ValueError(
+            "A penalty weight must be positive and finite. Received from the "
+            f"schedule: {weight} for '{name}'."
+        )
+    return weight
