@@ -224,3 +224,14 @@ def replicas() -> int:
 def accelerated() -> bool:
     """Whether steps run on another device than the CPU."""
     return bool(jax.default_backend() != "cpu")
+
+
+def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
+    """The values: JAX runs a single program over its devices."""
+    return list(values)
+
+
+def assign_all(updates: Sequence[tuple[Any, Tensor]]) -> None:
+    """Assign values to variables."""
+    for variable, value in updates:
+        variable.assign(value)
