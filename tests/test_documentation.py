@@ -1,7 +1,8 @@
 """README and the pages of the site: their code runs, their table is that of the results.
 
 A comment `<!-- setup ... -->` before a block holds what a reader has already: a model,
-data. A comment `<!-- only: jax -->` names the one backend of a block.
+data. A comment `<!-- only: jax -->` names the one backend of a block; one with
+`only: devices` needs several devices: tests/devices has the like of it.
 """
 
 import pathlib
