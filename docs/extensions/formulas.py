@@ -22,4 +22,5 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 def _mathml(formula: str, display: str) -> str:
     mathml = convert(" ".join(formula.split()), display=display)
-    return f'<div class="formula">{mathml}</div>' if display == "block" else mathml
+    tag = "div" if display == "block" else "span"
+    return f'<{tag} class="formula">{mathml}</{tag}>'
