@@ -1,15 +1,18 @@
-"""README and the pages of the site: their code runs, their table is that of the results.
+"""The code of README and of the site runs; README's table is that of the results.
 
 A comment `<!-- setup ... -->` before a block holds what a reader has already: a model,
 data. A comment `<!-- only: jax -->` names the one backend of a block; one with
 `only: devices` needs several devices: tests/devices has the like of it.
 """
 
+import inspect
 import pathlib
 import re
 
 import keras
 import pytest
+
+import keras_lifted as kl
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
@@ -49,3 +52,21 @@ def test_readme_links_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_every_public_class_has_its_place_in_the_api():
+    pages = (ROOT / "docs" / "api").glob("*.md")
+    shown = {
+        line.rsplit(".", 1)[-1]
+        for page in pages
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith(":::")
+    }
+    modules = [kl, *(each for _, each in inspect.getmembers(kl, inspect.ismodule))]
+    public = {
+        name
+        for module in modules
+        for name in getattr(module, "__all__", ())
+        if inspect.isclass(getattr(module, name))
+    }
+    assert public - shown == set()
