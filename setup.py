@@ -27,7 +27,7 @@ EXAMPLES = [
     "tensorflow-datasets",
     *TENSORBOARD,
 ]
-DOCS = ["mkdocs-material", "mkdocstrings[python]"]
+DOCS = ["latex2mathml", "mkdocs-material", "mkdocstrings[python]"]
 JAX = ["jax[cpu]"]
 DEV = ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scipy", *EXAMPLES]
 
@@ -39,6 +39,15 @@ setup(
     long_description_content_type="text/markdown",
     author="The keras_lifted authors",
     license="MIT",
+    keywords=[
+        "keras",
+        "lifted training",
+        "block coordinate descent",
+        "Bregman",
+        "proximal",
+        "optimizer",
+        "inverse problems",
+    ],
     packages=find_packages(include=["keras_lifted", "keras_lifted.*"]),
     package_data={"keras_lifted": ["py.typed"]},
     zip_safe=False,
@@ -54,6 +63,7 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

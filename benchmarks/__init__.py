@@ -7,7 +7,8 @@
 A suite (suites.py) names tasks (tasks.py, networks.py, data.py) and methods
 (methods.py, baselines.py). runner.py searches rates (rates.py), trains and measures
 (timing.py); store.py appends a line a run to results/runs.jsonl; summaries.py and
-report.py make docs/benchmarks.md of them. A result that stands is not measured again.
+report.py make docs/benchmarks.md of them, readme.py README's table. A result that
+stands is not measured again.
 On a CPU the seconds are those of the processor: give the process one core
 (`taskset -c 0`). SOAP and Shampoo are slow under TensorFlow's XLA: compare on JAX.
 """

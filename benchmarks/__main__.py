@@ -9,6 +9,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from benchmarks import readme
 from benchmarks import report
 from benchmarks import runner
 from benchmarks import store
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "--arguments", type=json.loads, default={}, help="of our methods, in JSON"
     )
     run.add_argument("--again", action="store_true", help="though there is a result")
-    write = commands.add_parser("report", help="write docs/benchmarks.md")
+    write = commands.add_parser("report", help="write the page and README's table")
     write.add_argument(
         "--page", type=pathlib.Path, default=store.ROOT / "docs" / "benchmarks.md"
     )
@@ -79,8 +80,10 @@ def main() -> None:
     if options.command == "run":
         run(options)
     else:
-        options.page.write_text(report.page(store.load(options.results)))
-        print(options.page)
+        records = store.load(options.results)
+        options.page.write_text(report.page(records))
+        readme.write(records)
+        print(options.page, readme.README)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/gallery.md.
+"""Draws the pictures of docs/examples.md.
 
     python lab/gallery.py --weights encoder.weights.h5
 
