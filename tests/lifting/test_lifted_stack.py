@@ -59,7 +59,8 @@ def check(chain, stacked):
     name = next(each.name for each in stacked.layers if each.name.count("stack"))
     for each in ("kernel", "bias"):
         blocks = [expected.pop(f"block_{i}/{each}") for i in range(DEPTH)]
-        close(got.pop(f"{name}/{each}"), np.stack(blocks))
+        stacked_name = "stacked_kernel" if each == "kernel" else each
+        close(got.pop(f"{name}/{stacked_name}"), np.stack(blocks))
         assert np.abs(blocks).max() > 1e-3
     for path, step in expected.items():
         close(got[path], step)
