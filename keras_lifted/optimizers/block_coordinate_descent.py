@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ from keras_lifted import penalties
 from keras_lifted import updates
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
-from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers import persistent as persistence
 from keras_lifted.optimizers.memory import Memory
 from keras_lifted.optimizers.state import LiftedState
+from keras_lifted.optimizers.state import warn_of_heavy_weights
 from keras_lifted.updates.base import Solution
 
 Tensor = Any
@@ -194,7 +193,7 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         if model is not None:
             blocks = model.lifted_blocks
             self.penalty.check_names([block.name for block in blocks])
-            self._check_weights(blocks)
+            warn_of_heavy_weights(blocks, self.lifted_update, self.penalty)
             weights = [
                 self.penalty.weight_of(block.name, self.first_weight)
                 for block in blocks
@@ -219,21 +218,6 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
         """Start every sample at the forward pass again, as before training."""
         if self.memory is not None:
             self.memory.forget()
-
-    def _check_weights(self, blocks: Sequence[Block]) -> None:
-        both: list[Any] = [self.lifted_update, self.penalty]
-        limiting = min(both, key=lambda each: each.largest_weight)
-        largest = limiting.largest_weight
-        given = {block.name: self.penalty.weight_of(block.name) for block in blocks}
-        heavy = {n: w for n, w in given.items() if largest < w < float("inf")}
-        if heavy:
-            warnings.warn(
-                f"{type(limiting).__name__} resolves penalty weights up "
-                f"to {largest:g}: above, what the loss changes in the lifted "
-                f"variables is lost to float32 rounding. Received: {heavy}. Lower "
-                "them, or use the Sweep with another penalty, which loses no digits.",
-                stacklevel=2,
-            )
 
     @property
     def variables(self) -> list[keras.Variable]:

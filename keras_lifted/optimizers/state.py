@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras import ops
 from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.penalties.base import Penalty
 from keras_lifted.updates.base import Solution
@@ -158,3 +160,19 @@ def _exactly(values: Tensor) -> Tensor:
         return flat[:SAMPLES]
     index = ops.arange(SAMPLES, dtype="int32") % ops.cast(ops.shape(flat)[0], "int32")
     return ops.take(flat, index)
+
+
+def warn_of_heavy_weights(blocks: Sequence[Block], update: Any, penalty: Any) -> None:
+    """Warn of penalty weights that an update or a penalty cannot resolve."""
+    limiting = min([update, penalty], key=lambda each: each.largest_weight)
+    largest = limiting.largest_weight
+    given = {block.name: penalty.weight_of(block.name) for block in blocks}
+    heavy = {n: w for n, w in given.items() if largest < w < float("inf")}
+    if heavy:
+        warnings.warn(
+            f"{type(limiting).__name__} resolves penalty weights up to {largest:g}: "
+            "above, what the loss changes in the lifted variables is lost to float32 "
+            f"rounding. Received: {heavy}. Lower them, or use the Sweep with another "
+            "penalty, which loses no digits.",
+            stacklevel=3,
+        )
