@@ -130,7 +130,11 @@ class LiftedMixin:
             callbacks.append(watch)
         else:
             given = [] if callbacks is None else keras.tree.flatten(callbacks)
-            bound.arguments["callbacks"] = [plan, *given, watch]  # first: others may set rates
+            bound.arguments["callbacks"] = [
+                plan,
+                *given,
+                watch,
+            ]  # first: others may set rates
         return with_indices(self, fit, *bound.args, **bound.kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
