@@ -24,7 +24,13 @@ from keras_lifted.updates.base import Solution
 
 Tensor = Any
 # Arguments that hold serialized objects.
-_NESTED = ("weight_optimizer", "penalty", "lifted_update", "persistent")
+_NESTED = (
+    "weight_optimizer",
+    "penalty",
+    "lifted_update",
+    "persistent",
+    "learning_rate",  # of ISGM
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_lifted")

@@ -81,7 +81,7 @@ class FitDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"rate": float(self.rate), "steps": self.steps}
+        return {"rate": float(ops.convert_to_numpy(self.rate)), "steps": self.steps}
 
 
 def check_decay(decay: Any) -> None:

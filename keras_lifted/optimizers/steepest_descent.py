@@ -124,7 +124,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         self._default_rate = learning_rate is None
         self._named_fallback = fallback if isinstance(fallback, str) else None
         if self._named_fallback:
-            usual = float(self.fallback.learning_rate)
+            usual = float(ops.convert_to_numpy(self.fallback.learning_rate))
             self.fallback.learning_rate = lambda: usual * self._decayed()
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -182,7 +182,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             done: int. Those of them that were trained on before. Defaults to 0.
         """
         if self.decay == "fit" and isinstance(self._learning_rate, FitDecay):
-            self._learning_rate.plan(int(self._iterations) - done, steps)
+            taken = int(ops.convert_to_numpy(self._iterations))
+            self._learning_rate.plan(taken - done, steps)
 
     def scale_loss(self, loss: Tensor) -> Tensor:
         """Take note of the loss, and scale it as Keras does."""
@@ -201,7 +202,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         """Return the constructor's arguments."""
         config = super().get_config()
         if isinstance(self._learning_rate, FitDecay):
-            rate = float(self._learning_rate.rate)
+            rate = float(ops.convert_to_numpy(self._learning_rate.rate))
             config["learning_rate"] = None if self._default_rate else rate
         serialize = keras.saving.serialize_keras_object
         return {

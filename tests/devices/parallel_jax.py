@@ -56,7 +56,7 @@ def layer_parallel():
 def main():
     cases = {
         "data, sweep": (False, descent("sweep"), data_parallel),
-        "data, isgm": (False, kl.optimizers.ISGM, data_parallel),
+        "data, steepest": (False, kl.optimizers.SteepestDescent, data_parallel),
         "layer, sweep": (True, descent("sweep"), layer_parallel),
         "layer, all at once": (
             True,

@@ -42,8 +42,7 @@ def main():
     tf.config.set_logical_device_configuration(cpu, two)
     optimizers = {
         "sweep": lambda: kl.optimizers.BlockCoordinateDescent("adam"),
-        # Clipping that clips nothing: directions from gradients, as replicas take them.
-        "isgm": lambda: kl.optimizers.ISGM(clipvalue=1e9),
+        "steepest descent": kl.optimizers.SteepestDescent,
     }
     report = {}
     for name, optimizer in optimizers.items():
