@@ -180,7 +180,7 @@ def apply_if(
         optimizer.apply(gradients, variables)
         return 0
 
-    if replicas() == 1:
+    if not tf.distribute.has_strategy():
         tf.cond(good, apply, lambda: 0)
         return
 
@@ -235,7 +235,7 @@ def accelerated() -> bool:
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
     """Sums over the replicas of `tf.distribute`, each of which calls this."""
-    if replicas() == 1:
+    if not tf.distribute.has_strategy():
         return list(values)
     context = tf.distribute.get_replica_context()
     return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(values)))
@@ -243,7 +243,7 @@ def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
 
 def assign_all(updates: Sequence[tuple[Any, Tensor]]) -> None:
     """Assign values to variables, the same ones in every replica."""
-    if replicas() == 1:
+    if not tf.distribute.has_strategy():
         for variable, value in updates:
             variable.assign(value)
         return

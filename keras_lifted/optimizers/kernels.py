@@ -151,7 +151,7 @@ def _read(
             bias = None
     *sites, inputs = each[:-many]
     outputs, positions = math.prod(each[-many:]), math.prod(sites)
-    if min(positions * inputs, outputs) == 1:
+    if outputs == 1 and positions > 1:  # each channel by itself, as depthwise ones
         return None
     return Kernel(place, bias, (count, positions, inputs, outputs))
 
