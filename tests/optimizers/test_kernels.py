@@ -52,7 +52,10 @@ CASES = {
         lambda: built(layers.Dense(5, use_bias=False), (2, 3)),
         {"kernel": ((1, 1, 3, 5), None)},
     ),
-    "Dense of one number": (lambda: built(layers.Dense(1), (2, 1)), {}),
+    "Dense of one number": (
+        lambda: built(layers.Dense(1), (2, 1)),
+        {"kernel": ((1, 1, 1, 1), "bias")},
+    ),
     "Conv1D": (
         lambda: built(layers.Conv1D(4, 3), (2, 8, 6)),
         {"kernel": ((1, 3, 6, 4), "bias")},
