@@ -9,8 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import assign_all
-from keras_lifted.backend import sum_over_replicas
+from keras_lifted.backend import replicas
 from keras_lifted.geometries.newton_schulz import TINY
 
 Tensor = Any
@@ -60,9 +59,9 @@ class DecreaseBound:
         return cls(*(add(f"decrease_{name}", ()) for name in names))
 
     def see(self, loss: Tensor) -> None:
-        """Take note of the loss of a batch, each replica of its share."""
-        loss = ops.stop_gradient(ops.cast(loss, self.loss.dtype))
-        assign_all([(self.loss, sum_over_replicas([loss])[0])])
+        """Take note of the loss of a batch; not of a replica's share of it."""
+        if replicas() == 1:
+            self.loss.assign(ops.stop_gradient(ops.cast(loss, self.loss.dtype)))
 
     def length(
         self, predicted: Tensor, rate: Tensor, most: float

@@ -69,7 +69,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             the callback `PlanFit`; a number of steps; or None. Defaults to "fit".
         max_relative_decrease: float. The largest predicted decrease of the loss in one
             step, as a part of the loss. Defaults to 0.05. Where the loss is not seen
-            (`keras.Model` on JAX, mixed precision) the other bound holds alone.
+            (`keras.Model` on JAX or in mixed precision, several replicas of
+            `tf.distribute`) the other bound holds alone.
         refresh_every: int. The steps after which `P` and `Q` are computed anew;
             the first times come sooner. Defaults to 20.
         name: str. The name of the optimizer. Defaults to "steepest_descent".
