@@ -1,8 +1,8 @@
 """Geometries of the weight step: in which norm a step is the steepest.
 
-Each is a module of four pure functions of a `Layout`: `init` returns the shapes of its
-state, `observe` takes in a gradient, `refresh` does what is dear, now and then, and
-`direction` what is cheap, in every step.
+Each is a module of three pure functions: `init` returns the shapes of its state for a
+`Layout`, `refresh` takes in gradients and does what is dear, now and then, and
+`direction` does what is cheap, in every step.
 """
 
 from __future__ import annotations
