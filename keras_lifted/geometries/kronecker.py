@@ -67,14 +67,10 @@ def refresh(
     for i, (layout, state, gradient) in enumerate(
         zip(layouts, states, gradients, strict=True)
     ):
-        for side, rows in _sides(layout, _scaled(gradient)).items():
+        for side, rows in _sides(layout, _of_norm_one(gradient)).items():
             new = ops.matmul(rows, ops.swapaxes(rows, -1, -2))
-            new = new / (_trace(new) + TINY)
             covariances[i, side] = keep * state[side] + (1.0 - keep) * new
-    centred = [
-        each * (each.shape[1] * each.shape[2] / (_trace(each) + TINY))
-        for each in covariances.values()
-    ]
+    centred = [each.shape[1] * each.shape[2] * each for each in covariances.values()]
     roots = in_batches(lambda a: inverse_root(a, DAMPING), centred)
     fresh: list[State] = [{} for _ in layouts]
     for (i, side), root in zip(covariances, roots, strict=True):
@@ -118,12 +114,8 @@ def _columns(layout: Layout, x: Tensor) -> Tensor:
     return ops.swapaxes(x, 1, 2)
 
 
-def _scaled(x: Tensor) -> Tensor:
-    """Divide every kernel by its largest entry, so that squares stay finite."""
-    return x / (ops.max(ops.abs(x), axis=(1, 2, 3), keepdims=True) + TINY)
-
-
-def _trace(covariance: Tensor) -> Tensor:
-    """The traces of all tiles together, `(count, 1, 1, 1)`."""
-    diagonal = ops.diagonal(covariance, axis1=-2, axis2=-1)
-    return ops.reshape(ops.sum(diagonal, axis=(1, 2)), (-1, 1, 1, 1))
+def _of_norm_one(x: Tensor) -> Tensor:
+    """Divide every kernel by its norm, whatever its size; zeros stay."""
+    x = x / (ops.max(ops.abs(x), axis=(1, 2, 3), keepdims=True) + TINY)
+    square = ops.sum(ops.square(x), axis=(1, 2, 3), keepdims=True)
+    return x / ops.sqrt(square + TINY)

@@ -9,7 +9,7 @@ import keras_lifted as kl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ResNet50", "DenseNet121"])
+@pytest.mark.parametrize("name", ["ResNet50", "DenseNet121", "EfficientNetB0"])
 def test_at_most_four_times_the_weights(name):
     model = getattr(keras.applications, name)(weights=None)
     optimizer = kl.optimizers.SteepestDescent()
