@@ -71,6 +71,19 @@ def transformer(
     """Build an encoder of token sequences with normalization before each branch."""
     inputs = keras.Input((length,), dtype="int32")
     h = layers.Embedding(words, width)(inputs)
+    return cls(inputs, _encoded(h, depth, width, heads))
+
+
+def vision_transformer(depth: int, width: int, heads: int, cls: type) -> keras.Model:
+    """Build an encoder of the 49 patches of 4 x 4 pixels of an image."""
+    inputs = keras.Input((28, 28, 1))
+    h = layers.Permute((1, 3, 2, 4))(layers.Reshape((7, 4, 7, 4))(inputs))
+    h = layers.Reshape((49, 16))(h)
+    h = layers.EinsumDense("bpi,ij->bpj", (49, width), bias_axes="pj")(h)
+    return cls(inputs, _encoded(h, depth, width, heads))
+
+
+def _encoded(h: Any, depth: int, width: int, heads: int) -> Any:
     for _ in range(depth):
         before = layers.LayerNormalization()(h)
         attention = layers.MultiHeadAttention(heads, width // heads)
@@ -79,6 +92,25 @@ def transformer(
         after = layers.Dense(4 * width, activation="gelu")(before)
         h = layers.Add()([h, layers.Dense(width)(after)])
     h = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(h))
+    return layers.Dense(10, name="output")(h)
+
+
+def mobilenet(cls: type) -> keras.Model:
+    """Build six inverted residual blocks as in MobileNetV2 (1801.04381)."""
+    inputs = keras.Input((28, 28, 1))
+
+    def normalized(layer: keras.layers.Layer, h: Any) -> Any:
+        return layers.BatchNormalization()(layer(h))
+
+    same = {"padding": "same", "use_bias": False}
+    h = layers.ReLU(6)(normalized(layers.Conv2D(16, 3, 2, **same), inputs))
+    for filters, strides in ((16, 1), (24, 2), (24, 1), (32, 2), (32, 1), (32, 1)):
+        wide = layers.Conv2D(4 * h.shape[-1], 1, **same)
+        after = layers.ReLU(6)(normalized(wide, h))
+        after = normalized(layers.DepthwiseConv2D(3, strides, **same), after)
+        after = normalized(layers.Conv2D(filters, 1, **same), layers.ReLU(6)(after))
+        h = layers.Add()([h, after]) if h.shape == after.shape else after
+    h = layers.GlobalAveragePooling2D()(h)
     return cls(inputs, layers.Dense(10, name="output")(h))
 
 

@@ -165,6 +165,10 @@ QUALITY: dict[str, Task] = {
     "resnet_20_fashion": classification(
         partial(networks.resnet, IMAGE, 3), epochs=(3, 10)
     ),
+    "mobilenet_fashion": classification(networks.mobilenet, epochs=(10,)),
+    "vit_fashion": classification(
+        partial(networks.vision_transformer, 4, 64, 4), epochs=(10,)
+    ),
 }
 COST: dict[str, Task] = {
     "mlp_cost": noise(partial(networks.dense, (784,), [(256, RELU)] * 3, 10), (784,)),
