@@ -5,6 +5,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `gradient(function, arguments)`: the value of `function(*arguments)`, which
   returns `(scalar, auxiliary)`, and the gradients in the arguments,
 * `vector_jacobian(function, point, cotangent)`,
+* `pullback(function, point)`: the value, and a function of the cotangent,
 * `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
 * `scan(body, start, inputs, dtypes, reverse)`: a loop along the first axis of
   `inputs`, compiled once whatever its length; `dtypes` are those of the outputs,
@@ -45,6 +46,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import make_train_function
     from keras_lifted.backend.tensorflow import on_host
     from keras_lifted.backend.tensorflow import poisson
+    from keras_lifted.backend.tensorflow import pullback
     from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
@@ -69,6 +71,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import make_train_function
     from keras_lifted.backend.jax import on_host
     from keras_lifted.backend.jax import poisson
+    from keras_lifted.backend.jax import pullback
     from keras_lifted.backend.jax import read_rows
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
@@ -100,6 +103,7 @@ __all__ = [
     "make_train_function",
     "on_host",
     "poisson",
+    "pullback",
     "read_rows",
     "replicas",
     "run_step",

@@ -49,6 +49,22 @@ def vector_jacobian(
     )
 
 
+def pullback(
+    function: Callable[..., Tensor], point: Sequence[Tensor]
+) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
+    """`function(*point)`, and the map from a cotangent to those in the point."""
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(point)
+        value = function(*point)
+
+    def pull(cotangent: Tensor) -> Sequence[Tensor]:
+        zero = tf.UnconnectedGradients.ZERO
+        found: Sequence[Tensor] = tape.gradient(value, point, cotangent, zero)
+        return found
+
+    return value, pull
+
+
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
     graph = func_graph("lifting_structure")

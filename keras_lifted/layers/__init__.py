@@ -16,6 +16,7 @@ from keras_lifted.layers.leaky_relu import LeakyReLU
 from keras_lifted.layers.mapping import NOT_PROXIMAL
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import get
+from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.relu import ReLU
 from keras_lifted.layers.sigmoid import Sigmoid
 from keras_lifted.layers.signed_log import SignedLog
@@ -24,7 +25,7 @@ from keras_lifted.layers.soft_threshold import SoftThreshold
 from keras_lifted.layers.softmax import Softmax
 from keras_lifted.layers.softplus import Softplus
 from keras_lifted.layers.softsign import Softsign
-from keras_lifted.layers.stack import ProximalStack
+from keras_lifted.layers.stack import Stack
 from keras_lifted.layers.tanh import Tanh
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "Stack",
     "Tanh",
     "from_keras",
     "get",

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_lifted.checks import check_count
-from keras_lifted.layers.stack import ProximalStack
+from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.models.runs import Application
 from keras_lifted.models.runs import FoldableBlock
 from keras_lifted.models.runs import find_runs
