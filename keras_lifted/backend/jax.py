@@ -46,6 +46,11 @@ def pullback(
     return value, pull
 
 
+def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
+    """`function` of every slice of the first axis, in batched operations."""
+    return jax.vmap(function)(*elements)
+
+
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), argument)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import tree
 
@@ -63,6 +64,15 @@ def pullback(
         return found
 
     return value, pull
+
+
+def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
+    """`function` of every slice of the first axis, in a loop.
+
+    Its turns wait for none other, but XLA takes them one by one. TensorFlow cannot
+    batch a convolution over kernels in a step that XLA compiles.
+    """
+    return keras.ops.map(lambda each: function(*each), elements)
 
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:

@@ -36,6 +36,7 @@ class Chain:
 
     Attributes:
         block: `f`, which also returns what it leaves, such as new state.
+        blocks: all blocks at once, of tensors and to tensors that are depth first.
         weights: `θ`, each `(depth, ...)`, which are differentiated.
         residual: whether a skip goes around each block.
         state: what else the blocks read, each `(depth, ...)`, not differentiated.
@@ -44,6 +45,7 @@ class Chain:
     """
 
     block: BlockFunction
+    blocks: BlockFunction
     weights: Tensors
     residual: bool
     state: Tensors = ()
@@ -140,9 +142,7 @@ class Chain:
 
     def pre_activations(self, before: Tensor) -> tuple[Tensor, Tensors]:
         """All `z`, by batched operations, and what the blocks leave."""
-        z, left = ops.vectorized_map(
-            lambda each: self.block(*each), (before, self.weights, self.state)
-        )
+        z, left = self.blocks(before, self.weights, self.state)
         return ops.cast(z, before.dtype), left
 
     def pull_back(self, before: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensors]]:
@@ -187,10 +187,9 @@ def _pulled(
 
     def pulled(delta: Tensor) -> tuple[Tensor, Tensors]:
         back, *slopes = pull(ops.cast(delta, value.dtype))
-        typed = zip(slopes, weights, strict=True)
-        return ops.cast(back, delta.dtype), tuple(
-            ops.cast(s, w.dtype) for s, w in typed
-        )
+        pairs = zip(slopes, weights, strict=True)
+        typed = (ops.cast(slope, weight.dtype) for slope, weight in pairs)
+        return ops.cast(back, delta.dtype), tuple(typed)
 
     return pulled
 

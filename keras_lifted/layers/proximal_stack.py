@@ -130,7 +130,7 @@ class ProximalStack(keras.layers.Layer):
     def _chain(self) -> Chain:
         given = [self.kernel] if self.bias is None else [self.kernel, self.bias]
         weights = tuple(ops.convert_to_tensor(each) for each in given)
-        return Chain(_affine, weights, self.residual)
+        return Chain(_affine, _affines, weights, self.residual)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -165,6 +165,17 @@ def _affine(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     z = ops.matmul(u, weights[0])
     return (z if len(weights) == 1 else z + weights[1]), ()
+
+
+def _affines(
+    u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Of all blocks, by one product of matrices."""
+    depth, units = weights[0].shape[:2]
+    z = ops.matmul(ops.reshape(u, (depth, -1, units)), weights[0])
+    if len(weights) > 1:
+        z = z + ops.expand_dims(weights[1], 1)
+    return ops.reshape(z, ops.shape(u)), ()
 
 
 class _Each:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.backend import batched
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
@@ -87,8 +88,8 @@ class Stack(keras.layers.Layer):
         if not isinstance(block, keras.layers.Layer):
             raise ValueError(
                 "A Stack repeats a Keras layer or model. Received: "
-                f"block={block!r:.100}. For the steps of a function write a layer whose "
-                "`call` takes it."
+                f"block={block!r:.100}. For a function write a layer whose `call` "
+                "takes it."
             )
         kwargs.setdefault("dtype", block.dtype_policy)
         super().__init__(**kwargs)
@@ -111,12 +112,17 @@ class Stack(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create the variables of all blocks."""
         template = Template(self.block, input_shape, self.compute_dtype)
+        if not template.variables:
+            raise ValueError(
+                f"'{self.name}' repeats blocks with weights of their own. Received: "
+                f"'{self.block.name}', which has none."
+            )
         if template.output_shape[1:] != tuple(input_shape)[1:]:
             raise ValueError(
                 f"'{self.name}' joins blocks whose outputs have the shape of their "
                 f"inputs. Received: input_shape={tuple(input_shape)}, from which "
-                f"'{self.block.name}' makes {template.output_shape}. Put a layer before "
-                "it that changes the shape, or change the block."
+                f"'{self.block.name}' makes {template.output_shape}. Put a layer "
+                "before it that changes the shape, or change the block."
             )
         self._hidden.template = template
 
@@ -153,26 +159,32 @@ class Stack(keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Tensor:
         """The last block's output, or what the open lifting scope answers."""
-        losses: list[Tensor] = []
-        chain = self._chain({"training": bool(training), "mask": mask}, losses)
+        keywords = {"training": bool(training), "mask": mask}
 
         def ordinary(u: Tensor) -> Tensor:
-            u = chain.run(u, ProximalMap.of(self.activation))
-            for loss in losses:
-                self.add_loss(loss)
-            return u
+            chain = self._chain(keywords, self.add_loss)
+            return chain.run(u, ProximalMap.of(self.activation))
 
         scope = current_scope()
         if scope is None:
             return ordinary(inputs)
-        return scope.ask(self, inputs, ordinary, chain)
+        return scope.ask(self, inputs, ordinary, self._chain(keywords, self._refuse))
+
+    def _refuse(self, loss: Tensor) -> None:
+        raise NotImplementedError(
+            f"A block that adds losses is not lifted. Received: '{self.name}', whose "
+            f"block '{self.block.name}' adds some. Train it by backpropagation, with "
+            f"the penalty weight {{'{self.name}': float('inf')}}."
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the inputs."""
         return input_shape
 
-    def _chain(self, keywords: dict[str, Any], losses: list[Tensor]) -> Chain:
-        """The chain of the blocks; a pass through it leaves sums of losses there."""
+    def _chain(
+        self, keywords: dict[str, Any], add_loss: Callable[[Tensor], None]
+    ) -> Chain:
+        """The chain of the blocks, which gives `add_loss` the sum of their losses."""
         template = self._hidden.template
         assert template is not None
         if keywords["mask"] is None:
@@ -193,15 +205,20 @@ class Stack(keras.layers.Layer):
             total = sum((ops.cast(each, real_dtype()) for each in found), start=zero)
             return z, (total, *(new[i] for i in order[count:]))
 
+        def blocks(*each: Any) -> tuple[Tensor, Tensors]:
+            found: tuple[Tensor, Tensors] = batched(block, each)
+            return found
+
         def keep(left: Tensors) -> None:
             for i, value in zip(order[count:], left[1:], strict=True):
                 self._stacked[i].assign(value)
             if any(added):
-                losses[:] = [ops.sum(left[0])]
+                add_loss(ops.sum(left[0]))
 
         zero = ops.zeros((), real_dtype())
         left = (real_dtype(), *(v.dtype for v in variables[count:]))
-        return Chain(block, values[:count], self.residual, values[count:], left, keep)
+        weights, state = values[:count], values[count:]
+        return Chain(block, blocks, weights, self.residual, state, left, keep)
 
     # -- single blocks -----------------------------------------------------------
 
@@ -229,9 +246,9 @@ class Stack(keras.layers.Layer):
         for block in blocks:
             if [tuple(v.shape) for v in block.variables] != shapes:
                 raise ValueError(
-                    f"'{self.name}' takes the weights of layers like its block, whose "
-                    f"variables have the shapes {shapes}. Received: '{block.name}' with "
-                    f"{[tuple(v.shape) for v in block.variables]}."
+                    f"'{self.name}' takes weights of layers like its block, whose "
+                    f"variables have the shapes {shapes}. Received: '{block.name}' "
+                    f"with {[tuple(v.shape) for v in block.variables]}."
                 )
         if len(blocks) != self.depth:
             raise ValueError(
@@ -263,6 +280,4 @@ def _each(
     """`function` of every slice of the first axis, joined; None of None."""
     if function is None:
         return None
-    return lambda value: join(
-        ops.vectorized_map(function, ops.convert_to_tensor(value))
-    )
+    return lambda value: join(batched(function, (ops.convert_to_tensor(value),)))

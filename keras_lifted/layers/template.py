@@ -38,6 +38,7 @@ class Template:
     def __init__(self, block: keras.layers.Layer, shape: Any, dtype: str) -> None:
         with keras.StatelessScope():
             self.layer = built_copy(block, shape, dtype, block.name)
+            self.layer.supports_masking = True  # the stack gives each block the mask
             self.output_shape = tuple(self.layer(_symbol(shape, dtype)).shape)
             self.variables = list(self.layer.variables)
             self._initializers = [initializer_of(v) for v in self.variables]
@@ -116,9 +117,13 @@ def _symbol(shape: Sequence[int | None], dtype: str) -> keras.KerasTensor:
 def _without_activation(layer: Any) -> ProximalActivation:
     """Take the activation off that `layer` ends in, if it can be lifted there."""
     last = _last(layer)
-    fused = vars(last).get("activation") if last is not None else None
-    activation = from_keras(fused) if fused is not None else from_keras(last)
+    if last is None:
+        return Identity()
+    fused = vars(last).get("activation")
+    activation = from_keras(last if fused is None else fused)
     if activation is None or activation.weights:
+        return Identity()
+    if layer.activity_regularizer or last.activity_regularizer:
         return Identity()
     if getattr(activation, "axis", -1) not in (-1, (-1,)):
         return Identity()

@@ -204,8 +204,8 @@ class StackPass:
             return delta, (new, displacement)
 
         start, dtypes = (at.before, at.z, at.s), (real_dtype(),) * 2
-        q, kept, slopes = chain.sweep(q, start, rule, dtypes)
-        return Moved(q, *kept, slopes)
+        q, (new, displacement), slopes = chain.sweep(q, start, rule, dtypes)
+        return Moved(q, new, displacement, slopes)
 
     def _at_once(
         self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start, weight: Tensor
