@@ -4,6 +4,7 @@ from keras_lifted.layers.arctan import Arctan
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.bent_identity import BentIdentity
 from keras_lifted.layers.box_projection import BoxProjection
+from keras_lifted.layers.dual_forward_backward import DualForwardBackward
 from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
 from keras_lifted.layers.elu import ELU
 from keras_lifted.layers.group_soft_threshold import GroupSoftThreshold
@@ -32,6 +33,7 @@ __all__ = [
     "Arctan",
     "BentIdentity",
     "BoxProjection",
+    "DualForwardBackward",
     "DualSoftThreshold",
     "ELU",
     "GroupSoftThreshold",

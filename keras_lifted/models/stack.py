@@ -175,9 +175,8 @@ def _sequential(
     runs: Sequence[Sequence[Any]],
     stacks: Sequence[Any],
 ) -> keras.Sequential:
-    begins = {
-        id(run[0].layers[0]): layer for run, layer in zip(runs, stacks, strict=True)
-    }
+    pairs = zip(runs, stacks, strict=True)
+    begins = {id(run[0].layers[0]): layer for run, layer in pairs}
     inner = {id(layer) for run in runs for block in run for layer in block.layers}
     shape, dtype = model.input_shape, model.inputs[0].dtype
     layers: list[Any] = [keras.Input(batch_shape=shape, dtype=dtype)]
