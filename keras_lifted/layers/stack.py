@@ -132,30 +132,31 @@ class Stack(keras.layers.Layer):
             return [ops.stack(each) for each in zip(*every, strict=True)]
 
         self._stacked = [
-            self._add(template, i, initial) for i in range(len(template.variables))
+            self._variable(template, i, initial) for i in range(len(template.variables))
         ]
         self._shape = tuple(input_shape)
         self.built = True
 
-    def _add(
+    def _variable(
         self, template: Template, i: int, initial: Callable[[], list[Tensor]]
     ) -> keras.Variable:
         variable = template.variables[i]
-        *owners, name = variable.path.removeprefix(f"{self.path}/").split("/")
+        *owners, name = template.paths[i].split("/")
         with contextlib.ExitStack() as scopes:
             for owner in owners:
                 scopes.enter_context(keras.name_scope(owner))
-            return self.add_weight(
-                name=f"stacked_{name}",
+            stacked = keras.Variable(
+                lambda *_, **__: initial()[i],
                 shape=(self.depth, *variable.shape),
-                initializer=lambda *_, **__: initial()[i],
                 dtype=variable.dtype,
                 trainable=template.kinds[i] == "trainable",
                 autocast=False,
-                regularizer=_each(variable.regularizer, ops.sum),
-                constraint=_each(variable.constraint, lambda each: each),
                 aggregation=variable.aggregation,
+                name=f"stacked_{name}",
             )
+        stacked.regularizer = _each(variable.regularizer, ops.sum)
+        stacked.constraint = _each(variable.constraint, lambda each: each)
+        return stacked
 
     def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Tensor:
         """The last block's output, or what the open lifting scope answers."""

@@ -18,6 +18,9 @@ from keras_lifted.layers.mapping import from_keras
 
 Tensor = Any
 
+# Where the paths of the copy's variables begin.
+SCOPE = "block"
+
 
 class Template:
     """A copy of a block, which a `Stack` holds where Keras does not look for layers.
@@ -31,17 +34,20 @@ class Template:
         layer: the copy, without the activation that it ends in, if that can be lifted.
         activation: that activation, or the identity.
         variables: all variables of the copy.
+        paths: of the variables, from the block on.
         kinds: "trainable", "state" or "seed" for each of them.
         output_shape: of the block.
     """
 
     def __init__(self, block: keras.layers.Layer, shape: Any, dtype: str) -> None:
-        with keras.StatelessScope():
+        # Layouts of the stack's variables, which go by paths, are none of the copy's.
+        with keras.StatelessScope(), keras.name_scope(SCOPE, override_parent=""):
             self.layer = built_copy(block, shape, dtype, block.name)
             self.layer.supports_masking = True  # the stack gives each block the mask
             self.output_shape = tuple(self.layer(_symbol(shape, dtype)).shape)
             self.variables = list(self.layer.variables)
             self._initializers = [initializer_of(v) for v in self.variables]
+        self.paths = [v.path.removeprefix(f"{SCOPE}/") for v in self.variables]
         self.activation = _without_activation(self.layer)
         weights = {id(v) for v in self.layer.weights}
         self.kinds = [
