@@ -57,7 +57,8 @@ class Stack(keras.layers.Layer):
             `get_config`.
         depth: number of copies.
         residual: whether a skip goes around each copy.
-        **kwargs: arguments of `keras.layers.Layer`. `dtype` is by default the block's.
+        **kwargs: arguments of `keras.layers.Layer`. `dtype` and `trainable` are by
+            default the block's.
 
     Call arguments:
         inputs: what the block takes. The outputs have the same shape.
@@ -91,7 +92,11 @@ class Stack(keras.layers.Layer):
                 f"block={block!r:.100}. For a function write a layer whose `call` "
                 "takes it."
             )
-        kwargs.setdefault("dtype", block.dtype_policy)
+        kwargs = {
+            "dtype": block.dtype_policy,
+            "trainable": block.trainable,
+            **kwargs,
+        }
         super().__init__(**kwargs)
         self._hidden = _Hidden(block)
         self.depth = check_count("depth", depth, "blocks in a row")

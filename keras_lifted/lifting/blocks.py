@@ -27,8 +27,8 @@ class Block:
         layer: the layer that applies it.
         hook: the public attribute of `layer` that a lifting scope replaces
             while it is open: "activation" (fused), "call" (a Keras activation
-            layer) or "" (a `ProximalActivation` or a `ProximalStack`, which ask
-            by themselves).
+            layer) or "" (a `ProximalActivation` or a stack, which ask by
+            themselves).
     """
 
     name: str

@@ -163,6 +163,17 @@ def test_a_frozen_stack_keeps_its_state():
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_frozen_block_makes_a_frozen_stack():
+    block = convolution()
+    block.trainable = False
+    stack = stacked(block, (5, 5, 4)).layers[-1]
+    before, x = values(stack.weights), data((5, 5, 4))
+    stack(x, training=True)
+    assert not stack.trainable_weights
+    for a, b in zip(before, values(stack.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_masks_reach_the_blocks():
     inputs = keras.Input((None,), dtype="int32")
     attention = keras.Input((None, 8))
