@@ -152,3 +152,24 @@ def test_added_losses_are_not_lifted():
     backprop = kl.penalties.Bregman({"stack": float("inf"), "default": 1e6})
     wanted = step(keras.Model(inputs, outputs), x, y)
     close(step(model, x, y, "sweep", backprop), wanted)
+
+
+UPDATES = {
+    "in turn": kl.updates.ProximalGradient(3),
+    "jacobi": kl.updates.Mirror(3, order="jacobi"),
+    "nesterov": kl.updates.ProximalGradient(3, "nesterov"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
+def test_repeated_updates_lower_the_energy(update):
+    inputs, outputs, x, y = network(convolution(), (5, 5, 4), residual=True)
+    model = kl.LiftedModel(inputs, outputs)
+    optimizer = kl.optimizers.BlockCoordinateDescent(
+        keras.optimizers.SGD(0.01), kl.penalties.Bregman(1.0), update
+    )
+    metrics = [kl.metrics.LiftedEnergy()]
+    model.compile(optimizer, "mse", metrics=metrics, jit_compile=True)
+    history = model.fit(x, y, batch_size=6, epochs=5, verbose=0).history
+    assert np.all(np.diff(history["lifted_energy"]) < 0)
