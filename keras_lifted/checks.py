@@ -56,6 +56,21 @@ def check_count(name: str, value: Any, meaning: str = "") -> int:
     )
 
 
+def check_kernel_size(value: Any) -> int:
+    """`value` as an odd positive integer.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if integer and value > 0 and value % 2:
+        return int(value)
+    raise ValueError(
+        "`kernel_size` must be an odd positive integer, so that a kernel has a "
+        f"middle; pass 3 if unsure. Received: kernel_size={value!r}"
+    )
+
+
 def check_names(
     given: Any, known: Collection[str], keyed: str, those: str, default: bool = True
 ) -> None:

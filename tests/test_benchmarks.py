@@ -12,6 +12,7 @@ from benchmarks import data
 from benchmarks import methods
 from benchmarks import rates
 from benchmarks import report
+from benchmarks import stack
 from benchmarks import store
 from benchmarks import tasks
 from benchmarks import timing
@@ -418,3 +419,19 @@ def test_records_have_a_line_each(tmp_path):
     assert second["config"] == {"method": "sgd"}
     assert first["commit"][:7].isalnum()
     assert json.loads(path.read_text().splitlines()[0]) == first
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="reads programs of XLA")
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", stack.BLOCKS)
+def test_rounds_do_not_wait_for_every_block(kind):
+    """The chain of a loop grows with the depth, that of rounds hardly does."""
+
+    def chain(depth, way):
+        found = stack.measured(kind, depth, way, 0)
+        assert found["loops_of_unknown_length"] == 0
+        return found["chain"]
+
+    assert chain(16, "loop") > 1.8 * chain(8, "loop")
+    assert chain(16, "lifted_rounds") < 1.3 * chain(8, "lifted_rounds")
+    assert chain(16, "lifted_rounds") < 0.5 * chain(16, "loop")

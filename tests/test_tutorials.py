@@ -41,6 +41,7 @@ def marked(script):
         "05_architectures",
         "06_restoration",
         "07_inverting_an_encoder",
+        "08_stacks",
     )
     marks = [pytest.mark.slow] if long else []
     return pytest.param(script, marks=marks, id=script.stem)

@@ -9,9 +9,9 @@ from keras_lifted.architectures.mlp import mlp
 from keras_lifted.architectures.proximal_network import proximal_network
 from keras_lifted.architectures.resnet import resnet
 from keras_lifted.architectures.sparse_autoencoder import sparse_autoencoder
-from keras_lifted.architectures.tied_convolution import TiedConvolution
 from keras_lifted.architectures.transformer_encoder import transformer_encoder
 from keras_lifted.architectures.unet import unet
+from keras_lifted.layers.tied_convolution import TiedConvolution
 
 __all__ = [
     "TiedConvolution",

@@ -60,20 +60,6 @@ def check_widths(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
     return tuple(check_count(name, each, "each is a width") for each in value)
 
 
-def check_kernel_size(value: Any) -> int:
-    """`value` as an odd positive integer.
-
-    Raises:
-        ValueError: otherwise.
-    """
-    if _is_size(value) and value % 2:
-        return int(value)
-    raise ValueError(
-        "`kernel_size` must be an odd positive integer, so that a kernel has a "
-        f"middle; pass 3 if unsure. Received: kernel_size={value!r}"
-    )
-
-
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """`value`, if it is one of the names.
 

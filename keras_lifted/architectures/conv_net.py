@@ -12,6 +12,7 @@ from keras_lifted.architectures import arguments
 from keras_lifted.architectures.convolution import convolution
 from keras_lifted.architectures.convolution import flatten
 from keras_lifted.checks import check_count
+from keras_lifted.checks import check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
 
 
@@ -62,7 +63,7 @@ def conv_net(
     filters = arguments.check_widths("filters", filters)
     outputs = check_count("outputs", outputs)
     units = arguments.check_widths("units", units, least=0)
-    kernel_size = arguments.check_kernel_size(kernel_size)
+    kernel_size = check_kernel_size(kernel_size)
     strides = check_count("strides", strides)
     cls = arguments.check_class(cls)
     names = [f"activation_{i + 1}" for i in range(len(filters) + len(units))]

@@ -11,10 +11,11 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.architectures.tied_convolution import TiedConvolution
 from keras_lifted.checks import check_count
+from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import DualSoftThreshold
 from keras_lifted.layers import checks
+from keras_lifted.layers.tied_convolution import TiedConvolution
 from keras_lifted.models.lifted_model import LiftedModel
 
 Tensor = Any
@@ -95,7 +96,7 @@ def proximal_network(
     filters = check_count("filters", filters)
     count = check_count("steps", steps, "of the unrolled algorithm")
     unroll = SCHEMES[arguments.check_choice("scheme", scheme, SCHEMES)]
-    kernel_size = arguments.check_kernel_size(kernel_size)
+    kernel_size = check_kernel_size(kernel_size)
     shared = checks.flag("proximal_network", "shared", shared) or scheme == "averaged"
     cls = arguments.check_class(cls)
     operators = [

@@ -11,6 +11,7 @@ from keras import layers
 from keras_lifted.architectures import arguments
 from keras_lifted.architectures.convolution import convolution
 from keras_lifted.checks import check_count
+from keras_lifted.checks import check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
 
 SKIPS = ("inside", "outside")
@@ -68,7 +69,7 @@ def resnet(
     outputs = check_count("outputs", outputs)
     blocks = check_count("blocks", blocks, "residual blocks in each stage")
     skip = arguments.check_choice("skip", skip, SKIPS)
-    kernel_size = arguments.check_kernel_size(kernel_size)
+    kernel_size = check_kernel_size(kernel_size)
     cls = arguments.check_class(cls)
     names = [f"activation_{i + 1}" for i in range(len(filters) * (1 + blocks))]
     sigmas = iter(arguments.activations(activation, names))

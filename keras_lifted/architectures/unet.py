@@ -11,6 +11,7 @@ from keras import layers
 from keras_lifted.architectures import arguments
 from keras_lifted.architectures.convolution import convolution
 from keras_lifted.checks import check_count
+from keras_lifted.checks import check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
 
 
@@ -61,7 +62,7 @@ def unet(
     shape = arguments.check_shape(input_shape, 3, free=True)
     filters = arguments.check_widths("filters", filters, least=2)
     outputs = check_count("outputs", shape[-1] if outputs is None else outputs)
-    kernel_size = arguments.check_kernel_size(kernel_size)
+    kernel_size = check_kernel_size(kernel_size)
     cls = arguments.check_class(cls)
     _check_sizes(shape, len(filters))
     levels = range(1, len(filters) + 1)

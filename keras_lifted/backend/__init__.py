@@ -5,6 +5,8 @@ Everything else is written in `keras.ops`. A backend module offers
 * `gradient(function, arguments)`: the value of `function(*arguments)`, which
   returns `(scalar, auxiliary)`, and the gradients in the arguments,
 * `vector_jacobian(function, point, cotangent)`,
+* `pullback(function, point)`: the value, and a function of the cotangent,
+* `batched(function, elements)`: `function` of every slice of the first axis,
 * `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
 * `scan(body, start, inputs, dtypes, reverse)`: a loop along the first axis of
   `inputs`, compiled once whatever its length; `dtypes` are those of the outputs,
@@ -36,6 +38,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import accelerated
     from keras_lifted.backend.tensorflow import apply_if
     from keras_lifted.backend.tensorflow import assign_all
+    from keras_lifted.backend.tensorflow import batched
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
@@ -45,6 +48,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import make_train_function
     from keras_lifted.backend.tensorflow import on_host
     from keras_lifted.backend.tensorflow import poisson
+    from keras_lifted.backend.tensorflow import pullback
     from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
@@ -60,6 +64,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import accelerated
     from keras_lifted.backend.jax import apply_if
     from keras_lifted.backend.jax import assign_all
+    from keras_lifted.backend.jax import batched
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import current_trace
@@ -69,6 +74,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import make_train_function
     from keras_lifted.backend.jax import on_host
     from keras_lifted.backend.jax import poisson
+    from keras_lifted.backend.jax import pullback
     from keras_lifted.backend.jax import read_rows
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
@@ -91,6 +97,7 @@ __all__ = [
     "accelerated",
     "apply_if",
     "assign_all",
+    "batched",
     "compiled",
     "cond",
     "current_trace",
@@ -100,6 +107,7 @@ __all__ = [
     "make_train_function",
     "on_host",
     "poisson",
+    "pullback",
     "read_rows",
     "replicas",
     "run_step",

@@ -38,6 +38,19 @@ def vector_jacobian(
     return jax.vjp(function, point)[1](cotangent)[0]
 
 
+def pullback(
+    function: Callable[..., Tensor], point: Sequence[Tensor]
+) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
+    """`function(*point)`, and the map from a cotangent to those in the point."""
+    value, pull = jax.vjp(function, *point)
+    return value, pull
+
+
+def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
+    """`function` of every slice of the first axis, in batched operations."""
+    return jax.vmap(function)(*elements)
+
+
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
     """The graph of `function(argument)`, traced and never run."""
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), argument)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import tree
 
@@ -47,6 +48,31 @@ def vector_jacobian(
         output_gradients=cotangent,
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
+
+
+def pullback(
+    function: Callable[..., Tensor], point: Sequence[Tensor]
+) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
+    """`function(*point)`, and the map from a cotangent to those in the point."""
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(point)
+        value = function(*point)
+
+    def pull(cotangent: Tensor) -> Sequence[Tensor]:
+        zero = tf.UnconnectedGradients.ZERO
+        found: Sequence[Tensor] = tape.gradient(value, point, cotangent, zero)
+        return found
+
+    return value, pull
+
+
+def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
+    """`function` of every slice of the first axis, in a loop.
+
+    Its turns wait for none other, but XLA takes them one by one. TensorFlow cannot
+    batch a convolution over kernels in a step that XLA compiles.
+    """
+    return keras.ops.map(lambda each: function(*each), elements)
 
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:

@@ -4,6 +4,7 @@
 |---|---|---|
 | `tf.__internal__.FuncGraph` | a graph of a function, traced within another trace and never run | TensorFlow exports one |
 | `keras.src.models.cloning._clone_sequential_model` | it makes a plain Sequential of every subclass | Keras clones by `type(model)`; Keras 3.15 does not |
+| `Variable._initializer` | how a layer starts its variables, to start many copies of one | Keras tells of initializers; Keras 3.15 does not |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ def func_graph(name: str) -> Any:
     import tensorflow as tf
 
     return tf.__internal__.FuncGraph(name)
+
+
+def initializer_of(variable: keras.Variable) -> Any:
+    """What a variable made in a stateless scope, which is still open, starts from."""
+    return variable._initializer
 
 
 def let_clones_keep(kind: type[keras.Sequential]) -> None:

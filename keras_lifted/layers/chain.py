@@ -9,82 +9,123 @@ from typing import Any
 
 from keras import ops
 
+from keras_lifted.backend import pullback
 from keras_lifted.backend import scan
+from keras_lifted.layers.precision import lifted_real
 
 Tensor = Any
+Tensors = tuple[Tensor, ...]
 
-
+# block(u, weights, state) -> (z, what else the block leaves)
+BlockFunction = Callable[[Tensor, Tensors, Tensors], tuple[Tensor, Tensors]]
 # rule(z, s, q) -> (displacement of z, whatever else is kept of each block)
-Rule = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]]
+Rule = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensors]]
+
+
+def nothing(left: Tensors) -> None:
+    """Keep nothing of what the blocks leave."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """`z_l = u_{l−1} W_l + b_l`, then `u_l = x_l` or `u_l = u_{l−1} + x_l`.
+    """`z_l = f(u_{l−1}; θ_l)`, then `u_l = x_l` or `u_l = u_{l−1} + x_l`.
 
     `x_l` is `σ(z_l)`, or a lifted variable in its place. Tensors of all blocks are
-    depth first, `(depth, batch, ..., units)`: `before` holds `u_0 … u_{D−1}`, `x`
-    and `z` those of the blocks.
+    depth first, `(depth, batch, ...)`: `before` holds `u_0 … u_{D−1}`, `x` and `z`
+    those of the blocks.
 
     Attributes:
-        kernel: `W`, `(depth, units, units)`.
-        bias: `b`, `(depth, units)`.
+        block: `f`, which also returns what it leaves, such as new state.
+        blocks: all blocks at once, of tensors and to tensors that are depth first.
+        weights: `θ`, each `(depth, ...)`, which are differentiated.
         residual: whether a skip goes around each block.
+        state: what else the blocks read, each `(depth, ...)`, not differentiated.
+        left: dtypes of what a block leaves.
+        keep: takes what all blocks left, depth first, once a pass is made.
     """
 
-    kernel: Tensor
-    bias: Tensor
+    block: BlockFunction
+    blocks: BlockFunction
+    weights: Tensors
     residual: bool
+    state: Tensors = ()
+    left: tuple[str, ...] = ()
+    keep: Callable[[Tensors], None] = nothing
+
+    @property
+    def depth(self) -> int:
+        """The number of blocks."""
+        return int((*self.weights, *self.state)[0].shape[0])
+
+    def at(self, weights: Tensors) -> Chain:
+        """The chain with other weights."""
+        return dataclasses.replace(self, weights=weights)
 
     # -- one block after the other -------------------------------------------
 
     def run(self, u: Tensor, sigma: Callable[[Tensor], Tensor]) -> Tensor:
         """`u_D` of the ordinary forward pass from `u_0`."""
 
-        def block(u: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-            return self._after(u, sigma(_affine(u, *weights))), ()
+        def body(u: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
+            z, left = self.block(u, *self._apart(slices))
+            return self._after(u, sigma(z)), left
 
-        return scan(block, u, (self.kernel, self.bias))[0]
+        u, left = scan(body, u, (*self.weights, *self.state), self.left)
+        self.keep(left)
+        return u
 
     def run_kept(
         self, u: Tensor, sigma: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         """`before` and `z` of that pass."""
 
-        def block(u: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-            z = _affine(u, *weights)
-            return self._after(u, sigma(z)), (u, z)
+        def body(u: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
+            z, left = self.block(u, *self._apart(slices))
+            return self._after(u, sigma(z)), (u, ops.cast(z, u.dtype), *left)
 
-        both = (u.dtype, u.dtype)
-        before, z = scan(block, u, (self.kernel, self.bias), both)[1]
+        dtypes = (u.dtype, u.dtype, *self.left)
+        before, z, *left = scan(body, u, (*self.weights, *self.state), dtypes)[1]
+        self.keep(tuple(left))
         return before, z
 
     def sweep(
-        self, q: Tensor, z: Tensor, s: Tensor, rule: Rule, dtypes: tuple[Any, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        self, q: Tensor, start: Tensors, rule: Rule, dtypes: tuple[Any, ...]
+    ) -> tuple[Tensor, Tensors, Tensors]:
         """From the output to the input; each block passes on what `rule` returns.
 
         Args:
             q: derivative in `u_D`.
-            z: pre-activations of all blocks.
-            s: what else `rule` reads of each block.
+            start: `before`, `z`, and what else `rule` reads of each block.
             rule: what a block does with `q`.
             dtypes: of what is kept of each block.
 
         Returns:
-            The derivative in `u_0`, and what is kept of all blocks.
+            The derivative in `u_0`, what is kept of all blocks, and the derivatives
+            in the weights.
         """
 
-        def block(q: Tensor, slices: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-            kernel, z, s = slices
+        def body(q: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
+            u, z, s, *values = slices
+            weights, state = self._apart(tuple(values))
             delta, kept = rule(z, s, q)
-            back = ops.matmul(delta, ops.transpose(ops.cast(kernel, delta.dtype)))
-            return self._after(q, back), kept
+            back, slopes = _pulled(self._differentiable(state), u, weights)(delta)
+            return self._after(q, back), (*kept, *slopes)
 
-        return scan(block, q, (self.kernel, z, s), dtypes, reverse=True)
+        inputs = (*start, *self.weights, *self.state)
+        every = (*dtypes, *(each.dtype for each in self.weights))
+        q, found = scan(body, q, inputs, every, reverse=True)
+        return q, found[: len(dtypes)], found[len(dtypes) :]
 
     def _after(self, u: Tensor, x: Tensor) -> Tensor:
+        x = ops.cast(x, u.dtype)
         return u + x if self.residual else x
+
+    def _apart(self, values: Tensors) -> tuple[Tensors, Tensors]:
+        """Weights and state."""
+        return values[: len(self.weights)], values[len(self.weights) :]
+
+    def _differentiable(self, state: Tensors) -> Callable[[Tensor, Tensors], Tensor]:
+        return lambda u, weights: self.block(u, weights, state)[0]
 
     # -- all blocks at once ----------------------------------------------------
 
@@ -99,43 +140,58 @@ class Chain:
         """`u_D` from `u_0` and all `x`."""
         return u + ops.sum(x, axis=0) if self.residual else x[-1]
 
-    def pre_activations(self, before: Tensor) -> Tensor:
-        """All `z`, by one product of matrices."""
-        depth, units = self.bias.shape
-        rows = ops.reshape(before, (depth, -1, units))
-        z = ops.matmul(rows, self.kernel) + ops.expand_dims(self.bias, 1)
-        return ops.reshape(z, ops.shape(before))
+    def pre_activations(self, before: Tensor) -> tuple[Tensor, Tensors]:
+        """All `z`, by batched operations, and what the blocks leave."""
+        z, left = self.blocks(before, self.weights, self.state)
+        return ops.cast(z, before.dtype), left
 
-    def behind(self, q: Tensor, delta: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Derivatives in `u_0` and in all `x`, given those in `u_D` and in all `z`.
+    def pull_back(self, before: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensors]]:
+        """Takes derivatives in all `z` to those in `before` and in the weights."""
 
-        Without `delta` those in `z` are zero.
+        def every(before: Tensor, weights: Tensors) -> Tensor:
+            return self.at(weights).pre_activations(before)[0]
+
+        return _pulled(every, before, self.weights)
+
+    def behind(self, q: Tensor, back: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Derivatives in `u_0` and in all `x`, given that in `u_D`.
+
+        Args:
+            q: derivative in `u_D`.
+            back: derivatives in `before` by way of all `z`; None where they are zero.
         """
-        depth, units = self.bias.shape
-        if delta is None:
-            size = (depth, *(1 for _ in q.shape))
-            passed = ops.tile(ops.expand_dims(q, 0), size)
+        last = ops.expand_dims(q, 0)
+        if back is None:
+            size = (self.depth, *(1 for _ in q.shape))
+            passed = ops.tile(last, size)
             if self.residual:
                 return q, passed
-            at_end = ops.reshape(ops.arange(depth) == depth - 1, size)
+            at_end = ops.reshape(ops.arange(self.depth) == self.depth - 1, size)
             return ops.zeros_like(q), ops.where(at_end, passed, 0.0)
-        rows = ops.reshape(delta, (depth, -1, units))
-        kernel = ops.transpose(ops.cast(self.kernel, delta.dtype), (0, 2, 1))
-        back = ops.reshape(ops.matmul(rows, kernel), ops.shape(delta))
-        last = ops.expand_dims(q, 0)
-        if not self.residual:
-            return back[0], ops.concatenate([back[1:], last], axis=0)
         later = ops.concatenate([back[1:], last], axis=0)
+        if not self.residual:
+            return back[0], later
         sums = suffix_sums(later)
         return sums[0] + back[0], sums
 
-    def slopes(self, before: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
-        """Derivatives in kernel and bias, given those in all `z`."""
-        depth, units = self.bias.shape
-        shape = (depth, -1, units)
-        rows, deltas = ops.reshape(before, shape), ops.reshape(delta, shape)
-        rows = ops.cast(rows, deltas.dtype)
-        return ops.einsum("dbi,dbj->dij", rows, deltas), ops.sum(deltas, axis=1)
+
+def _pulled(
+    function: Callable[[Tensor, Tensors], Tensor], u: Tensor, weights: Tensors
+) -> Callable[[Tensor], tuple[Tensor, Tensors]]:
+    """Takes derivatives in `function(u, weights)` to those in `u` and `weights`.
+
+    In the precision of lifted variables, as far as `function` keeps it.
+    """
+    point = (lifted_real(u), *(lifted_real(each) for each in weights))
+    value, pull = pullback(lambda u, *weights: function(u, weights), point)
+
+    def pulled(delta: Tensor) -> tuple[Tensor, Tensors]:
+        back, *slopes = pull(ops.cast(delta, value.dtype))
+        pairs = zip(slopes, weights, strict=True)
+        typed = (ops.cast(slope, weight.dtype) for slope, weight in pairs)
+        return ops.cast(back, delta.dtype), tuple(typed)
+
+    return pulled
 
 
 def batch_first(tensor: Tensor) -> Tensor:
@@ -144,10 +200,6 @@ def batch_first(tensor: Tensor) -> Tensor:
 
 
 depth_first = batch_first
-
-
-def _affine(u: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    return ops.matmul(u, kernel) + bias
 
 
 def prefix_sums(terms: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
-"""Equal blocks in a row, with one kernel for all of them."""
+"""Equal blocks of any kind in a row, computed in one loop."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import functools
+from collections.abc import Callable
 from typing import Any
 from typing import final
 
@@ -10,176 +12,278 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.backend import batched
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
+from keras_lifted.layers.chain import Tensors
 from keras_lifted.layers.context import current_scope
+from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.mapping import get
 from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.template import Template
+from keras_lifted.layers.template import built_copy
+
+
+class _Hidden:
+    """What is held where Keras does not look for layers.
+
+    Attributes:
+        block: the block as it was given.
+        template: its copy that computes, once the stack is built.
+    """
+
+    def __init__(self, block: keras.layers.Layer) -> None:
+        self.block = block
+        self.template: Template | None = None
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class ProximalStack(keras.layers.Layer):
-    """`depth` equal blocks `x_{l+1} = σ(x_l W_l + b_l)`, computed in a loop.
+class Stack(keras.layers.Layer):
+    """`depth` copies of `block` in a row, `x_{l+1} = f(x_l; θ_l)`, in one loop.
 
-    With `residual=True` a skip goes around each block, outside the activation:
-    `x_{l+1} = x_l + σ(x_l W_l + b_l)`. All blocks share one kernel variable of
-    shape `(depth, units, units)` and one bias `(depth, units)`, and the compiled
-    program holds one block whatever the depth: compile time does not grow with
-    it. A chain of Dense layers with the same weights gives the same outputs.
+    With `residual=True` a skip goes around each, `x_{l+1} = x_l + f(x_l; θ_l)`. Every
+    variable of the block is one variable with a depth axis before its own, named
+    `stacked_…`; each block starts as if it were made by itself, and has its own state
+    and its own seeds. The compiled program holds one block whatever the depth: compile
+    time does not grow with it, in a `keras.Model` too.
 
     Args:
-        units: width of every block, and of the inputs.
-        depth: number of blocks.
-        activation: a proximal activation, or what `keras_lifted.layers.get`
-            takes: a name, a class, a Keras function. All blocks share it, with
-            its learnable parameters if it has any.
-        residual: whether a skip goes around each block.
-        use_bias: whether there are `b_l`.
-        kernel_initializer: of each `W_l`, independent and with the fans of a
-            `(units, units)` matrix.
-        bias_initializer: of each `b_l`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        block: any layer, `Sequential`, functional or subclassed model whose output has
+            the shape of its input. It is copied, without its weights, and so needs a
+            `get_config`.
+        depth: number of copies.
+        residual: whether a skip goes around each copy.
+        **kwargs: arguments of `keras.layers.Layer`. `dtype` and `trainable` are by
+            default the block's.
 
     Call arguments:
-        inputs: `(batch, ..., units)`. The outputs have the same shape.
+        inputs: what the block takes. The outputs have the same shape.
+        training, mask: given to every block.
 
     Raises:
-        ValueError: if `units` or `depth` is no positive integer, `activation` is
-            no proximal map or couples other axes than the last, `residual` or
-            `use_bias` is no bool, or the last axis of the inputs is not `units`.
-
-    Source: Wang & Benning, JMLR 24(232), 2023, eq. (1), with equal widths.
+        ValueError: if `block` is no layer, `depth` no positive integer, `residual` no
+            bool, or the block changes the shape of its inputs.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
-    >>> stack = kl.layers.ProximalStack(2, 3, "relu", kernel_initializer="identity")
-    >>> stack(np.array([[1.0, -1.0]])).numpy().tolist()
-    [[1.0, 0.0]]
-    >>> tuple(stack.kernel.shape)
-    (3, 2, 2)
+    >>> import keras, keras_lifted as kl
+    >>> block = keras.Sequential([
+    ...     keras.layers.Conv2D(4, 3, padding="same", use_bias=False),
+    ...     keras.layers.BatchNormalization(),
+    ...     keras.layers.ReLU(),
+    ... ])
+    >>> stack = kl.layers.Stack(block, depth=20, residual=True)
+    >>> tuple(stack(keras.ops.ones((2, 8, 8, 4))).shape)
+    (2, 8, 8, 4)
+    >>> tuple(stack.weights[0].shape)
+    (20, 3, 3, 4, 4)
     """
 
     def __init__(
-        self,
-        units: int,
-        depth: int,
-        activation: Any = "relu",
-        residual: bool = False,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        **kwargs: Any,
+        self, block: Any, depth: int, residual: bool = False, **kwargs: Any
     ) -> None:
+        if not isinstance(block, keras.layers.Layer):
+            raise ValueError(
+                "A Stack repeats a Keras layer or model. Received: "
+                f"block={block!r:.100}. For a function write a layer whose `call` "
+                "takes it."
+            )
+        kwargs = {
+            "dtype": block.dtype_policy,
+            "trainable": block.trainable,
+            **kwargs,
+        }
         super().__init__(**kwargs)
-        self.units = check_count("units", units, "the width of every block")
+        self._hidden = _Hidden(block)
         self.depth = check_count("depth", depth, "blocks in a row")
-        self.activation = _of_units(get(activation))
-        self.residual = checks.flag("ProximalStack", "residual", residual)
-        self.use_bias = checks.flag("ProximalStack", "use_bias", use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.residual = checks.flag("Stack", "residual", residual)
         self.supports_masking = True
 
+    @property
+    def block(self) -> keras.layers.Layer:
+        """The block as it was given."""
+        return self._hidden.block
+
+    @property
+    def activation(self) -> ProximalActivation:
+        """What each block ends in, if that can be lifted; else the identity."""
+        template = self._hidden.template
+        return Identity() if template is None else template.activation
+
     def build(self, input_shape: Any) -> None:
-        """Create the kernel and the bias of all blocks."""
-        if len(input_shape) < 2 or input_shape[-1] != self.units:
+        """Create the variables of all blocks."""
+        template = Template(self.block, input_shape, self.compute_dtype)
+        if not template.variables:
             raise ValueError(
-                f"'{self.name}' joins blocks of one width, its inputs among them: "
-                f"expected inputs (batch, ..., {self.units}). Received: "
-                f"input_shape={tuple(input_shape)}. Put a Dense({self.units}) layer "
-                "before it, or change `units`."
+                f"'{self.name}' repeats blocks with weights of their own. Received: "
+                f"'{self.block.name}', which has none."
             )
-        shape = (self.depth, self.units, self.units)
-        self.kernel = self.add_weight(
-            name="stacked_kernel",
-            shape=shape,
-            initializer=_Each(self.kernel_initializer),
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=shape[:2],
-                initializer=_Each(self.bias_initializer),
+        if template.output_shape[1:] != tuple(input_shape)[1:]:
+            raise ValueError(
+                f"'{self.name}' joins blocks whose outputs have the shape of their "
+                f"inputs. Received: input_shape={tuple(input_shape)}, from which "
+                f"'{self.block.name}' makes {template.output_shape}. Put a layer "
+                "before it that changes the shape, or change the block."
             )
-        if not self.activation.built:
-            self.activation.build(input_shape)
+        self._hidden.template = template
+
+        @functools.cache
+        def initial() -> list[Tensor]:
+            every = [template.initial(i) for i in range(self.depth)]
+            return [ops.stack(each) for each in zip(*every, strict=True)]
+
+        self._stacked = [
+            self._variable(template, i, initial) for i in range(len(template.variables))
+        ]
+        self._shape = tuple(input_shape)
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def _variable(
+        self, template: Template, i: int, initial: Callable[[], list[Tensor]]
+    ) -> keras.Variable:
+        variable = template.variables[i]
+        *owners, name = template.paths[i].split("/")
+        with contextlib.ExitStack() as scopes:
+            for owner in owners:
+                scopes.enter_context(keras.name_scope(owner))
+            stacked = keras.Variable(
+                lambda *_, **__: initial()[i],
+                shape=(self.depth, *variable.shape),
+                dtype=variable.dtype,
+                trainable=template.kinds[i] == "trainable",
+                autocast=False,
+                aggregation=variable.aggregation,
+                name=f"stacked_{name}",
+            )
+        stacked.regularizer = _each(variable.regularizer, ops.sum)
+        stacked.constraint = _each(variable.constraint, lambda each: each)
+        return stacked
+
+    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Tensor:
         """The last block's output, or what the open lifting scope answers."""
-        chain = self._chain()
+        keywords = {"training": bool(training), "mask": mask}
 
         def ordinary(u: Tensor) -> Tensor:
+            chain = self._chain(keywords, self.add_loss)
             return chain.run(u, ProximalMap.of(self.activation))
 
         scope = current_scope()
         if scope is None:
             return ordinary(inputs)
-        return scope.ask(self, inputs, ordinary, chain)
+        return scope.ask(self, inputs, ordinary, self._chain(keywords, self._refuse))
+
+    def _refuse(self, loss: Tensor) -> None:
+        raise NotImplementedError(
+            f"A block that adds losses is not lifted. Received: '{self.name}', whose "
+            f"block '{self.block.name}' adds some. Train it by backpropagation, with "
+            f"the penalty weight {{'{self.name}': float('inf')}}."
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Equal widths: the shape of the inputs."""
+        """The shape of the inputs."""
         return input_shape
 
-    def _chain(self) -> Chain:
-        kernel = ops.convert_to_tensor(self.kernel)
-        if self.bias is None:
-            bias = ops.zeros((self.depth, self.units), kernel.dtype)
-        else:
-            bias = ops.convert_to_tensor(self.bias)
-        return Chain(kernel, bias, self.residual)
+    def _chain(
+        self, keywords: dict[str, Any], add_loss: Callable[[Tensor], None]
+    ) -> Chain:
+        """The chain of the blocks, which gives `add_loss` the sum of their losses."""
+        template = self._hidden.template
+        assert template is not None
+        if keywords["mask"] is None:
+            keywords = {"training": keywords["training"]}
+        if template.layer.trainable != self.trainable:
+            template.layer.trainable = self.trainable
+        free = [kind == "trainable" for kind in template.kinds]
+        order = sorted(range(len(free)), key=lambda i: not free[i])
+        count = sum(free)
+        variables = [template.variables[i] for i in order]
+        values = tuple(ops.convert_to_tensor(self._stacked[i]) for i in order)
+        added: list[bool] = []
+
+        def block(u: Tensor, weights: Tensors, state: Tensors) -> tuple[Tensor, Any]:
+            given = list(zip(variables, (*weights, *state), strict=True))
+            z, new, found = template.call(u, given, **keywords)
+            added.append(bool(found))
+            total = sum((ops.cast(each, real_dtype()) for each in found), start=zero)
+            return z, (total, *(new[i] for i in order[count:]))
+
+        def blocks(*each: Any) -> tuple[Tensor, Tensors]:
+            found: tuple[Tensor, Tensors] = batched(block, each)
+            return found
+
+        def keep(left: Tensors) -> None:
+            for i, value in zip(order[count:], left[1:], strict=True):
+                self._stacked[i].assign(value)
+            if any(added):
+                add_loss(ops.sum(left[0]))
+
+        zero = ops.zeros((), real_dtype())
+        left = (real_dtype(), *(v.dtype for v in variables[count:]))
+        weights, state = values[:count], values[count:]
+        return Chain(block, blocks, weights, self.residual, state, left, keep)
+
+    # -- single blocks -----------------------------------------------------------
+
+    def get_blocks(self) -> list[keras.layers.Layer]:
+        """The blocks as single layers, with copies of the weights and the state."""
+        blocks = [
+            built_copy(
+                self.block, self._shape, self.compute_dtype, f"{self.block.name}_{i}"
+            )
+            for i in range(self.depth)
+        ]
+        stacked = [ops.convert_to_numpy(v) for v in self._stacked]
+        for i, block in enumerate(blocks):
+            for variable, values in zip(block.variables, stacked, strict=True):
+                variable.assign(values[i])
+        return blocks
+
+    def set_blocks(self, blocks: list[keras.layers.Layer]) -> None:
+        """Take the weights and the state of `depth` built layers like the block.
+
+        Raises:
+            ValueError: if there are not `depth` of them, or one is another layer.
+        """
+        shapes = [tuple(v.shape[1:]) for v in self._stacked]
+        for block in blocks:
+            if [tuple(v.shape) for v in block.variables] != shapes:
+                raise ValueError(
+                    f"'{self.name}' takes weights of layers like its block, whose "
+                    f"variables have the shapes {shapes}. Received: '{block.name}' "
+                    f"with {[tuple(v.shape) for v in block.variables]}."
+                )
+        if len(blocks) != self.depth:
+            raise ValueError(
+                f"'{self.name}' has {self.depth} blocks. Received: {len(blocks)}."
+            )
+        every = [block.variables for block in blocks]
+        for variable, each in zip(self._stacked, zip(*every, strict=True), strict=True):
+            variable.assign(np.stack([ops.convert_to_numpy(v) for v in each]))
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        serialize = keras.initializers.serialize
         return {
             **super().get_config(),
-            "units": self.units,
+            "block": keras.saving.serialize_keras_object(self.block),
             "depth": self.depth,
-            "activation": keras.saving.serialize_keras_object(self.activation),
             "residual": self.residual,
-            "use_bias": self.use_bias,
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
         }
 
-
-def _of_units(activation: ProximalActivation) -> ProximalActivation:
-    """The activation, if it couples no more than the units of one block."""
-    axis = getattr(activation, "axis", -1)
-    if axis == -1 or axis == (-1,):
-        return activation
-    raise ValueError(
-        "The activation of a ProximalStack acts on the units of each block by itself: "
-        "expected axis=-1. Received: "
-        f"{type(activation).__name__}(axis={axis}). Use Dense layers, each followed "
-        "by this activation."
-    )
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Stack:
+        """The inverse of `get_config`."""
+        block = keras.saving.deserialize_keras_object(config["block"])
+        return cls(**{**config, "block": block})
 
 
-class _Each:
-    """Initialises every slice of the first axis by itself."""
-
-    def __init__(self, initializer: Any) -> None:
-        self.initializer = initializer
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
-        slices = [self._of(i)(shape[1:], dtype=dtype) for i in range(shape[0])]
-        return ops.stack(slices)
-
-    def _of(self, index: int) -> Any:
-        """The initializer; where its seed is a number, with one of its own."""
-        seed = getattr(self.initializer, "seed", None)
-        if not isinstance(seed, int):
-            return self.initializer
-        each = copy.copy(self.initializer)
-        mixed = np.random.SeedSequence([seed, index]).generate_state(1)[0]
-        each.seed = int(mixed) % 2**31
-        return each
+def _each(
+    function: Callable[[Tensor], Tensor] | None, join: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor] | None:
+    """`function` of every slice of the first axis, joined; None of None."""
+    if function is None:
+        return None
+    return lambda value: join(batched(function, (ops.convert_to_tensor(value),)))

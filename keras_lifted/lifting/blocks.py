@@ -12,7 +12,8 @@ from keras_lifted.layers.any_activation import AnyActivation
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import is_not_proximal
-from keras_lifted.layers.stack import ProximalStack
+from keras_lifted.layers.proximal_stack import ProximalStack
+from keras_lifted.layers.stack import Stack
 from keras_lifted.lifting.hooks import Hook
 
 
@@ -26,8 +27,8 @@ class Block:
         layer: the layer that applies it.
         hook: the public attribute of `layer` that a lifting scope replaces
             while it is open: "activation" (fused), "call" (a Keras activation
-            layer) or "" (a `ProximalActivation` or a `ProximalStack`, which ask
-            by themselves).
+            layer) or "" (a `ProximalActivation` or a stack, which ask by
+            themselves).
     """
 
     name: str
@@ -38,7 +39,7 @@ class Block:
     @property
     def stacked(self) -> bool:
         """Whether it is a stack: equal blocks in a row, lifted together."""
-        return isinstance(self.layer, ProximalStack)
+        return isinstance(self.layer, (ProximalStack, Stack))
 
 
 _LOOPS = (
@@ -51,6 +52,7 @@ _WHOLE = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
     ProximalStack,
+    Stack,
 )
 _KERAS_ACTIVATION_LAYERS = (
     keras.layers.ReLU,
@@ -104,7 +106,7 @@ def _block_of(layer: keras.layers.Layer, every: bool = False) -> Block | None:
         return None  # its activation is applied inside the loop
     if isinstance(layer, ProximalActivation):
         return Block(layer.name, layer, layer, "")
-    if isinstance(layer, ProximalStack):
+    if isinstance(layer, (ProximalStack, Stack)):
         return Block(layer.name, layer.activation, layer, "")
     if isinstance(layer, _KERAS_ACTIVATION_LAYERS):
         subject, hook = layer, "call"

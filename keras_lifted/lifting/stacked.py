@@ -80,13 +80,13 @@ class Moved:
         q: derivative in the input of the stack.
         s: new carriers.
         displacement: from which each block pulls.
-        delta: derivative in `z`.
+        slopes: derivatives in the weights.
     """
 
     q: Tensor
     s: Tensor
     displacement: Tensor
-    delta: Tensor
+    slopes: tuple[Tensor, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,21 +125,22 @@ class StackPass:
             before = chain.before(u, ops.cast(self.penalty.point(sigma, s), u.dtype))
         elif count and chain.residual:
             s = None
-            before = ops.repeat(ops.expand_dims(u, 0), chain.bias.shape[0], axis=0)
+            before = ops.repeat(ops.expand_dims(u, 0), chain.depth, axis=0)
         else:
             before, z = chain.run_kept(u, sigma)
             z = lifted_real(z)
             return Start(before, z, self.penalty.origin(sigma, z), True)
-        z = chain.pre_activations(before)
+        z, left = chain.pre_activations(before)
         further = count - 1 if s is None else count
         if self.rounds is not None and further:
 
             def again(z: Tensor) -> Tensor:
-                return chain.pre_activations(chain.before(u, sigma(z)))
+                return chain.pre_activations(chain.before(u, sigma(z)))[0]
 
             z = repeated(again, z, further - 1, self.rounds.tolerance)
             before = chain.before(u, sigma(z))
-            z = chain.pre_activations(before)
+            z, left = chain.pre_activations(before)
+        chain.keep(left)
         z = lifted_real(z)
         if count:
             s = self.penalty.origin(sigma, z)
@@ -151,12 +152,13 @@ class StackPass:
         The gradients in `slots` are the new carriers, batch first, and the weight.
         """
         activation, penalty = self.call.activation, self.penalty
-        weights = self.call.chain
-        assert weights is not None
+        whole = self.call.chain
+        assert whole is not None
+        count = len(whole.weights)
 
-        def lifted(*arguments: Tensor) -> Any:
-            u, kernel, bias, slot, number, before, z, s, *parameters = arguments
-            chain = Chain(kernel, bias, weights.residual)
+        def lifted(u: Tensor, *arguments: Tensor) -> Any:
+            slot, number, before, z, s, *parameters = arguments[count:]
+            chain = whole.at(arguments[:count])
             sigma = ProximalMap(activation, tuple(parameters))
 
             def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
@@ -166,7 +168,6 @@ class StackPass:
                 weight = scale.like(q)
                 order = self._in_turn if self.rounds is None else self._at_once
                 moved = order(chain, sigma, q, at, weight)
-                slopes = chain.slopes(before, moved.delta)
                 rest = parameter_gradient(
                     self.call,
                     penalty,
@@ -177,7 +178,7 @@ class StackPass:
                 )
                 return (
                     ops.cast(moved.q, u.dtype),
-                    *(ops.cast(slope, kernel.dtype) for slope in slopes),
+                    *moved.slopes,
                     batch_first(moved.s),
                     scale.weight,
                     *(ops.zeros_like(each) for each in (before, z, s)),
@@ -189,8 +190,7 @@ class StackPass:
 
         return ops.custom_gradient(lifted)(
             u,
-            weights.kernel,
-            weights.bias,
+            *whole.weights,
             *slots,
             *(ops.stop_gradient(each) for each in (start.before, start.z, start.s)),
             *activation.parameters(),
@@ -201,19 +201,22 @@ class StackPass:
     ) -> Moved:
         def rule(z: Tensor, s: Tensor, q: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
             new, displacement, delta = self._moved(sigma, s, z, q, weight)
-            return delta, (new, displacement, delta)
+            return delta, (new, displacement)
 
-        q, kept = chain.sweep(q, at.z, at.s, rule, (real_dtype(),) * 3)
-        return Moved(q, *kept)
+        start, dtypes = (at.before, at.z, at.s), (real_dtype(),) * 2
+        q, (new, displacement), slopes = chain.sweep(q, start, rule, dtypes)
+        return Moved(q, new, displacement, slopes)
 
     def _at_once(
         self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start, weight: Tensor
     ) -> Moved:
         assert self.rounds is not None
         delta, further = None, self.rounds.backward - 1
+        pull = chain.pull_back(at.before)
 
         def moved(delta: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-            behind = chain.behind(q, delta)[1]
+            back = None if delta is None else pull(delta)[0]
+            behind = chain.behind(q, back)[1]
             return self._moved(sigma, at.s, at.z, behind, weight)
 
         if not at.forward:
@@ -224,7 +227,8 @@ class StackPass:
         tolerance = self.rounds.tolerance
         delta = repeated(lambda each: moved(each)[2], delta, further, tolerance)
         new, displacement, delta = moved(delta)
-        return Moved(chain.behind(q, delta)[0], new, displacement, delta)
+        back, slopes = pull(delta)
+        return Moved(chain.behind(q, back)[0], new, displacement, slopes)
 
     def _moved(
         self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, weight: Tensor
@@ -250,12 +254,11 @@ def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """
     chain = _chain(call)
     x = ops.cast(depth_first(x), u.dtype)
-    return chain.pre_activations(chain.before(u, x)), chain.output(u, x)
+    return chain.pre_activations(chain.before(u, x))[0], chain.output(u, x)
 
 
 def _chain(call: Call) -> Chain:
     """The weights of a stack, nothing in them differentiated."""
     chain = call.chain
     assert chain is not None
-    kernel, bias = ops.stop_gradient(chain.kernel), ops.stop_gradient(chain.bias)
-    return Chain(kernel, bias, chain.residual)
+    return chain.at(tuple(ops.stop_gradient(each) for each in chain.weights))

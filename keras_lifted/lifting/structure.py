@@ -186,4 +186,4 @@ def _shape(call: Call, z: Tensor) -> tuple[int, ...]:
     shape = tuple(size or 1 for size in z.shape)
     if call.chain is None:
         return shape
-    return shape[0], call.chain.bias.shape[0], *shape[1:]
+    return shape[0], call.chain.depth, *shape[1:]

@@ -20,13 +20,15 @@ class Application:
         layer: the layer.
         reads: of the arguments.
         returns: of the results.
-        tensors: keeps them alive, so that their identities stay theirs.
+        arguments: positional ones and keywords.
+        result: what it returned.
     """
 
     layer: keras.layers.Layer
     reads: tuple[int, ...]
     returns: tuple[int, ...]
-    tensors: tuple[Any, ...] = dataclasses.field(repr=False)
+    arguments: Any = dataclasses.field(repr=False)
+    result: Any = dataclasses.field(repr=False)
 
     @classmethod
     def of(
@@ -39,7 +41,8 @@ class Application:
             layer,
             tuple(id(each) for each in read),
             tuple(id(each) for each in returned),
-            (*read, *returned),
+            (arguments, keywords),
+            result,
         )
 
 

@@ -1,8 +1,9 @@
-"""Folds equal blocks of an existing model into `ProximalStack` layers."""
+"""Folds equal blocks of an existing model into stacks."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,22 +11,26 @@ import keras
 import numpy as np
 
 from keras_lifted.checks import check_count
-from keras_lifted.layers.stack import ProximalStack
+from keras_lifted.layers.proximal_stack import ProximalStack
+from keras_lifted.layers.stack import Stack
 from keras_lifted.models.runs import Application
 from keras_lifted.models.runs import FoldableBlock
 from keras_lifted.models.runs import find_runs
+from keras_lifted.models.segments import Repeat
+from keras_lifted.models.segments import find_repeats
 
 Tensor = Any
 
 
 def stack(model: keras.Model, least: int = 2) -> keras.Model:
-    """`model`, each run of equal Dense blocks folded into one `ProximalStack`.
+    """`model`, each run of equal blocks folded into one layer.
 
-    A block is a Dense layer as wide as its inputs with a proximal activation, fused
-    or as a layer of its own, `σ(x W + b)`, or such a block with a skip around it,
-    `x + σ(x W + b)`. The new model has the same outputs. Folded weights are copied,
-    all other layers are shared with `model`, as by `LiftedModel(m.inputs, m.outputs)`;
-    compile it before training.
+    A Dense layer as wide as its inputs with a proximal activation, fused or as a layer
+    of its own, `σ(x W + b)`, or such a block with a skip around it, `x + σ(x W + b)`,
+    becomes a `ProximalStack`. All other layers that repeat, alone or in groups, become
+    a `Stack`, `residual` where all that a block does is to add to its input. The new
+    model has the same outputs. Folded weights are copied, all other layers are shared
+    with `model`, as by `LiftedModel(m.inputs, m.outputs)`; compile it before training.
 
     Args:
         model: a built functional or `Sequential` model.
@@ -50,31 +55,38 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
             "`least` must be at least 2: one block alone stays a Dense layer. "
             f"Received: least={least}"
         )
-    sequential = isinstance(model, keras.Sequential)
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise ValueError(
             "`stack` folds the graph of a built functional or Sequential model. "
             f"Received: {model!r}. Fold the functional part of a subclassed model, "
             "or call a Sequential model on data first."
         )
-    applications, shown = _applications(model)
-    runs = find_runs(applications, shown, least)
-    if not runs:
+    folded = _fold(model, find_runs, _of_dense, least)
+    folded = _fold(folded, find_repeats, _of_any, least)
+    if folded is model:
         raise ValueError(
             f"The model '{model.name}' has no run of at least {least} equal blocks. "
-            "Expected Dense layers in a row, each as wide as its inputs and called "
-            "once, without regularizers or constraints, with the same proximal "
-            "activation, nothing else reading what is between them. Received: "
-            f"{[type(layer).__name__ for layer in model.layers]}."
+            "Expected layers in a row, or groups of them, that have weights and the "
+            "same arguments and keep the shape of their inputs, nothing else reading "
+            "what is between them. Received: "
+            f"{str([type(layer).__name__ for layer in model.layers]):.200}."
         )
-    stacks = [_folded(run) for run in runs]
-    if sequential:
-        folded = _sequential(model, runs, stacks)
+    return folded
+
+
+def _fold(model: keras.Model, find: Any, made: Any, least: int) -> keras.Model:
+    """The model with the runs folded that `find` finds, or itself if there are none."""
+    runs = find(*_applications(model), least)
+    if not runs:
+        return model
+    stacks = [made(run) for run in runs]
+    if isinstance(model, keras.Sequential):
+        folded = _sequential(model, runs, [layer for layer, _ in stacks])
     else:
-        inputs, outputs = _functional(model, runs, stacks)
+        inputs, outputs = _functional(model, runs, [layer for layer, _ in stacks])
         folded = type(model)(inputs, outputs, name=model.name)
-    for layer, run in zip(stacks, runs, strict=True):
-        _copy(layer, run)
+    for _, copy in stacks:
+        copy()
     return folded
 
 
@@ -99,9 +111,10 @@ def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
     )
 
 
-def _folded(run: Sequence[FoldableBlock]) -> ProximalStack:
+def _of_dense(run: Sequence[FoldableBlock]) -> tuple[Any, Callable[[], None]]:
+    """A stack for the run, and what copies the weights once it is built."""
     first = run[0]
-    return ProximalStack(
+    layer = ProximalStack(
         first.dense.units,
         len(run),
         first.activation,
@@ -111,19 +124,28 @@ def _folded(run: Sequence[FoldableBlock]) -> ProximalStack:
         trainable=first.dense.trainable,
     )
 
+    def copy() -> None:
+        weights = zip(*(block.dense.get_weights() for block in run), strict=True)
+        stacked = [np.stack(each) for each in weights]
+        layer.kernel.assign(stacked[0])
+        if layer.bias is not None:
+            layer.bias.assign(stacked[1])
 
-def _copy(layer: ProximalStack, run: Sequence[FoldableBlock]) -> None:
-    weights = zip(*(block.dense.get_weights() for block in run), strict=True)
-    stacked = [np.stack(each) for each in weights]
-    layer.kernel.assign(stacked[0])
-    if layer.bias is not None:
-        layer.bias.assign(stacked[1])
+    return layer, copy
+
+
+def _of_any(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
+    """The same for blocks of any kind."""
+    blocks = [each.block() for each in run]
+    residual = run[0].residual and len(run[0].layers) > 1
+    layer = Stack(blocks[0], len(run), residual)
+    return layer, lambda: layer.set_blocks(blocks)
 
 
 def _functional(
     model: keras.Model,
-    runs: Sequence[Sequence[FoldableBlock]],
-    stacks: Sequence[ProximalStack],
+    runs: Sequence[Sequence[Any]],
+    stacks: Sequence[Any],
 ) -> tuple[Any, Any]:
     """Inputs and outputs of the graph with the stacks in it."""
     begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
@@ -150,10 +172,11 @@ def _functional(
 
 def _sequential(
     model: keras.Sequential,
-    runs: Sequence[Sequence[FoldableBlock]],
-    stacks: Sequence[ProximalStack],
+    runs: Sequence[Sequence[Any]],
+    stacks: Sequence[Any],
 ) -> keras.Sequential:
-    begins = {id(run[0].dense): layer for run, layer in zip(runs, stacks, strict=True)}
+    pairs = zip(runs, stacks, strict=True)
+    begins = {id(run[0].layers[0]): layer for run, layer in pairs}
     inner = {id(layer) for run in runs for block in run for layer in block.layers}
     shape, dtype = model.input_shape, model.inputs[0].dtype
     layers: list[Any] = [keras.Input(batch_shape=shape, dtype=dtype)]

@@ -134,12 +134,12 @@ def _read(
     Kernels are named so, or `pointwise_kernel`, `recurrent_kernel`. Their last axis
     holds the outputs, the one before it the inputs and all others the sites, except
     that a bias of several axes shows as many axes of outputs, and of a
-    `stacked_kernel` the first axis counts kernels.
+    `stacked_…kernel` the first axis counts kernels.
     """
     name, path, shape = variable.name, str(variable.path), tuple(variable.shape)
     if not name.endswith("kernel") or "depthwise" in path or len(shape) < 2:
         return None
-    stacked = name == "stacked_kernel"
+    stacked = name.startswith("stacked_")
     count, each = (shape[0], shape[1:]) if stacked else (1, shape)
     bias = None if "transpose" in path else _bias_of(place, variables)
     many = 2 if len(each) == 3 and _layer_of(variable) in _PROJECTIONS else 1
@@ -161,7 +161,7 @@ def _bias_of(place: int, variables: Sequence[keras.Variable]) -> int | None:
     layer = _owner(variables[place])
     if layer and place + 1 < len(variables):
         other = variables[place + 1]
-        if _owner(other) == layer and other.name == "bias":
+        if _owner(other) == layer and other.name in ("bias", "stacked_bias"):
             return place + 1
     return None
 

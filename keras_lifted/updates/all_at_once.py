@@ -21,9 +21,9 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class AllAtOnce(LiftedUpdate):
-    """Rounds over all blocks of each `ProximalStack` at once.
+    """Rounds over all blocks of each stack at once.
 
-    Every round evaluates all blocks together, in batched products of matrices:
+    Every round evaluates all blocks together, in batched operations:
     `forward` rounds `x_l ← σ(z_l)` from `x = 0`, then `backward` rounds
     `x_l ← σ(z_l − q_l/w)`, each at what the round before left, until a round changes
     all `z_l`, then all their derivatives, by at most `tolerance`. With as many rounds

@@ -21,8 +21,12 @@ def network(stacked):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((16,))
     h = keras.layers.Dense(16, activation="tanh", name="first")(inputs)
-    if stacked:
+    if stacked == "dense":
         h = kl.layers.ProximalStack(16, 8, "tanh", residual=True, name="stack")(h)
+    elif stacked:
+        layers = [keras.layers.LayerNormalization(), keras.layers.Dense(16, "gelu")]
+        block = keras.Sequential(layers)
+        h = kl.layers.Stack(block, 8, residual=True, name="stack")(h)
     return kl.LiftedModel(inputs, keras.layers.Dense(4, name="out")(h))
 
 
@@ -49,20 +53,20 @@ def layer_parallel():
     mesh = keras.distribution.DeviceMesh((1, len(DEVICES)), ["batch", "depth"], DEVICES)
     layout = keras.distribution.LayoutMap(mesh)
     layout["stack.*kernel"] = ("depth", None, None)
-    layout["stack.*bias"] = ("depth", None)
+    for vector in ("bias", "gamma", "beta"):
+        layout[f"stack.*{vector}"] = ("depth", None)
     return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
 
 
 def main():
+    at_once = descent(kl.updates.AllAtOnce(2, 1, tolerance=None))
     cases = {
-        "data, sweep": (False, descent("sweep"), data_parallel),
-        "data, steepest": (False, kl.optimizers.SteepestDescent, data_parallel),
-        "layer, sweep": (True, descent("sweep"), layer_parallel),
-        "layer, all at once": (
-            True,
-            descent(kl.updates.AllAtOnce(2, 1, tolerance=None)),
-            layer_parallel,
-        ),
+        "data, sweep": ("", descent("sweep"), data_parallel),
+        "data, steepest": ("", kl.optimizers.SteepestDescent, data_parallel),
+        "layer, sweep": ("dense", descent("sweep"), layer_parallel),
+        "layer, all at once": ("dense", at_once, layer_parallel),
+        "layer, any block, sweep": ("any", descent("sweep"), layer_parallel),
+        "layer, any block, all at once": ("any", at_once, layer_parallel),
     }
     report = {"devices": len(DEVICES)}
     for name, (stacked, optimizer, distribution) in cases.items():

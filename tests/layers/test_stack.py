@@ -1,4 +1,4 @@
-"""A stack is the chain of its blocks, at a compile time flat in its depth."""
+"""A stack of any block is the chain of single ones, and its loop compiles once."""
 
 import time
 
@@ -8,194 +8,216 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from keras_lifted.layers.chain import prefix_sums
-from keras_lifted.layers.chain import suffix_sums
-from tests.layers.compiled import REAL
+from tests.layers.blocks import CASES
+from tests.layers.blocks import Subclassed
+from tests.layers.blocks import convolution
 from tests.layers.compiled import array
-from tests.layers.compiled import jit
-from tests.layers.compiled import tensor
 from tests.mistakes import expect_error
 
-Stack = kl.layers.ProximalStack
+Stack = kl.layers.Stack
 RNG = np.random.default_rng(3)
-X = RNG.normal(size=(5, 4)).astype("float32")
-Y = RNG.normal(size=(5, 4)).astype("float32")
-ACTIVATIONS = ["relu", "tanh", "softmax", kl.layers.GroupSoftThreshold(0.1)]
 
 
-def stacked(depth=3, activation="tanh", shape=(4,), **kwargs):
-    """A model of one stack with random weights."""
+def stacked(block, shape, depth=3, residual=False, **kwargs):
     inputs = keras.Input(shape)
-    model = keras.Model(inputs, Stack(4, depth, activation, **kwargs)(inputs))
-    for weight in model.weights:
-        weight.assign(RNG.normal(size=weight.shape) * 0.5)
-    return model
+    return keras.Model(inputs, Stack(block, depth, residual, **kwargs)(inputs))
 
 
-def chain_of(stack, shape=(4,)):
-    """The same as Dense layers, each followed by its activation."""
-    x = inputs = keras.Input(shape)
-    for i in range(stack.depth):
-        dense = layers.Dense(stack.units, use_bias=stack.use_bias)
-        after = stack.activation(dense(x))
-        x = layers.Add()([x, after]) if stack.residual else after
-        dense.set_weights([w[i] for w in stack.get_weights()[: 1 + stack.use_bias]])
-    return keras.Model(inputs, x)
+def unrolled(model):
+    """The same as single layers, and these."""
+    stack = model.layers[-1]
+    blocks = stack.get_blocks()
+    x = inputs = keras.Input(model.input_shape[1:])
+    for block in blocks:
+        x = layers.Add()([x, block(x)]) if stack.residual else block(x)
+    return keras.Model(inputs, x), blocks
 
 
-def steps(model, x, y):
-    """What one step of SGD(1) subtracts from the weights."""
-    model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=True)
-    before = model.get_weights()
-    model.train_on_batch(x, y)
-    return [a - b for a, b in zip(before, model.get_weights())]
+def data(shape, rows=4):
+    return RNG.normal(size=(rows, *shape)).astype("float32")
 
 
-@pytest.mark.parametrize(
-    "activation", ACTIVATIONS, ids=lambda value: getattr(value, "name", value)
-)
-@pytest.mark.parametrize("residual", [False, True])
-def test_values_and_gradients_are_those_of_the_chain(activation, residual):
-    model = stacked(3, activation, residual=residual)
-    chain = chain_of(model.layers[-1])
-    np.testing.assert_allclose(model.predict(X), chain.predict(X), atol=1e-6)
-    kernel, bias = steps(model, X, Y)
-    each = steps(chain, X, Y)
-    np.testing.assert_allclose(kernel, np.stack(each[::2]), atol=1e-6)
-    np.testing.assert_allclose(bias, np.stack(each[1::2]), atol=1e-6)
+def values(variables):
+    return [array(v.value) for v in variables]
 
 
-def test_further_axes_and_no_bias():
-    model = stacked(2, "relu", shape=(3, 4), use_bias=False)
-    assert len(model.weights) == 1
-    x = RNG.normal(size=(2, 3, 4)).astype("float32")
-    chain = chain_of(model.layers[-1], shape=(3, 4))
-    np.testing.assert_allclose(model.predict(x), chain.predict(x), atol=1e-6)
+def trained(model, x, y):
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=True)
+    return model.train_on_batch(x, y)
 
 
-def test_the_activation_shares_its_learnable_threshold():
-    model = stacked(3, kl.layers.SoftThreshold(0.1, learnable=True))
-    chain = chain_of(model.layers[-1])  # of that same activation layer
-    shapes = [w.shape for w in model.trainable_weights]
-    assert shapes == [(3, 4, 4), (3, 4), ()]
-    np.testing.assert_allclose(model.predict(X), chain.predict(X), atol=1e-6)
+@pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_outputs_steps_and_state_are_those_of_single_blocks(case, residual):
+    make, shape = case
+    model = stacked(make(), shape, residual=residual)
+    single, blocks = unrolled(model)
+    x, y = data(shape), data(shape)
+    close = {"atol": 1e-5, "rtol": 1e-4}
+    outputs = [m.predict(x, verbose=0) for m in (model, single)]
+    np.testing.assert_allclose(*outputs, **close)
+    before = values(model.weights)
+    losses = [trained(m, x, y) for m in (model, single)]
+    np.testing.assert_allclose(*losses, **close)
+    every = zip(*(values(b.weights) for b in blocks), strict=True)
+    after = values(model.weights)
+    for stack, each in zip(after, every, strict=True):
+        np.testing.assert_allclose(stack, np.stack(each), **close)
+    moved = [np.abs(a - b).max() > 1e-6 for a, b in zip(after, before)]
+    names = [w.name for w in model.weights]
+    # Keys of attention shift all scores of a query alike: that changes nothing.
+    assert all(moved) or names.count("stacked_kernel") > 4
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", REAL])
-def test_precision(dtype):
-    model = stacked(3, "tanh", dtype=dtype)
-    got = model(tensor(X, keras.DTypePolicy(dtype).compute_dtype))
-    expected = keras.DTypePolicy(dtype).compute_dtype
-    assert keras.backend.standardize_dtype(got.dtype) == expected
-    np.testing.assert_allclose(
-        array(got), chain_of(model.layers[-1]).predict(X), atol=3e-2
+def test_every_block_starts_by_itself():
+    block = layers.Dense(6, kernel_initializer=keras.initializers.HeNormal(seed=1))
+    one, two = (stacked(block, (6,)).layers[-1].get_blocks() for _ in range(2))
+    kernels = [array(each.kernel.value) for each in one]
+    assert np.abs(np.diff(np.stack(kernels), axis=0)).min() > 0
+    np.testing.assert_array_equal(kernels, [array(b.kernel.value) for b in two])
+
+
+def test_dropout_has_its_own_seed_in_every_block():
+    """Ones through blocks that keep half: equal masks would leave a half of them."""
+    block = keras.Sequential(
+        [layers.Dense(400, kernel_initializer="identity"), layers.Dropout(0.5, seed=1)]
     )
+    stack = Stack(block, 3)
+    x = np.ones((1, 400), "float32")
+    first, second = (array(stack(x, training=True)) for _ in range(2))
+    assert 0.05 < np.mean(first != 0) < 0.2
+    assert np.mean((first != 0) != (second != 0)) > 0.1
+    np.testing.assert_allclose(array(stack(x)), x)
 
 
-def test_save_and_load(tmp_path):
-    model = stacked(3, kl.layers.SoftThreshold(0.2), residual=True)
-    model.save(tmp_path / "stack.keras")
-    loaded = keras.models.load_model(tmp_path / "stack.keras")
-    np.testing.assert_array_equal(model.predict(X), loaded.predict(X))
-    stack = loaded.layers[-1]
-    assert (stack.units, stack.depth, stack.residual) == (4, 3, True)
-    assert stack.activation.threshold == 0.2
+def test_subclassed_blocks_train_and_are_saved(tmp_path):
+    model = stacked(Subclassed(), (6,), residual=True)
+    x = data((6,))
+    trained(model, x, x)
+    path = tmp_path / "stack.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    outputs = [m.predict(x, verbose=0) for m in (model, loaded)]
+    np.testing.assert_array_equal(*outputs)
+    assert loaded.layers[-1].depth == 3
 
 
-def test_jit_gives_the_same():
-    model = stacked()
-    compiled = jit(lambda x: model(x))
-    np.testing.assert_allclose(
-        array(compiled(tensor(X))), array(model(tensor(X))), atol=1e-6
+def test_clones_summaries_and_weights(capsys):
+    model = stacked(convolution(), (5, 5, 4), name="blocks")
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    x = data((5, 5, 4))
+    np.testing.assert_array_equal(
+        *(m.predict(x, verbose=0) for m in (model, clone)),
     )
+    clone.summary()
+    assert "blocks (Stack)" in capsys.readouterr().out
+    assert clone.get_layer("blocks").block.layers[0].filters == 4
+    assert model.count_params() == 3 * (9 * 16 + 4 * 4)
 
 
-# -- initial weights ------------------------------------------------------------------
+def test_blocks_give_and_take_their_weights():
+    stack, other = (stacked(convolution(), (5, 5, 4)).layers[-1] for _ in range(2))
+    other.set_blocks(stack.get_blocks())
+    for a, b in zip(values(stack.weights), values(other.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_slices_are_initialised_like_dense_layers():
-    stack = Stack(64, 3)
-    stack.build((None, 64))
-    slices = array(stack.kernel.value)
-    limit = np.sqrt(6 / 128)
-    for each in slices:
-        assert 0.97 * limit < np.abs(each).max() <= limit
-        assert abs(each.std() / (limit / np.sqrt(3)) - 1) < 0.05
-    correlation = np.corrcoef(slices.reshape(3, -1)) - np.eye(3)
-    assert np.abs(correlation).max() < 0.1
-
-
-def test_a_seed_repeats_the_weights():
-    stacks = [
-        Stack(4, 3, kernel_initializer=keras.initializers.HeNormal(seed=1))
-        for _ in range(2)
-    ]
-    for each in stacks:
-        each.build((None, 4))
-    one, two = (array(each.kernel.value) for each in stacks)
-    np.testing.assert_array_equal(one, two)
-    assert np.abs(one[0] - one[1]).min() > 0
-
-
-def test_a_seed_generator_and_a_function_as_initializers():
-    seed = keras.random.SeedGenerator(0)
-    stack = Stack(
-        4,
-        2,
-        kernel_initializer=keras.initializers.GlorotNormal(seed=seed),
-        bias_initializer=lambda shape, dtype=None: keras.ops.ones(shape, dtype),
+def test_mixed_precision():
+    policy = "mixed_bfloat16"
+    block = keras.Sequential(
+        [layers.Dense(6, dtype=policy), layers.BatchNormalization(dtype=policy)]
     )
-    stack.build((None, 4))
-    assert np.abs(np.diff(array(stack.kernel.value), axis=0)).min() > 0
-    np.testing.assert_array_equal(array(stack.bias.value), 1)
+    model = stacked(block, (6,), dtype=policy)
+    stack, x = model.layers[-1], data((6,))
+    single, _ = unrolled(model)
+    assert keras.backend.standardize_dtype(model(x).dtype) == "bfloat16"
+    assert {str(v.dtype) for v in stack.weights} == {"float32"}
+    got, wanted = (m.predict(x, verbose=0) for m in (model, single))
+    np.testing.assert_allclose(got, wanted, atol=2e-2)
+
+
+def test_regularizers_and_added_losses_count_once_for_each_block():
+    block = layers.Dense(
+        6,
+        "tanh",
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        activity_regularizer=keras.regularizers.L2(0.3),
+        kernel_constraint=keras.constraints.UnitNorm(axis=0),
+    )
+    model = stacked(block, (6,))
+    single, blocks = unrolled(model)
+    x = data((6,))
+    losses = [trained(m, x, x) for m in (model, single)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    kernels = [array(block.kernel.value) for block in blocks]
+    np.testing.assert_allclose(array(model.weights[0].value), kernels, atol=1e-6)
+
+
+def test_a_frozen_stack_keeps_its_state():
+    model = stacked(convolution(), (5, 5, 4))
+    model.layers[-1].trainable = False
+    before, x = values(model.weights), data((5, 5, 4))
+    model(x, training=True)
+    for a, b in zip(before, values(model.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_frozen_block_makes_a_frozen_stack():
+    block = convolution()
+    block.trainable = False
+    stack = stacked(block, (5, 5, 4)).layers[-1]
+    before, x = values(stack.weights), data((5, 5, 4))
+    stack(x, training=True)
+    assert not stack.trainable_weights
+    for a, b in zip(before, values(stack.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_masks_reach_the_blocks():
+    inputs = keras.Input((None,), dtype="int32")
+    attention = keras.Input((None, 8))
+    mixed = layers.MultiHeadAttention(2, 4)(attention, attention)
+    block = keras.Model(attention, mixed)
+    h = layers.Embedding(5, 8, mask_zero=True)(inputs)
+    model = keras.Model(inputs, Stack(block, 2)(h))
+    tokens = np.array([[1, 2, 0, 0]])
+    alone = model.predict(tokens[:, :2], verbose=0)
+    padded = model.predict(tokens, verbose=0)[:, :2]
+    np.testing.assert_allclose(alone, padded, atol=1e-5)
 
 
 # -- mistakes -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"units": 0}, "`units` must be an integer of at least 1.*units=0"),
-        ({"depth": 2.5}, "`depth` must be an integer.*blocks in a row.*depth=2.5"),
-        ({"activation": "gelu"}, "no proximal map.*'gelu'"),
-        ({"residual": 1}, "`residual` of ProximalStack must be a bool"),
-        ({"use_bias": None}, "`use_bias` of ProximalStack must be a bool"),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_bad_arguments(arguments, message):
-    good = {"units": 4, "depth": 2, "activation": "relu"}
-    expect_error(lambda: Stack(**{**good, **arguments}), ValueError, message)
-
-
-def test_inputs_of_another_width():
-    expect_error(
-        lambda: Stack(4, 2)(np.ones((2, 3), "float32")),
-        ValueError,
-        r"expected inputs \(batch, ..., 4\).*\(2, 3\).*Dense\(4\)",
-    )
+def test_bad_arguments():
+    block = layers.Dense(6)
+    expect_error(lambda: Stack("relu", 2), ValueError, "repeats a Keras layer.*'relu'")
+    expect_error(lambda: Stack(block, 0), ValueError, "`depth` must be an integer")
+    expect_error(lambda: Stack(block, 2, 1), ValueError, "`residual` of Stack must be")
+    other = np.ones((2, 3), "float32")
+    expect_error(lambda: Stack(block, 2)(other), ValueError, r"shape of their.*\(2, 3")
+    relu = layers.ReLU()
+    expect_error(lambda: Stack(relu, 2)(other), ValueError, "weights of their own")
+    stack = Stack(block, 2)
+    stack.build((None, 6))
+    blocks = stack.get_blocks()
+    expect_error(lambda: stack.set_blocks(blocks[:1]), ValueError, "2 blocks.*: 1")
+    expect_error(lambda: stack.set_blocks([relu] * 2), ValueError, "variables have")
 
 
 # -- compile time ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_compile_time_is_flat_in_depth():
+    x = data((5, 5, 4))
+
     def seconds(depth):
-        model = stacked(depth, "relu", residual=True)
-        start = time.process_time()  # of the processor: the machine may be busy
-        steps(model, X, Y)
+        model = stacked(convolution(), (5, 5, 4), depth, residual=True)
+        start = time.process_time()
+        trained(model, x, x)
         return time.process_time() - start
 
     seconds(2)  # what the first compilation costs besides
     assert seconds(256) < 2 * seconds(16) + 0.5
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 8, 31, 32, 48, 80])
-def test_sums_along_the_depth(depth):
-    """By groups, where 16 and the depth have a common divisor."""
-    terms = np.random.default_rng(depth).normal(size=(depth, 3, 2)).astype("float32")
-    expected = np.cumsum(terms, axis=0)
-    np.testing.assert_allclose(array(prefix_sums(terms)), expected, atol=1e-5)
-    expected = np.cumsum(terms[::-1], axis=0)[::-1]
-    np.testing.assert_allclose(array(suffix_sums(terms)), expected, atol=1e-5)

@@ -60,9 +60,9 @@ def test_runs_end_where_blocks_differ():
     for activation in ["relu"] * 2 + ["tanh"] * 3 + ["relu"] + ["gelu"] * 2:
         x = layers.Dense(4, activation)(x)
     model = keras.Model(inputs, x)
-    both = ["InputLayer", "ProximalStack", "ProximalStack", *["Dense"] * 3]
-    check(model, both)
-    check(model, ["InputLayer", *["Dense"] * 2, *both[1:2], *["Dense"] * 3], least=3)
+    dense, folded = ["Dense"], ["ProximalStack"]
+    check(model, ["InputLayer", *folded * 2, *dense, "Stack"])
+    check(model, ["InputLayer", *dense * 2, *folded, *dense * 3], least=3)
 
 
 def test_what_is_read_elsewhere_stays():
@@ -81,18 +81,86 @@ def test_what_is_read_elsewhere_stays():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_shared_learnable_and_regularized_layers_stay():
+def test_shared_and_single_layers_stay():
     shared = layers.Dense(4, "relu")
     inputs = keras.Input((4,))
-    twice = shared(shared(inputs))
-    x = twice
+    x = layers.Dense(4, "tanh")(shared(shared(inputs)))
+    model = keras.Model(inputs, layers.Dense(4)(x))
+    expect_error(lambda: kl.stack(model), ValueError, "no run of at least 2 equal")
+
+
+# -- blocks of any kind ---------------------------------------------------------------
+
+
+def images(model):
+    """Equal outputs of a model of images and what it is folded to."""
+    for weight in model.weights:
+        weight.assign(RNG.uniform(0.1, 0.9, size=weight.shape))
+    x = RNG.normal(size=(2, *model.input_shape[1:])).astype("float32")
+    folded = kl.stack(model)
+    outputs = [m.predict(x, verbose=0) for m in (model, folded)]
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)
+    return folded
+
+
+def test_learnable_and_regularized_layers():
+    x = inputs = keras.Input((4,))
     for _ in range(2):
         threshold = kl.layers.SoftThreshold(0.1, learnable=True)
         x = threshold(layers.Dense(4)(x))
-    for _ in range(2):
+    for _ in range(3):
         x = layers.Dense(4, "relu", kernel_regularizer="l2")(x)
-    model = keras.Model(inputs, x)
-    expect_error(lambda: kl.stack(model), ValueError, "no run of at least 2 equal")
+    check(keras.Model(inputs, x), ["InputLayer", "Stack", "Stack"])
+
+
+def test_convolutions_in_a_sequential_model():
+    model = keras.Sequential([keras.Input((5, 5, 2))])
+    for _ in range(4):
+        model.add(layers.Conv2D(3, 3, padding="same"))
+        model.add(layers.BatchNormalization())
+        model.add(layers.ReLU())
+    model.add(layers.Flatten())
+    folded = images(model)
+    expected = ["Conv2D", "BatchNormalization", "ReLU", "Stack", "Flatten"]
+    assert kinds(folded) == expected
+    assert folded.layers[3].depth == 3
+    assert not folded.layers[3].residual
+
+
+def test_a_residual_stage():
+    inputs = keras.Input((5, 5, 3))
+    x = layers.Conv2D(4, 1)(inputs)
+    for _ in range(3):
+        h = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(x))
+        h = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(h))
+        x = layers.Add()([x, h])
+    folded = images(keras.Model(inputs, layers.Flatten()(x)))
+    assert kinds(folded) == ["InputLayer", "Conv2D", "Stack", "Flatten"]
+    assert folded.layers[2].residual
+
+
+def test_an_encoder_of_two_branches_for_each_block():
+    """Both skips lead around the whole block once it is folded."""
+    x = inputs = keras.Input((3, 4))
+    for _ in range(3):
+        h = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(2, 2)(h, h)])
+        h = layers.Dense(8, "gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([layers.Dense(4)(h), x])
+    folded = images(keras.Model(inputs, x))
+    assert kinds(folded) == ["InputLayer", "Stack"]
+    assert (folded.layers[1].depth, folded.layers[1].residual) == (3, True)
+
+
+def test_models_as_blocks():
+    def block():
+        u = keras.Input((4,))
+        return keras.Model(u, layers.Dense(4)(layers.Dense(6, "gelu")(u)))
+
+    x = inputs = keras.Input((4,))
+    for _ in range(3):
+        x = block()(x)
+    check(keras.Model(inputs, x), ["InputLayer", "Stack"])
 
 
 def test_bad_arguments():

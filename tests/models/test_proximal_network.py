@@ -50,7 +50,7 @@ def test_operator_and_adjoint(kernel_size):
 
 def test_norm(monkeypatch):
     """At first a few per cent too small at most, never too large; then exact."""
-    monkeypatch.setattr("keras_lifted.architectures.tied_convolution.SIDE", 8)
+    monkeypatch.setattr("keras_lifted.layers.tied_convolution.SIDE", 8)
     convolution = layer()
     kernel = ops.convert_to_numpy(convolution.kernel)
     exact = np.linalg.svd(matrix(kernel, 8), compute_uv=False)[0]
@@ -65,7 +65,7 @@ def test_norm(monkeypatch):
 
 def test_the_norm_is_differentiated(monkeypatch):
     """A step of SGD(1) against differences of the loss of `L x/‖L‖²`."""
-    monkeypatch.setattr("keras_lifted.architectures.tied_convolution.SIDE", 8)
+    monkeypatch.setattr("keras_lifted.layers.tied_convolution.SIDE", 8)
     convolution = TiedConvolution(CHANNELS, FILTERS)
     inputs = keras.Input((SIDE, SIDE, CHANNELS))
     model = keras.Model(inputs, convolution(inputs, scale=1.0))
@@ -145,3 +145,52 @@ def test_wrong_channels():
     expect_error(
         lambda: convolution(image(CHANNELS), scale=0.0), ValueError, "`scale` .* > 0"
     )
+
+
+# -- the same as one layer -------------------------------------------------------------
+
+
+def both(steps=4):
+    """The network, and the layer with its weights."""
+    keras.utils.set_random_seed(3)
+    network = kl.models.proximal_network((SIDE, SIDE, CHANNELS), FILTERS, steps)
+    inputs = keras.Input((SIDE, SIDE, CHANNELS))
+    layer = kl.layers.DualForwardBackward(FILTERS, steps)
+    model = kl.LiftedModel(inputs, layer(inputs))
+    operators = [network.get_layer(f"operator_{k + 1}") for k in range(steps)]
+    for k in range(steps):
+        network.get_layer(f"dual_{k + 1}").set_weights([np.float32(0.05 * (k + 1))])
+    blocks = [*layer.before.get_blocks(), layer.last]
+    for k, block in enumerate(blocks):
+        block.operator.set_weights(operators[k].get_weights())
+        block.sigma.set_weights([np.float32(0.05 * (k + 1))])
+    layer.before.set_blocks(blocks[:-1])
+    return network, model
+
+
+def test_the_layer_is_the_network():
+    network, model = both()
+    x = image(CHANNELS)
+    outputs = [m.predict(x, verbose=0) for m in (network, model)]
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+    losses = []
+    for m in (network, model):
+        m.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
+        losses.append([float(m.train_on_batch(x, 0 * x)) for _ in range(3)])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert losses[0][0] > 1.01 * losses[0][-1]
+
+
+def test_the_layer_is_saved(tmp_path):
+    model = both(3)[1]
+    model.save(tmp_path / "layer.keras")
+    loaded = keras.models.load_model(tmp_path / "layer.keras")
+    x = image(CHANNELS)
+    outputs = [m.predict(x, verbose=0) for m in (model, loaded)]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_the_layer_takes_steps():
+    make = kl.layers.DualForwardBackward
+    expect_error(lambda: make(4, 1), ValueError, "`steps` must be at least 2")
+    expect_error(lambda: make(4, 3, kernel_size=2), ValueError, "`kernel_size` must be")

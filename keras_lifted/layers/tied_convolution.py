@@ -8,8 +8,8 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.architectures.arguments import check_kernel_size
 from keras_lifted.checks import check_count
+from keras_lifted.checks import check_kernel_size
 from keras_lifted.checks import check_number
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype

@@ -1,0 +1,189 @@
+"""Equal Dense blocks in a row, with one kernel for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import final
+
+import keras
+from keras import ops
+
+from keras_lifted.checks import check_count
+from keras_lifted.layers import checks
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.chain import Chain
+from keras_lifted.layers.context import current_scope
+from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.mapping import get
+from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.template import of_block
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class ProximalStack(keras.layers.Layer):
+    """`depth` equal blocks `x_{l+1} = σ(x_l W_l + b_l)`, computed in a loop.
+
+    With `residual=True` a skip goes around each block, outside the activation:
+    `x_{l+1} = x_l + σ(x_l W_l + b_l)`. All blocks share one kernel variable of
+    shape `(depth, units, units)` and one bias `(depth, units)`, and the compiled
+    program holds one block whatever the depth: compile time does not grow with
+    it. A chain of Dense layers with the same weights gives the same outputs.
+
+    Args:
+        units: width of every block, and of the inputs.
+        depth: number of blocks.
+        activation: a proximal activation, or what `keras_lifted.layers.get`
+            takes: a name, a class, a Keras function. All blocks share it, with
+            its learnable parameters if it has any.
+        residual: whether a skip goes around each block.
+        use_bias: whether there are `b_l`.
+        kernel_initializer: of each `W_l`, independent and with the fans of a
+            `(units, units)` matrix.
+        bias_initializer: of each `b_l`.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, ..., units)`. The outputs have the same shape.
+
+    Raises:
+        ValueError: if `units` or `depth` is no positive integer, `activation` is
+            no proximal map or couples other axes than the last, `residual` or
+            `use_bias` is no bool, or the last axis of the inputs is not `units`.
+
+    Source: Wang & Benning, JMLR 24(232), 2023, eq. (1), with equal widths.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> import numpy as np
+    >>> stack = kl.layers.ProximalStack(2, 3, "relu", kernel_initializer="identity")
+    >>> stack(np.array([[1.0, -1.0]])).numpy().tolist()
+    [[1.0, 0.0]]
+    >>> tuple(stack.kernel.shape)
+    (3, 2, 2)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        depth: int,
+        activation: Any = "relu",
+        residual: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = check_count("units", units, "the width of every block")
+        self.depth = check_count("depth", depth, "blocks in a row")
+        self.activation = _of_units(get(activation))
+        self.residual = checks.flag("ProximalStack", "residual", residual)
+        self.use_bias = checks.flag("ProximalStack", "use_bias", use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel and the bias of all blocks."""
+        if len(input_shape) < 2 or input_shape[-1] != self.units:
+            raise ValueError(
+                f"'{self.name}' joins blocks of one width, its inputs among them: "
+                f"expected inputs (batch, ..., {self.units}). Received: "
+                f"input_shape={tuple(input_shape)}. Put a Dense({self.units}) layer "
+                "before it, or change `units`."
+            )
+        shape = (self.depth, self.units, self.units)
+        self.kernel = self.add_weight(
+            name="stacked_kernel",
+            shape=shape,
+            initializer=_Each(self.kernel_initializer),
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=shape[:2],
+                initializer=_Each(self.bias_initializer),
+            )
+        if not self.activation.built:
+            self.activation.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The last block's output, or what the open lifting scope answers."""
+        chain = self._chain()
+
+        def ordinary(u: Tensor) -> Tensor:
+            return chain.run(u, ProximalMap.of(self.activation))
+
+        scope = current_scope()
+        if scope is None:
+            return ordinary(inputs)
+        return scope.ask(self, inputs, ordinary, chain)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Equal widths: the shape of the inputs."""
+        return input_shape
+
+    def _chain(self) -> Chain:
+        given = [self.kernel] if self.bias is None else [self.kernel, self.bias]
+        weights = tuple(ops.convert_to_tensor(each) for each in given)
+        return Chain(_affine, _affines, weights, self.residual)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        serialize = keras.initializers.serialize
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "depth": self.depth,
+            "activation": keras.saving.serialize_keras_object(self.activation),
+            "residual": self.residual,
+            "use_bias": self.use_bias,
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "bias_initializer": serialize(self.bias_initializer),
+        }
+
+
+def _of_units(activation: ProximalActivation) -> ProximalActivation:
+    """The activation, if it couples no more than the units of one block."""
+    axis = getattr(activation, "axis", -1)
+    if axis == -1 or axis == (-1,):
+        return activation
+    raise ValueError(
+        "The activation of a ProximalStack acts on the units of each block by itself: "
+        "expected axis=-1. Received: "
+        f"{type(activation).__name__}(axis={axis}). Use Dense layers, each followed "
+        "by this activation."
+    )
+
+
+def _affine(
+    u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    z = ops.matmul(u, weights[0])
+    return (z if len(weights) == 1 else z + weights[1]), ()
+
+
+def _affines(
+    u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Of all blocks, by one product of matrices."""
+    depth, units = weights[0].shape[:2]
+    z = ops.matmul(ops.reshape(u, (depth, -1, units)), weights[0])
+    if len(weights) > 1:
+        z = z + ops.expand_dims(weights[1], 1)
+    return ops.reshape(z, ops.shape(u)), ()
+
+
+class _Each:
+    """Initialises every slice of the first axis by itself."""
+
+    def __init__(self, initializer: Any) -> None:
+        self.initializer = initializer
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        each = (of_block(self.initializer, i) for i in range(shape[0]))
+        return ops.stack([initial(shape[1:], dtype=dtype) for initial in each])
