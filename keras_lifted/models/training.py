@@ -15,6 +15,7 @@ from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.metrics import LiftedMetric
+from keras_lifted.models.first_step import FirstStepNote
 from keras_lifted.models.indices import take_index
 from keras_lifted.models.persistence import build_optimizer
 from keras_lifted.models.persistence import check_optimizer
@@ -126,15 +127,13 @@ class LiftedMixin:
         plan, watch = PlanFit(), NonFiniteLoss(**data)
         callbacks = bound.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(plan)
-            callbacks.append(watch)
+            for each in (plan, watch, FirstStepNote()):
+                callbacks.append(each)
         else:
             given = [] if callbacks is None else keras.tree.flatten(callbacks)
-            bound.arguments["callbacks"] = [
-                plan,
-                *given,
-                watch,
-            ]  # first: others may set rates
+            # The plan comes first: others may set rates.
+            every = [plan, *given, watch, FirstStepNote()]
+            bound.arguments["callbacks"] = every
         return with_indices(self, fit, *bound.args, **bound.kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
