@@ -18,7 +18,7 @@ JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
 	tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -q -n 2 --durations=5
 
-.PHONY: demo test test-all lint benchmark docs clean
+.PHONY: demo test test-all lint benchmark docs docs-serve clean
 
 demo: $(VENV)/examples.stamp
 	$(BIN)/python benchmarks/demo.py
@@ -43,6 +43,9 @@ benchmark: $(VENV)/dev.stamp
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/docs.stamp
+	$(BIN)/mkdocs serve
 
 clean:
 	rm -rf $(VENV) demo_output site build dist *.egg-info

@@ -44,6 +44,12 @@ SUITES: dict[str, Suite] = {
         ),
         (*(name for name in BASELINES if name != "adam"), "steepest_descent"),
     ),
+    "networks": Suite(
+        "How do networks train that people use?",
+        "quality",
+        ("resnet_20_fashion", "mobilenet_fashion", "vit_fashion"),
+        ("adamw", "muon", "steepest_descent"),
+    ),
     "depth": Suite(
         "How does the cost grow with depth?",
         "cost",
