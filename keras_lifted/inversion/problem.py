@@ -178,7 +178,8 @@ class InverseProblem:
                 carriers[call.key] = self.penalty.origin(sigma, self._real(z))
             return call.plain(z)
 
-        self._call(values, answer, u)
+        if keys:
+            self._call(values, answer, u)
         return carriers
 
     def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
