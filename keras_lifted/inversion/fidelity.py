@@ -257,5 +257,25 @@ def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray
     )
 
 
+def check_axes(
+    sigma: ProximalMap, applied: tuple[int, ...], shown: tuple[int, ...]
+) -> None:
+    """Raise a ValueError if outputs of coupled units were reshaped.
+
+    Args:
+        sigma: the network's last activation.
+        applied: the shape that it is applied to.
+        shown: the shape of the network's outputs.
+    """
+    if sigma.activation.separable or applied == shown:
+        return
+    raise ValueError(
+        f"The last activation, {type(sigma.activation).__name__}, couples units, so "
+        "its axes must be those of the network's outputs. Invert the network without "
+        f"the layers that reshape them. Received: shape {applied} at the activation, "
+        f"{shown} at the output."
+    )
+
+
 # A proximal step so short that it only projects onto the domain.
 _SHORT = 1e-6

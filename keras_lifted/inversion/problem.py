@@ -22,6 +22,7 @@ from keras_lifted.inversion.fidelity import Bregman
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
+from keras_lifted.inversion.fidelity import check_axes
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.probe import Probe
 from keras_lifted.inversion.probe import is_affine
@@ -59,6 +60,7 @@ class InverseProblem:
     Attributes:
         hidden: the calls of hidden activations, in order of execution.
         sigma: the last activation, if it is fixed to the data; else the identity.
+        deep: whether an activation other than the last one is hidden.
         fidelity: D.
         affine: whether `z_L` is affine in u: then E is convex.
         dtype: of inputs, lifted variables and energies.
@@ -85,16 +87,26 @@ class InverseProblem:
         def run(answer: Answer, u: Tensor) -> Tensor:
             outputs = self._call(self.values(), answer, u)
             self._output_shape = tuple(outputs.shape[1:])
+            return outputs
+
+        def run_on(answer: Answer, u: Tensor) -> Tensor:
             # A product ends the last block, so that its activation is hidden.
-            return outputs if fidelity is None else outputs * 1
+            return run(answer, u) * 1
 
         self.structure = find_structure(run, u, set())
         self._output = next(iter(self.structure.final - {self._source}), None)
-        if kept:  # the output is fixed to the data, never differentiated through
+        ends = {self._source, self._output}
+        self.deep = any(call.key not in ends for call in self.structure.calls)
+        if fidelity is not None:
+            self._output = None
+            self.structure = find_structure(run_on, u, kept)
+        elif kept:  # the output is fixed to the data, never differentiated through
             self.structure = find_structure(run, u, kept - {self._output})
         self.hidden = [c for c in self.structure.calls if c.key != self._source]
         self.sigma = ProximalMap.of(self._last_activation())
-        self._check_axes()
+        if self._output is not None:
+            applied = self.structure.shapes[self._output][1:]
+            check_axes(self.sigma, applied, self._output_shape)
         fixed = Bregman(self.sigma) if self._output else LeastSquares()
         self.fidelity = fidelity or fixed
         self.affine = not self.hidden and is_affine(
@@ -115,20 +127,6 @@ class InverseProblem:
 
     def _real(self, value: Any) -> Tensor:
         return ops.cast(value, self.dtype)
-
-    def _check_axes(self) -> None:
-        """Raise a ValueError if outputs of coupled units were reshaped."""
-        if self._output is None or self.sigma.activation.separable:
-            return
-        applied = self.structure.shapes[self._output][1:]
-        shown = self._output_shape
-        if applied != shown:
-            raise ValueError(
-                f"The last activation, {type(self.sigma.activation).__name__}, couples "
-                "units, so its axes must be those of the network's outputs. Invert the "
-                "network without the layers that reshape them. Received: shape "
-                f"{applied} at the activation, {shown} at the output."
-            )
 
     def values(self) -> Values:
         """The current values of the network's variables."""

@@ -33,6 +33,8 @@ class Inversion:
 
     Attributes:
         x: the inputs, `(batch, …)`.
+        solver: which problem was solved: "convex", of one block; "lifted", with
+            lifted variables behind the blocks; "nested", the network as it is.
         objective: fidelity and penalties plus `alpha · R(x)`, `(batch,)`.
         fidelity: `D(z)`, of outputs and data, `(batch,)`.
         residual: relative residual of the optimality conditions, `(batch,)`.
@@ -60,6 +62,7 @@ class Inversion:
     """
 
     x: np.ndarray
+    solver: str
     objective: np.ndarray
     fidelity: np.ndarray
     residual: np.ndarray

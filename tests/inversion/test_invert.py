@@ -287,7 +287,6 @@ def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
 def test_default_steps_are_longer_with_hidden_variables(weight, expected):
     penalty = kl.penalties.Bregman(weight)
     inverter = kl.inversion.Inverter(deep("functional"), R.L1(), penalty)
-    assert inverter.default_step_factor == expected
     y = np.ones((1, *inverter._outputs), "float32")
     keywords = {"tolerance": 0, "verbose": False, "out_of_range": "project"}
     usual, given = (
@@ -295,6 +294,33 @@ def test_default_steps_are_longer_with_hidden_variables(weight, expected):
         for factor in (None, expected)
     )
     np.testing.assert_array_equal(usual, given)
+
+
+def test_the_solver_is_chosen_by_itself():
+    """Convex for one block; nested for more, unless the start has no gradient."""
+    model = deep("functional")
+    u = np.repeat(rng().normal(size=(3, 4)), 4, axis=1).astype("float32")
+    first = model.layers[1]
+    keywords = {"alpha": 1e-4, "max_steps": 300, "tolerance": 0}
+    found = {}
+    for bias in (0.0, 0.1):
+        first.bias.assign(np.full(30, bias))
+        y = model.predict(u, verbose=0)
+        for penalty in (None, kl.penalties.Bregman(1.0), kl.penalties.Bregman(np.inf)):
+            result = invert(model, y, R.TotalVariation(), penalty=penalty, **keywords)
+            found[bias, str(penalty)] = result
+    solvers = [result.solver for result in found.values()]
+    assert solvers == ["lifted", "lifted", "nested", "nested", "lifted", "nested"]
+    chosen, _, nested = list(found.values())[3:]
+    np.testing.assert_array_equal(chosen.x, nested.x)
+    chosen, lifted, nested = list(found.values())[:3]
+    np.testing.assert_array_equal(chosen.x, lifted.x)
+    assert chosen.data_residual.mean() < 0.5 * nested.data_residual.mean()
+    perceptron_, image = perceptron(8, 40), phantom(8)
+    y = perceptron_.predict(image, verbose=0)
+    assert invert(perceptron_, y, R.L1(), 5, tolerance=0).solver == "convex"
+    noisy = invert(perceptron_, y, R.L1(), 5, tolerance=0, noise_std=0.1)
+    assert noisy.solver == "lifted"
 
 
 def test_no_step_ends_above_the_start():
