@@ -13,6 +13,7 @@ from keras import ops
 from keras_lifted.inversion.divergence import bregman_terms
 from keras_lifted.inversion.divergence import relative_entropy
 from keras_lifted.layers import checks
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import per_sample_antiderivative
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
@@ -67,6 +68,13 @@ class Fidelity(abc.ABC):
             ops.broadcast_to(weight, ops.shape(y)), axis=tuple(range(1, len(y.shape)))
         )
 
+    def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
+        """At least `D(z) + D*(s∇D(z)) − ⟨s∇D(z), z⟩`, `(batch,)`, for s from 0 to 1.
+
+        `(1 − s) D(z)` is, as `D ≥ 0`.
+        """
+        return (1.0 - share) * self.value(y, weight, z)
+
     def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
         """`argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
         raise NotImplementedError
@@ -104,6 +112,9 @@ class Bregman(Fidelity):
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
         return ops.ones((y.shape[0],), y.dtype)
 
+    def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
+        return self.value(y + per_sample(share, y) * (self.sigma(z) - y), weight, z)
+
 
 @final
 class LeastSquares(Fidelity):
@@ -133,6 +144,9 @@ class LeastSquares(Fidelity):
 
     def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
         return weight * (z - y)
+
+    def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
+        return ops.square(1.0 - share) * self.value(y, weight, z)
 
 
 @final

@@ -230,6 +230,13 @@ class InverseProblem:
         z = self._pre_activation(values, answer, u)
         return self.fidelity.value(*data, z), gaps
 
+    def gap(self, values: Values, data: Data, u: Tensor, share: Tensor) -> Tensor:
+        """`fidelity.gap` at u where the fidelity is smooth, else 0; nothing hidden."""
+        if not self.fidelity.smooth:
+            return ops.zeros_like(share)
+        z = self._pre_activation(values, _plain, u)
+        return self.fidelity.gap(*data, z, share)
+
     def sweep(
         self,
         values: Values,
