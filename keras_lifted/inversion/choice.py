@@ -1,4 +1,4 @@
-"""Which solver a network gets."""
+"""Which problem is solved for a network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Tensor = Any
 def problems(
     network: Sourced, u: Tensor, penalty: Any, fidelity: Fidelity | None
 ) -> list[InverseProblem]:
-    """The problems that a network may be inverted by, the best one first.
+    """The problem that is solved, and the one that a start without gradient needs.
 
-    With a penalty it is the lifted problem, as asked for. Without one, networks with
-    hidden activations other than the last are not lifted: the same primal-dual steps
-    on the nested objective are ahead there at equal time. They need a gradient to
-    begin with, so that the lifted problem comes second.
+    With a penalty it is the lifted problem, as asked for, and so it is where nothing
+    is hidden: then it is convex. Otherwise it is the nested one, and the lifted one
+    comes second: the same primal-dual steps on the nested objective end ahead at equal
+    time, but from where units are silent they do not begin.
 
     Args:
         network: the network behind its source.
@@ -34,7 +34,7 @@ def problems(
     """
     tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
     lifted = InverseProblem(network, u, tie, fidelity)
-    if penalty is not None or not lifted.deep:
+    if penalty is not None or not lifted.hidden:
         return [lifted]
     nothing = penalties.Bregman(float("inf"))
     return [InverseProblem(network, u, nothing, fidelity), lifted]

@@ -43,16 +43,16 @@ def invert(
         min_u  F(y) + F*(z) − ⟨y, z⟩ + alpha · R(u),
 
     convex, with the gradient `Wᵀ(σ(z) − y)` of the fidelity, by PDHG (see
-    `inversion.PrimalDual`). With more blocks the same steps are taken with z_L the
-    nested function of u, by its derivative. Or, with a `penalty`, every hidden output
-    is a lifted variable `x_l`, tied to its block:
+    `inversion.PrimalDual`). With more blocks, or with noise behind σ, the same steps
+    are taken with z_L the nested function of u, by its derivative. Or, with a
+    `penalty`, every hidden output is a lifted variable `x_l`, tied to its block:
 
         min_{u, X}  P_L(y, z_L) + Σ_l w_l P_l(x_l, z_l) + alpha · R(u).
 
     Each step moves all `x_l` by a proximal step, from the output to the input, and
-    `u` by a step of PDHG. No activation is differentiated, so that this is also what
-    is done where the nested gradient is 0 at the start. `solver` of the result says
-    which problem it was. Neither is convex; steps that raise the objective by a
+    `u` by a step of PDHG. No activation is differentiated, so that up to 150 lifted
+    steps come first where the nested gradient is 0 at the start. `solver` of the
+    result says what was solved. Neither is convex; steps that raise the objective by a
     tenth are undone and shortened, and the best point is returned. The network runs
     in inference mode and does not change.
 
@@ -81,8 +81,8 @@ def invert(
             least squares with `noise_std` (but by the theorem), and for the penalty
             of the last block, convex for one block, without.
         penalty: a penalty of `keras_lifted.penalties`, its name or its config, for
-            the lifted problem. None: `Bregman(1.0)` for one block; more are not
-            lifted unless the start has no gradient. The output's weighs 1.
+            the lifted problem. None for the convex problem where it is one, and else
+            for the nested one. The output's weighs 1.
         tolerance: a sample is done once the relative residual of its optimality
             conditions is below it; 0 takes all steps.
         initial: inputs to begin with; 0 by default.

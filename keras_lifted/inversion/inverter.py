@@ -35,6 +35,8 @@ from keras_lifted.regularizers.base import Regularizer
 # Factor on steps through hidden blocks: where power iteration takes all units for
 # active, some are silent. Samples for which it is too much shorten their steps.
 _LONG = 2.0
+# Lifted steps before nested ones, where these have no gradient at the start.
+_BEGIN = 150
 # What arguments were called -> what they are called.
 OLD = {
     "steps": "max_steps",
@@ -146,49 +148,47 @@ class Inverter:
             ops.convert_to_tensor(y, dtype=problem.dtype),
             ops.convert_to_tensor(weight, dtype=problem.dtype),
         )
-        with _explained(self._network.network.name):
-            steps = self._steps_for(data, start)
-            if step_factor is None:
-                step_factor = _LONG if steps.problem.hidden else 1.0
+        every = min(check_every, max_steps)
+        shown = 1 if verbose == "auto" else int(verbose)
+        noise = np.ones(batch) * deviation
+        solved, begun = name_of(problem), 0
+
+        def solver_of(steps: Steps, start: Any) -> Solver:
+            usual = _LONG if steps.problem.hidden else 1.0
+            given = usual if step_factor is None else step_factor
             advice = "1 is what power iteration gives"
-            length = checks.check_positive("step_factor", step_factor, batch, advice)
-            solver = Solver(
-                steps,
-                data,
-                start,
-                self._bounds(steps, start),
-                min(check_every, max_steps),
-                tolerance,
-                1 if verbose == "auto" else int(verbose),
-                length,
-            )
-            path = Path(solver, np.ones(batch) * deviation, max_steps)
+            length = checks.check_positive("step_factor", given, batch, advice)
+            bounds = self._bounds(steps, start)
+            return Solver(steps, data, start, bounds, every, tolerance, shown, length)
+
+        with _explained(self._network.network.name):
+            if len(self._ways) > 1 and not has_gradient(problem, data, start):
+                solver = solver_of(self._ways[1], start)
+                path = Path(solver, noise, min(_BEGIN, max_steps // 2))
+                path.run(path.pilot if factor is None else factor)
+                solved, begun = f"lifted, then {solved}", solver.iterations
+                start = solver.best
+            solver = solver_of(self._ways[0], start)
+            path = Path(solver, noise, max_steps - begun)
             if factor is None:
                 theorem = alpha_rule == "theorem" or source is not None
                 factor = path.theorem(source) if theorem else path.discrepancy()
             stats = path.run(factor)
         if not stats["converged"].all() and tolerance > 0:
-            _warn(stats, max_steps, tolerance, name_of(steps.problem))
+            _warn(stats, max_steps, tolerance, solved)
         return Inversion(
             x=ops.convert_to_numpy(solver.best),
-            solver=name_of(steps.problem),
+            solver=solved,
             alpha=np.array(factor),
             noise_residual=path.target,
             path={
                 "alpha": np.array(path.alphas),
                 "data_residual": np.array(path.residuals),
             },
-            iterations=solver.iterations,
+            iterations=begun + solver.iterations,
             history={name: np.array(each) for name, each in solver.history.items()},
             **{**stats, "converged": Flags.of(stats["converged"])},
         )
-
-    def _steps_for(self, data: Data, start: Any) -> Steps:
-        """The first way that can begin at `start`, or the last."""
-        first, *others = self._ways
-        if not others or has_gradient(first.problem, data, start):
-            return first
-        return others[0]
 
     def _bounds(self, steps: Steps, start: Any) -> Any:
         """`‖W‖²` and the rates of hidden variables, as the weights are now.

@@ -60,7 +60,6 @@ class InverseProblem:
     Attributes:
         hidden: the calls of hidden activations, in order of execution.
         sigma: the last activation, if it is fixed to the data; else the identity.
-        deep: whether an activation other than the last one is hidden.
         fidelity: D.
         affine: whether `z_L` is affine in u: then E is convex.
         dtype: of inputs, lifted variables and energies.
@@ -87,20 +86,12 @@ class InverseProblem:
         def run(answer: Answer, u: Tensor) -> Tensor:
             outputs = self._call(self.values(), answer, u)
             self._output_shape = tuple(outputs.shape[1:])
-            return outputs
-
-        def run_on(answer: Answer, u: Tensor) -> Tensor:
             # A product ends the last block, so that its activation is hidden.
-            return run(answer, u) * 1
+            return outputs if fidelity is None else outputs * 1
 
         self.structure = find_structure(run, u, set())
         self._output = next(iter(self.structure.final - {self._source}), None)
-        ends = {self._source, self._output}
-        self.deep = any(call.key not in ends for call in self.structure.calls)
-        if fidelity is not None:
-            self._output = None
-            self.structure = find_structure(run_on, u, kept)
-        elif kept:  # the output is fixed to the data, never differentiated through
+        if kept:  # the output is fixed to the data, never differentiated through
             self.structure = find_structure(run, u, kept - {self._output})
         self.hidden = [c for c in self.structure.calls if c.key != self._source]
         self.sigma = ProximalMap.of(self._last_activation())

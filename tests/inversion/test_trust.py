@@ -319,6 +319,20 @@ def test_float64_end_to_end():
     assert found.x.dtype == "float64"
 
 
+@pytest.mark.skipif(HAS_DOUBLE, reason="float64 is there")
+@pytest.mark.filterwarnings("ignore:.*float64.*:UserWarning")
+def test_float64_that_jax_does_not_offer():
+    layer = layers.Dense(3, dtype="float64")
+    layer.build((None, 2))
+    for network, shape in (
+        (layer, None),
+        (kl.imaging.GaussianBlur(1.0, dtype="float64"), (9, 9, 1)),
+    ):
+        y = np.ones((1, *(shape or (3,))))
+        with pytest.raises(ValueError, match="JAX_ENABLE_X64=1"):
+            kl.invert(network, y, R.Tikhonov(), input_shape=shape)
+
+
 def test_earlier_names_and_swapped_arguments():
     layer = layers.Dense(3, kernel_initializer="identity")
     layer.build((None, 3))
