@@ -1,18 +1,14 @@
 """Plug-and-play with small networks beside total variation, on four tasks.
 
-    python benchmarks/priors.py IMAGES --output FILE.md
-
-IMAGES holds the folders `train400` and `bsd68` of grey pictures. Two networks learn to
-remove noise of 5/255 from patches: the "averaged" proximal network of 20 steps, firmly
-nonexpansive by construction, and a convolutional network that nothing constrains. Both
-are priors of `kl.invert` for pictures of 128 × 128 pixels; all data have noise 0.02.
-The alpha of total variation is the best of a grid, judged by the truth.
+Two networks learn to remove noise of 5/255 from patches: the "averaged" proximal
+network of 20 steps, firmly nonexpansive by construction, and a convolutional network
+that nothing constrains. Both are priors of `kl.invert`; all data have noise 0.02. The
+alpha of total variation is the best of a grid, judged by the truth.
 """
 
-import argparse
+import itertools
 import pathlib
 import time
-import warnings
 
 import keras
 import numpy as np
@@ -68,7 +64,7 @@ def convolutional():
 
 
 def trained(model, folder, steps):
-    """The network after so many steps of Adam, its loss in dB on the last patches."""
+    """Train for so many steps of Adam; return the PSNR of the last patches."""
     rng = np.random.default_rng(0)
     images, batch = list(pictures(folder)), 16
 
@@ -83,7 +79,7 @@ def trained(model, folder, steps):
     model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=True)
     model.fit(noisy, clean, batch_size=batch, verbose=0)
     found = model.predict(noisy[-64:], verbose=0)
-    return model, float(np.mean(kl.imaging.psnr(found, clean[-64:])))
+    return float(np.mean(kl.imaging.psnr(found, clean[-64:])))
 
 
 def table(images, networks):
@@ -130,16 +126,16 @@ def table(images, networks):
     return [*quality, "", *curves]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("images")
-    parser.add_argument("--count", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--output")
-    options = parser.parse_args()
-    warnings.filterwarnings("ignore")
+def lines(folder, count=6, steps=400):
+    """PSNR and residuals, and how the networks were trained.
+
+    Args:
+        folder: holds `train400` and `bsd68`.
+        count: pictures of the test.
+        steps: of training.
+    """
     keras.utils.set_random_seed(0)
-    folder = pathlib.Path(options.images)
+    folder = pathlib.Path(folder)
     proximal = kl.models.proximal_network(
         (None, None, 1), 16, 20, scheme="averaged", threshold=0.01, cls=keras.Model
     )
@@ -147,24 +143,20 @@ def main():
     notes = []
     for name, model in models.items():
         begun = time.process_time()
-        _, found = trained(model, folder / "train400", options.steps)
+        found = trained(model, folder / "train400", steps)
+        spent = time.process_time() - begun
         patches = next(iter(pictures(folder / "bsd68")))[None, :64, :64, None]
         expansion = float(np.max(kl.regularizers.Denoiser(model).expansion(patches)))
         notes.append(
-            f"{name}: {model.count_params()} weights, {options.steps} steps of training "
-            f"in {time.process_time() - begun:.0f} s of processor time, {found:.2f} dB "
-            f"where the noise has 34.15 dB, expansion {expansion:.3f}."
+            f"* {name}: {model.count_params()} weights, {steps} steps of training in "
+            f"{spent:.0f} s of processor time, {found:.2f} dB where the noise has "
+            f"34.15 dB, expansion {expansion:.3f}."
         )
         print(notes[-1], flush=True)
     crops = []
-    for picture, _ in zip(pictures(folder / "bsd68"), range(options.count), strict=False):
+    for picture in itertools.islice(pictures(folder / "bsd68"), count):
         top, left = ((size - SIDE) // 2 for size in picture.shape)
         crops.append(picture[top : top + SIDE, left : left + SIDE])
-    lines = table(np.stack(crops)[..., None], models)
-    text = "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
-    if options.output:
-        pathlib.Path(options.output).write_text(text)
-
-
-if __name__ == "__main__":
-    main()
+    said = f"Mean PSNR of {count} pictures of BSD68, {SIDE} × {SIDE} pixels, after "
+    said += f"{STEPS} steps; then the mean relative residuals."
+    return [*table(np.stack(crops)[..., None], models), "", said, "", *notes]
