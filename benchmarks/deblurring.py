@@ -113,6 +113,6 @@ def lines(scico=None):
         "",
         f"Seconds to a relative objective error, {SIDE} × {SIDE} pixels, Gaussian blur "
         f"{SIGMA}, noise {NOISE}, alpha {WEIGHT}; compilation left out. The minimum is "
-        f"that of {LONG} steps. PSNR {psnr:.2f} dB after {STEPS}; {share:.0%} of a call "
-        "of 50 steps are steps and checks.",
+        f"that of {LONG} steps. PSNR {psnr:.2f} dB after {STEPS}; {share:.0%} of a "
+        "call of 50 steps are steps and checks.",
     ]

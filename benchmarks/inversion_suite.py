@@ -163,6 +163,7 @@ def section(path, title, lines):
 
 
 def main():
+    """Run a suite, and write its section where `--output` says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", choices=sorted(TITLES))
     parser.add_argument("--images")

@@ -23,6 +23,7 @@ ITERATIONS, RHOS = 150, (0.1, 0.3, 1.0, 3.0)
 
 
 def main(path):
+    """Solve the problem of a file, and print what was found."""
     problem = np.load(path)
     y, profile = jnp.asarray(problem["y"]), problem["profile"]
     weight, shape = float(problem["weight"]), y.shape

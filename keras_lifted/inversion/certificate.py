@@ -87,17 +87,26 @@ def certificate(
             left = dot(error, u) + most
             break
     scaled: Tensor | float = float("inf")
-    dual_norm = None
-    if scheme.direct is not None and regularizers[0] is not None:
-        dual_norm = regularizers[0].dual_norm(slope)
-    if dual_norm is not None:
-        share = ops.minimum(scheme.direct.factor / ops.maximum(dual_norm, TINY), 1.0)
+    share = _share(scheme.direct, regularizers[0], slope)
+    if scheme.direct is not None and share is not None:
         scaled = fit(share) + share * gap + (1.0 - share) * values
         scaled = scaled + scheme.direct.weighted(u) + share * dot(slope, u)
     gap = gap + ops.minimum(gap_of_u + ops.maximum(left, 0.0), exact)
     gap = ops.minimum(gap, scaled)
     rounding = (1e-14 if dtype_of(u) == "float64" else 1e-6) * objective
     return ops.minimum(ops.maximum(gap, 0.0) + rounding, objective)
+
+
+def _share(
+    direct: Term | None, regularizer: Regularizer | None, slope: Tensor
+) -> Tensor | None:
+    """The largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, if g is a norm."""
+    if direct is None or regularizer is None:
+        return None
+    size = regularizer.dual_norm(slope)
+    if size is None:
+        return None
+    return ops.minimum(direct.factor / ops.maximum(size, TINY), 1.0)
 
 
 def _conjugate_gap(

@@ -50,7 +50,7 @@ def has_gradient(problem: InverseProblem, data: Data, u: Tensor) -> bool:
 
 
 def name_of(problem: InverseProblem) -> str:
-    """ "convex", "lifted" or "nested"."""
+    """Return "convex", "lifted" or "nested"."""
     if problem.affine:
         return "convex"
     return "lifted" if problem.hidden else "nested"

@@ -23,8 +23,8 @@ class Regularizer(abc.ABC):
     whose `g` is simple but some linear image of it, such as its differences, write
     `operator` and `operator_bound` too; the adjoint follows by reverse mode.
 
-    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate`, `support` and `dual_norm`
-    are not needed; they make the certificate of `invert` sharper.
+    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate`, `support` and
+    `dual_norm` are not needed; they make the certificate of `invert` sharper.
 
     Attributes:
         constraint: whether `g` is 0 or +∞; results of `invert` keep to one such set
