@@ -284,8 +284,8 @@ def _warn(stats: Stats, steps: int, tolerance: float, solver: str) -> None:
     if solver == "lifted":
         advice += ", or smaller penalty weights (hidden variables move faster)"
     warnings.warn(
-        f"The inversion ({solver}) did not converge in {steps} steps in {len(failed)} "
-        f"of {len(stats['converged'])} samples: {shown}. Their relative residual is "
+        f"The inversion did not converge in {steps} steps in {len(failed)} of "
+        f"{len(stats['converged'])} samples: {shown} ({solver}). Their residual is "
         f"{stats['residual'][failed].max():.1e} at worst, above tolerance="
         f"{tolerance:g}. {advice}, or accept it by a larger `tolerance`; `history` "
         "shows how it went.",

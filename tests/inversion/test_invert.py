@@ -169,6 +169,19 @@ def test_kept_blocks_and_other_penalties():
     assert (gaps[0] == 0).all() and (gaps[1] > 0).all() and (gaps[2] > 0).all()
 
 
+def test_duals_are_balanced_early():
+    """The first check comes after ten steps, or one where the problem is not convex."""
+    model, image = perceptron(8, 40), phantom(8)
+    y = model.predict(image, verbose=0)
+    for fidelity, first in (
+        (None, [10, 30, 70, 120]),
+        (kl.inversion.LeastSquares(), [1, 3, 7, 15]),
+    ):
+        keywords = {"initial": 0 * image + 1, "fidelity": fidelity, "tolerance": 0}
+        checks = invert(model, y, R.L1(), 120, **keywords).history["iteration"]
+        assert checks[:4].tolist() == first
+
+
 def test_samples_do_not_mix():
     model = perceptron(8, 40)
     images = np.concatenate([phantom(8), 2 * phantom(8)])

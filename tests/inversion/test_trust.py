@@ -301,6 +301,24 @@ def test_certificates_are_tight_where_the_regularizer_is_strongly_convex():
 
 
 @pytest.mark.skipif(not HAS_DOUBLE, reason="float64 needs JAX_ENABLE_X64")
+@pytest.mark.filterwarnings("ignore:The inversion did not converge")
+def test_certificates_of_norms_are_close_to_the_gap_in_most_problems():
+    with double():
+        model, kernel, bias = perceptron(24, 16, "relu")
+        y = np.maximum(np.random.default_rng(5).normal(size=(12, 16)), 0)
+        ratios = []
+        for alpha, steps in ((0.05, 100), (0.5, 20)):
+            result = kl.invert(
+                model, y, R.L1(), alpha=alpha, max_steps=steps, tolerance=0, verbose=0
+            )
+            least = np.array([best_l1("relu", kernel, bias, r, alpha)[0] for r in y])
+            gap = result.objective - least
+            assert (gap <= result.certificate + 1e-9).all()
+            ratios += list(result.certificate / np.maximum(gap, 1e-9))
+        assert np.mean(np.array(ratios) <= 10) > 0.5, ratios
+
+
+@pytest.mark.skipif(not HAS_DOUBLE, reason="float64 needs JAX_ENABLE_X64")
 def test_float64_end_to_end():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((30, 20)), rng.standard_normal((1, 30))
