@@ -36,9 +36,9 @@ class Data(NamedTuple):
 class Fidelity(abc.ABC):
     """`D(z)`, convex in the outputs `z` of a network, least where they fit the data.
 
-    A network whose last activation is not the identity has its output lifted: `z` is
-    then the lifted variable, tied to its block by the penalty. A fidelity of one's own
-    writes `value`, `gradient` and `curvature`.
+    The last activation is within the network; where the problem is lifted, `z` is the
+    lifted variable behind it, tied to its block by the penalty. A fidelity of one's
+    own writes `value`, `gradient` and `curvature`.
 
     Attributes:
         smooth: whether the gradient is Lipschitz. Otherwise `prox` takes its place,

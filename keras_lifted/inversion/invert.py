@@ -77,7 +77,7 @@ def invert(
             by a first inversion if not given.
         max_steps: the most steps.
         fidelity: how outputs are compared with y: `inversion.LeastSquares()`,
-            `Huber()`, `KullbackLeibler()`; the outputs are then lifted too. None for
+            `Huber()`, `KullbackLeibler()`. None for
             least squares with `noise_std` (but by the theorem), and for the penalty
             of the last block, convex for one block, without.
         penalty: a penalty of `keras_lifted.penalties`, its name or its config, for

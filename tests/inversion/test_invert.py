@@ -351,7 +351,7 @@ def test_units_of_the_image_do_not_matter(hidden):
     if hidden:
         rescaling = layers.Rescaling(1.0)
         model = keras.Sequential([keras.Input((16, 16, 1)), model, rescaling])
-    steps = {"max_steps": 150, "tolerance": 0}
+    steps = {"max_steps": 150, "tolerance": 0, "penalty": kl.penalties.Bregman(1.0)}
     one = invert(model, y, R.TotalVariation(1e-3), **steps).x
     other = invert(model, 255 * y, R.TotalVariation(0.255), **steps).x
     assert np.ptp(one) > 0.5
