@@ -35,13 +35,13 @@ def pyproximal_run(y, objective, iterations):
 
     operator = pylops.FunctionOperator(blur, blur, n, n, dtype="float32")
     keywords = {"edge": False, "kind": "forward", "dtype": "float32"}
-    history, seconds, clock = [], [], [0.0, time.perf_counter()]
+    history, seconds, clock = [], [], [0.0, time.process_time()]
 
     def callback(x):
-        clock[0] += time.perf_counter() - clock[1]
+        clock[0] += time.process_time() - clock[1]
         history.append(objective(x.reshape(y.shape).astype("float32")))
         seconds.append(clock[0])
-        clock[1] = time.perf_counter()
+        clock[1] = time.process_time()
 
     pyproximal.optimization.primaldual.PrimalDual(
         pyproximal.L2(Op=operator, b=y.ravel(), niter=5, warm=True),
@@ -88,11 +88,13 @@ def lines(scico=None):
     begun = time.perf_counter()
     short = inverter(y, 50, **keywords)
     share = short.history["seconds"][-1] / (time.perf_counter() - begun)
+    begun = time.perf_counter(), time.process_time()
     ours = inverter(y, STEPS, check_every=10, **keywords)
+    spent = time.perf_counter() - begun[0], time.process_time() - begun[1]
     rows = {
         "`kl.invert`, nothing set": (
             ours.history["objective"][:, 0],
-            ours.history["seconds"],
+            ours.history["seconds"] * spent[1] / spent[0],
         ),
         "pyproximal, PrimalDual, steps 0.95/√8 by hand": pyproximal_run(
             y, objective, 250
@@ -111,8 +113,8 @@ def lines(scico=None):
     return [
         *table,
         "",
-        f"Seconds to a relative objective error, {SIDE} × {SIDE} pixels, Gaussian blur "
-        f"{SIGMA}, noise {NOISE}, alpha {WEIGHT}; compilation left out. The minimum is "
+        "Processor seconds to a relative objective error, "
+        f"{SIDE} × {SIDE} pixels, Gaussian blur {SIGMA}, noise {NOISE}, alpha {WEIGHT}; compilation left out. The minimum is "
         f"that of {LONG} steps. PSNR {psnr:.2f} dB after {STEPS}; {share:.0%} of a "
         "call of 50 steps are steps and checks.",
     ]

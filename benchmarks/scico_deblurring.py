@@ -65,10 +65,10 @@ def main(path):
             )
             seconds, objectives, spent = [], [], 0.0
             for _ in range(ITERATIONS):
-                begun = time.perf_counter()
+                begun = time.process_time()
                 solver.step()
                 solver.x.block_until_ready()
-                spent += time.perf_counter() - begun
+                spent += time.process_time() - begun
                 seconds.append(spent)
                 value = fidelity(solver.x) + variation(gradient(solver.x))
                 objectives.append(float(value))
