@@ -113,8 +113,8 @@ def lines(scico=None):
     return [
         *table,
         "",
-        "Processor seconds to a relative objective error, "
-        f"{SIDE} × {SIDE} pixels, Gaussian blur {SIGMA}, noise {NOISE}, alpha {WEIGHT}; compilation left out. The minimum is "
-        f"that of {LONG} steps. PSNR {psnr:.2f} dB after {STEPS}; {share:.0%} of a "
-        "call of 50 steps are steps and checks.",
+        f"Processor seconds to a relative objective error, {SIDE} × {SIDE} pixels, "
+        f"Gaussian blur {SIGMA}, noise {NOISE}, alpha {WEIGHT}; compilation left out. "
+        f"The minimum is that of {LONG} steps. PSNR {psnr:.2f} dB after {STEPS}; "
+        f"{share:.0%} of a call of 50 steps are steps and checks.",
     ]
