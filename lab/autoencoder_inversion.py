@@ -91,9 +91,9 @@ def lifted(encoder: keras.Model, weight: float, steps: int) -> Inverse:
     inverter = kl.inversion.Inverter(encoder, known, penalty)
 
     def call(y: np.ndarray, start: np.ndarray, alpha: float, factor: float) -> Any:
-        length = factor * inverter.default_step_factor
+        length = factor * (1.0 if weight == float("inf") else 2.0)
         keywords = {"tolerance": 0, "verbose": False, "step_factor": length}
-        return inverter(y, steps, alpha, start=start, **keywords).x
+        return inverter(y, steps, alpha, initial=start, **keywords).x
 
     return call
 

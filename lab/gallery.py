@@ -31,6 +31,8 @@ import numpy as np
 from autoencoder import trained
 from keras import ops
 
+import keras_lifted as kl
+
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
@@ -40,6 +42,12 @@ NAMES = ("invert", "adam")
 Rows = dict[str, np.ndarray]
 
 
+def psnr(row: np.ndarray, true: np.ndarray) -> float:
+    """Mean PSNR of images `(count, height, width)`."""
+    found = kl.imaging.psnr(row[..., None], true[..., None])
+    return float(np.mean(ops.convert_to_numpy(found)))
+
+
 def draw(rows: Rows, path: pathlib.Path, size: float) -> None:
     """Rows of images, a title beside each; single images side by side below theirs."""
     count = len(next(iter(rows.values())))
@@ -47,6 +55,10 @@ def draw(rows: Rows, path: pathlib.Path, size: float) -> None:
     width, height = size * shape[1], size * shape[0]
     figure, axes = plt.subplots(*shape, figsize=(width, height), squeeze=False)
     images = [image for row in rows.values() for image in row]
+    true, *others = rows.items()
+    rows = dict([true]) | {
+        f"{t}\n{psnr(row, true[1]):.1f} dB": row for t, row in others
+    }
     for axis, image in zip(axes.flat, images, strict=True):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         axis.set(xticks=[], yticks=[])

@@ -70,14 +70,45 @@ def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
     """
     # Turned round, an even kernel reaches one pixel less before than after.
     widths = [((n - 1) // 2, n // 2) for n in kernel.shape]
-    turned = np.repeat(kernel[::-1, ::-1, None, None], x.shape[-1], axis=2)
+    x, turned = pad(x, widths, boundary), kernel[::-1, ::-1]
+    if 1 in kernel.shape:
+        return _shifted(x, turned)
+    filters = np.repeat(turned[:, :, None, None], x.shape[-1], axis=2)
     return ops.depthwise_conv(
-        pad(x, widths, boundary),
-        ops.convert_to_tensor(turned, dtype=x.dtype),
+        x,
+        ops.convert_to_tensor(filters, dtype=x.dtype),
         strides=1,
         padding="valid",
         data_format="channels_last",
     )
+
+
+def _shifted(x: Tensor, profile: np.ndarray) -> Tensor:
+    """`Σ_ij profile_ij x(· + (i, j))`: sums of shifted images, for one row or column.
+
+    XLA makes one loop of it; on CPUs its depthwise convolutions take 30 times as long.
+    The adjoint is the same with the profile turned round.
+    """
+    around = [(0, 0), *((n - 1, n - 1) for n in profile.shape), (0, 0)]
+
+    def function(x: Tensor) -> Any:
+        def adjoint(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
+            g = arguments[0] if upstream is None else upstream
+            return _sum_of_shifts(ops.pad(g, around), profile[::-1, ::-1])
+
+        return _sum_of_shifts(x, profile), adjoint
+
+    return ops.custom_gradient(function)(x)
+
+
+def _sum_of_shifts(x: Tensor, profile: np.ndarray) -> Tensor:
+    rows, columns = (
+        1 - n + ops.shape(x)[axis] for axis, n in enumerate(profile.shape, start=1)
+    )
+    total = 0.0
+    for (i, j), factor in np.ndenumerate(profile):
+        total = total + float(factor) * x[:, i : i + rows, j : j + columns]
+    return total
 
 
 def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:

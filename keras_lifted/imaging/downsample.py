@@ -66,8 +66,8 @@ class Downsample(Degradation):
             )
         rows, columns = (side and side // s * s for side in x.shape[1:3])
         if self.filter == "mean":
-            kernel = np.full((s, s), 1.0 / s**2)
-            x = convolve(x, kernel, "valid")
+            profile = np.full((s, 1), 1.0 / s)
+            x = convolve(convolve(x, profile, "valid"), profile.T, "valid")
         elif self.filter == "bicubic":
             before, profile = _bicubic(s)
             after = len(profile) - before - s

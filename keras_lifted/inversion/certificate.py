@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
 from keras_lifted.inversion.primal_dual import BALANCE
+from keras_lifted.inversion.primal_dual import TINY
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import dot
 from keras_lifted.inversion.primal_dual import norm
@@ -29,6 +31,7 @@ def certificate(
     duals: Any,
     objective: Tensor,
     residual: Tensor,
+    fit: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """An upper bound of `P(u) − min P` of each sample, for `P = f + g + Σ h_i ∘ A_i`.
 
@@ -41,8 +44,9 @@ def certificate(
     `e = ∇f(u) + Σ A_iᵀ p_i + v`: Fenchel-Young gaps, and what is left of the optimality
     conditions. At a minimiser w the regularizers allow no more than some `−⟨e, w⟩`, as
     `R(w) ≤ P(u)`. Where `g*` is finite everywhere it
-    is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0. As P is not negative, P(u) itself
-    is a bound too.
+    is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0. Where g is a norm, all dual
+    variables are also taken times the s for which that is in its dual ball. As P is
+    not negative, P(u) itself is a bound too; the least of them counts.
 
     Args:
         scheme: g and the h_i.
@@ -52,14 +56,16 @@ def certificate(
         duals: the p_i.
         objective: `P(u)`.
         residual: relative, of the optimality conditions.
+        fit: the Fenchel-Young gap of f with its dual variable times s, from s.
     """
     one = ops.ones_like(objective)
     p, points = scheme.dual(u, duals, BALANCE * one)
-    gap = ops.zeros_like(objective)
+    gap, values = ops.zeros_like(objective), ops.zeros_like(objective)
     for term, dual, point in zip(scheme.duals, p, points, strict=True):
         image = term.image(u)
-        change = term.weighted(image) - term.weighted(point)
-        gap = gap + change - dot(dual, image - point)
+        value = term.weighted(image)
+        gap = gap + value - term.weighted(point) - dot(dual, image - point)
+        values = values + value
     new, v = scheme.primal(u, gradient, p, one)
     slope = gradient + scheme.pull(u, p)
     exact = _conjugate_gap(scheme.direct, regularizers[0], slope, u)
@@ -80,9 +86,27 @@ def certificate(
         if most is not None:
             left = dot(error, u) + most
             break
+    scaled: Tensor | float = float("inf")
+    share = _share(scheme.direct, regularizers[0], slope)
+    if scheme.direct is not None and share is not None:
+        scaled = fit(share) + share * gap + (1.0 - share) * values
+        scaled = scaled + scheme.direct.weighted(u) + share * dot(slope, u)
     gap = gap + ops.minimum(gap_of_u + ops.maximum(left, 0.0), exact)
+    gap = ops.minimum(gap, scaled)
     rounding = (1e-14 if dtype_of(u) == "float64" else 1e-6) * objective
     return ops.minimum(ops.maximum(gap, 0.0) + rounding, objective)
+
+
+def _share(
+    direct: Term | None, regularizer: Regularizer | None, slope: Tensor
+) -> Tensor | None:
+    """The largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, if g is a norm."""
+    if direct is None or regularizer is None:
+        return None
+    size = regularizer.dual_norm(slope)
+    if size is None:
+        return None
+    return ops.minimum(direct.factor / ops.maximum(size, TINY), 1.0)
 
 
 def _conjugate_gap(

@@ -13,6 +13,7 @@ from keras import ops
 from keras_lifted.inversion.divergence import bregman_terms
 from keras_lifted.inversion.divergence import relative_entropy
 from keras_lifted.layers import checks
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import per_sample_antiderivative
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
@@ -35,9 +36,9 @@ class Data(NamedTuple):
 class Fidelity(abc.ABC):
     """`D(z)`, convex in the outputs `z` of a network, least where they fit the data.
 
-    A network whose last activation is not the identity has its output lifted: `z` is
-    then the lifted variable, tied to its block by the penalty. A fidelity of one's own
-    writes `value`, `gradient` and `curvature`.
+    The last activation is within the network; where the problem is lifted, `z` is the
+    lifted variable behind it, tied to its block by the penalty. A fidelity of one's
+    own writes `value`, `gradient` and `curvature`.
 
     Attributes:
         smooth: whether the gradient is Lipschitz. Otherwise `prox` takes its place,
@@ -66,6 +67,13 @@ class Fidelity(abc.ABC):
         return ops.max(
             ops.broadcast_to(weight, ops.shape(y)), axis=tuple(range(1, len(y.shape)))
         )
+
+    def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
+        """At least `D(z) + D*(s∇D(z)) − ⟨s∇D(z), z⟩`, `(batch,)`, for s from 0 to 1.
+
+        `(1 − s) D(z)` is, as `D ≥ 0`.
+        """
+        return (1.0 - share) * self.value(y, weight, z)
 
     def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
         """`argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
@@ -104,6 +112,9 @@ class Bregman(Fidelity):
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
         return ops.ones((y.shape[0],), y.dtype)
 
+    def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
+        return self.value(y + per_sample(share, y) * (self.sigma(z) - y), weight, z)
+
 
 @final
 class LeastSquares(Fidelity):
@@ -133,6 +144,9 @@ class LeastSquares(Fidelity):
 
     def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
         return weight * (z - y)
+
+    def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
+        return ops.square(1.0 - share) * self.value(y, weight, z)
 
 
 @final
@@ -254,6 +268,26 @@ def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray
         f"activation, {name}, never takes, up to {farthest:.3g} away from those it "
         "does. Pass out_of_range='project' to move them to the nearest that it "
         f"takes. Received: values from {y.min():.3g} to {y.max():.3g}."
+    )
+
+
+def check_axes(
+    sigma: ProximalMap, applied: tuple[int, ...], shown: tuple[int, ...]
+) -> None:
+    """Raise a ValueError if outputs of coupled units were reshaped.
+
+    Args:
+        sigma: the network's last activation.
+        applied: the shape that it is applied to.
+        shown: the shape of the network's outputs.
+    """
+    if sigma.activation.separable or applied == shown:
+        return
+    raise ValueError(
+        f"The last activation, {type(sigma.activation).__name__}, couples units, so "
+        "its axes must be those of the network's outputs. Invert the network without "
+        f"the layers that reshape them. Received: shape {applied} at the activation, "
+        f"{shown} at the output."
     )
 
 

@@ -43,16 +43,18 @@ def invert(
         min_u  F(y) + F*(z) − ⟨y, z⟩ + alpha · R(u),
 
     convex, with the gradient `Wᵀ(σ(z) − y)` of the fidelity, by PDHG (see
-    `inversion.PrimalDual`). With more blocks every hidden output is a lifted variable
-    `x_l`, tied to its block by a penalty:
+    `inversion.PrimalDual`). With more blocks, or with noise behind σ, the same steps
+    are taken with z_L the nested function of u, by its derivative. Or, with a
+    `penalty`, every hidden output is a lifted variable `x_l`, tied to its block:
 
         min_{u, X}  P_L(y, z_L) + Σ_l w_l P_l(x_l, z_l) + alpha · R(u).
 
     Each step moves all `x_l` by a proximal step, from the output to the input, and
-    `u` by a step of PDHG. No activation is differentiated. It is not convex; steps
-    that raise it by a tenth are undone and shortened, and the best point is
-    returned. Activations that are no proximal map are differentiated inside their
-    block. The network runs in inference mode and does not change.
+    `u` by a step of PDHG. No activation is differentiated, so that up to 150 lifted
+    steps come first where the nested gradient is 0 at the start. `solver` of the
+    result says what was solved. Neither is convex; steps that raise the objective by a
+    tenth are undone and shortened, and the best point is returned. The network runs
+    in inference mode and does not change.
 
     All samples are solved at once, each with a step history of its own. To invert
     several times, make an `inversion.Inverter`: it compiles once. The earlier names
@@ -75,11 +77,12 @@ def invert(
             by a first inversion if not given.
         max_steps: the most steps.
         fidelity: how outputs are compared with y: `inversion.LeastSquares()`,
-            `Huber()`, `KullbackLeibler()`; the outputs are then lifted too. None for
+            `Huber()`, `KullbackLeibler()`. None for
             least squares with `noise_std` (but by the theorem), and for the penalty
             of the last block, convex for one block, without.
-        penalty: a penalty of `keras_lifted.penalties`, its name or its config;
-            `Bregman(1.0)` by default. The output's weighs 1.
+        penalty: a penalty of `keras_lifted.penalties`, its name or its config, for
+            the lifted problem. None for the convex problem where it is one, and else
+            for the nested one. The output's weighs 1.
         tolerance: a sample is done once the relative residual of its optimality
             conditions is below it; 0 takes all steps.
         initial: inputs to begin with; 0 by default.
@@ -90,7 +93,7 @@ def invert(
         check_every: steps between checks of the objective and residual.
         step_factor: on the step lengths that power iteration gives, one or one for
             each sample. 1 by default for one block, where theory asks for it, and 2
-            with hidden lifted variables.
+            with lifted variables.
         jit_compile: compile the steps with XLA.
         verbose: 0; 1, "auto" or True: show progress after ten seconds; 2: a line at
             each check.

@@ -13,17 +13,18 @@ from typing import final
 import numpy as np
 from keras import ops
 
-from keras_lifted import penalties
 from keras_lifted.checks import check_count
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.alpha import Path
+from keras_lifted.inversion.choice import has_gradient
+from keras_lifted.inversion.choice import name_of
+from keras_lifted.inversion.choice import problems
 from keras_lifted.inversion.fidelity import Bregman
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import in_range
 from keras_lifted.inversion.network import check_outputs
 from keras_lifted.inversion.network import sourced
-from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.result import Flags
 from keras_lifted.inversion.result import Inversion
 from keras_lifted.inversion.solver import Solver
@@ -34,6 +35,8 @@ from keras_lifted.regularizers.base import Regularizer
 # Factor on steps through hidden blocks: where power iteration takes all units for
 # active, some are silent. Samples for which it is too much shorten their steps.
 _LONG = 2.0
+# Lifted steps before nested ones, where these have no gradient at the start.
+_BEGIN = 150
 # What arguments were called -> what they are called.
 OLD = {
     "steps": "max_steps",
@@ -55,8 +58,7 @@ class Inverter:
     Args:
         network: a built layer or model with one input and one output.
         regularizer: R, from `keras_lifted.regularizers`, with its weights.
-        penalty: ties hidden lifted variables to their blocks; `Bregman(1.0)` by
-            default.
+        penalty: ties hidden lifted variables to their blocks; None as for `invert`.
         input_shape: shape of one input, where the network does not know it.
         acceleration: "nesterov", or None.
         jit_compile: compile the steps with XLA.
@@ -97,21 +99,14 @@ class Inverter:
         self._regularizer = checks.check_regularizer(regularizer)
         checks.check_choice("acceleration", acceleration, ("nesterov", None))
         checks.check_fidelity(fidelity)
-        tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
         one = ops.zeros((1, *self._inputs), self._network.compute_dtype)
-        problem = InverseProblem(self._network, one, tie, fidelity)
         valued = checks.check_prox(regularizer, one)
         accelerated = acceleration is not None
-        self._steps = Steps(problem, regularizer, accelerated, valued, jit_compile)
-        self._measured: tuple[bytes, Any] = (b"", None)
-
-    @property
-    def default_step_factor(self) -> float:
-        """`step_factor` where none is given: 2 with hidden lifted variables, else 1.
-
-        Blocks of infinite weight are not lifted.
-        """
-        return _LONG if self._steps.problem.hidden else 1.0
+        self._ways = [
+            Steps(problem, regularizer, accelerated, valued, jit_compile)
+            for problem in problems(self._network, one, penalty, fidelity)
+        ]
+        self._measured: tuple[Any, Any] = (None, None)
 
     def __call__(
         self,
@@ -133,7 +128,7 @@ class Inverter:
         """Inputs whose outputs are `y`; see `invert`."""
         if old:
             return self(y, **{**_given(locals()), **renamed(old)})
-        problem = self._steps.problem
+        problem = self._ways[0].problem
         max_steps = check_count("max_steps", max_steps)
         check_every = check_count("check_every", check_every)
         tolerance = checks.check_tolerance(tolerance)
@@ -148,61 +143,68 @@ class Inverter:
         )
         begin = checks.check_initial(initial, (batch, *self._inputs), problem.dtype)
         start = ops.convert_to_tensor(begin)
-        if step_factor is None:
-            step_factor = self.default_step_factor
-        advice = "1 is what power iteration gives"
-        length = checks.check_positive("step_factor", step_factor, batch, advice)
         y = in_range(problem.sigma, y, out_of_range)
         data = Data(
             ops.convert_to_tensor(y, dtype=problem.dtype),
             ops.convert_to_tensor(weight, dtype=problem.dtype),
         )
+        every = min(check_every, max_steps)
+        shown = 1 if verbose == "auto" else int(verbose)
+        noise = np.ones(batch) * deviation
+        solved, begun = name_of(problem), 0
+
+        def solver_of(steps: Steps, start: Any) -> Solver:
+            usual = _LONG if steps.problem.hidden else 1.0
+            given = usual if step_factor is None else step_factor
+            advice = "1 is what power iteration gives"
+            length = checks.check_positive("step_factor", given, batch, advice)
+            bounds = self._bounds(steps, start)
+            return Solver(steps, data, start, bounds, every, tolerance, shown, length)
+
         with _explained(self._network.network.name):
-            solver = Solver(
-                self._steps,
-                data,
-                start,
-                self._bounds(start),
-                min(check_every, max_steps),
-                tolerance,
-                1 if verbose == "auto" else int(verbose),
-                length,
-            )
-            path = Path(solver, np.ones(batch) * deviation, max_steps)
+            if len(self._ways) > 1 and not has_gradient(problem, data, start):
+                solver = solver_of(self._ways[1], start)
+                path = Path(solver, noise, min(_BEGIN, max_steps // 2))
+                path.run(path.pilot if factor is None else factor)
+                solved, begun = f"lifted, then {solved}", solver.iterations
+                start = solver.best
+            solver = solver_of(self._ways[0], start)
+            path = Path(solver, noise, max_steps - begun)
             if factor is None:
                 theorem = alpha_rule == "theorem" or source is not None
                 factor = path.theorem(source) if theorem else path.discrepancy()
             stats = path.run(factor)
         if not stats["converged"].all() and tolerance > 0:
-            _warn(stats, max_steps, tolerance, not problem.affine)
+            _warn(stats, max_steps, tolerance, solved)
         return Inversion(
             x=ops.convert_to_numpy(solver.best),
+            solver=solved,
             alpha=np.array(factor),
             noise_residual=path.target,
             path={
                 "alpha": np.array(path.alphas),
                 "data_residual": np.array(path.residuals),
             },
-            iterations=solver.iterations,
+            iterations=begun + solver.iterations,
             history={name: np.array(each) for name, each in solver.history.items()},
             **{**stats, "converged": Flags.of(stats["converged"])},
         )
 
-    def _bounds(self, start: Any) -> Any:
+    def _bounds(self, steps: Steps, start: Any) -> Any:
         """`‖W‖²` and the rates of hidden variables, as the weights are now.
 
         New weights are looked at first: are the outputs random, or always the same?
         """
-        values = self._steps.problem.values()
+        values = steps.problem.values()
         digest = hashlib.blake2b()
         for value in values:
             digest.update(np.ascontiguousarray(ops.convert_to_numpy(value)).tobytes())
         digest.update(str(start.shape if self._network.copies > 1 else "").encode())
-        if digest.digest() != self._measured[0]:
+        if (steps, digest.digest()) != self._measured[0]:
             check_outputs(self._network, start)
             rows = len(start) if self._network.copies > 1 else 1
-            measured = self._steps.lipschitz(values, start[:rows])
-            self._measured = (digest.digest(), measured)
+            measured = steps.lipschitz(values, start[:rows])
+            self._measured = ((steps, digest.digest()), measured)
         return self._measured[1]
 
     def _strength(
@@ -221,7 +223,7 @@ class Inverter:
             value = 1.0 if alpha is None else alpha
             return checks.check_positive("alpha", value, len(y), fix), np.nan, none
         deviation, weight = checks.check_noise(noise_std, y, self._regularizer)
-        if weight is not None and isinstance(self._steps.problem.fidelity, Bregman):
+        if weight is not None and isinstance(self._ways[0].problem.fidelity, Bregman):
             raise ValueError(
                 "A map of `noise_std` weights the outputs of the network. Pass "
                 "fidelity=kl.inversion.LeastSquares(), which compares them."
@@ -275,15 +277,15 @@ def _explained(name: str) -> Iterator[None]:
         ) from error
 
 
-def _warn(stats: Stats, steps: int, tolerance: float, deep: bool) -> None:
+def _warn(stats: Stats, steps: int, tolerance: float, solver: str) -> None:
     failed = np.flatnonzero(~stats["converged"])
     shown = ", ".join(map(str, failed[:10])) + (", …" if len(failed) > 10 else "")
     advice = "Take more steps"
-    if deep:
+    if solver == "lifted":
         advice += ", or smaller penalty weights (hidden variables move faster)"
     warnings.warn(
         f"The inversion did not converge in {steps} steps in {len(failed)} of "
-        f"{len(stats['converged'])} samples: {shown}. Their relative residual is "
+        f"{len(stats['converged'])} samples: {shown} ({solver}). Their residual is "
         f"{stats['residual'][failed].max():.1e} at worst, above tolerance="
         f"{tolerance:g}. {advice}, or accept it by a larger `tolerance`; `history` "
         "shows how it went.",

@@ -82,7 +82,18 @@ def sourced(
 
 
 def _dtype_of(network: keras.layers.Layer) -> str:
-    """float64 if a variable is, or the layer has none and computes in it."""
+    """float64 if a variable is, or the layer has none and computes in it.
+
+    Raises:
+        ValueError: if float64 is asked for, but JAX does not offer it.
+    """
+    asked = {v.dtype for v in network.variables} or {network.compute_dtype}
+    if "float64" in asked and dtype_of(ops.zeros((), "float64")) != "float64":
+        raise ValueError(
+            f"The network '{network.name}' asks for float64, which JAX offers only "
+            "with the environment variable JAX_ENABLE_X64=1, set before Python starts. "
+            "Set it, or build the network in float32."
+        )
     kinds = {dtype_of(v.value) for v in network.variables} or {network.compute_dtype}
     return "float64" if "float64" in kinds | {real_dtype()} else "float32"
 

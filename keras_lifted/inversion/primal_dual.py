@@ -28,7 +28,7 @@ Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
 
 # The dual part's share of a step, `Σ_i s_i ‖A_i‖² = b L`: at the start, and its range.
 BALANCE = 0.1
-LEAST, MOST = 1e-6, 1.0
+LEAST, MOST = 1e-6, 100.0
 # Factor on the ratio of the sizes of duals and input, where they are first guessed.
 REACH = 4.0
 # A young iteration is not restarted.

@@ -22,6 +22,7 @@ from keras_lifted.inversion.fidelity import Bregman
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
+from keras_lifted.inversion.fidelity import check_axes
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.probe import Probe
 from keras_lifted.inversion.probe import is_affine
@@ -94,7 +95,9 @@ class InverseProblem:
             self.structure = find_structure(run, u, kept - {self._output})
         self.hidden = [c for c in self.structure.calls if c.key != self._source]
         self.sigma = ProximalMap.of(self._last_activation())
-        self._check_axes()
+        if self._output is not None:
+            applied = self.structure.shapes[self._output][1:]
+            check_axes(self.sigma, applied, self._output_shape)
         fixed = Bregman(self.sigma) if self._output else LeastSquares()
         self.fidelity = fidelity or fixed
         self.affine = not self.hidden and is_affine(
@@ -115,20 +118,6 @@ class InverseProblem:
 
     def _real(self, value: Any) -> Tensor:
         return ops.cast(value, self.dtype)
-
-    def _check_axes(self) -> None:
-        """Raise a ValueError if outputs of coupled units were reshaped."""
-        if self._output is None or self.sigma.activation.separable:
-            return
-        applied = self.structure.shapes[self._output][1:]
-        shown = self._output_shape
-        if applied != shown:
-            raise ValueError(
-                f"The last activation, {type(self.sigma.activation).__name__}, couples "
-                "units, so its axes must be those of the network's outputs. Invert the "
-                "network without the layers that reshape them. Received: shape "
-                f"{applied} at the activation, {shown} at the output."
-            )
 
     def values(self) -> Values:
         """The current values of the network's variables."""
@@ -178,7 +167,8 @@ class InverseProblem:
                 carriers[call.key] = self.penalty.origin(sigma, self._real(z))
             return call.plain(z)
 
-        self._call(values, answer, u)
+        if keys:
+            self._call(values, answer, u)
         return carriers
 
     def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
@@ -230,6 +220,13 @@ class InverseProblem:
 
         z = self._pre_activation(values, answer, u)
         return self.fidelity.value(*data, z), gaps
+
+    def gap(self, values: Values, data: Data, u: Tensor, share: Tensor) -> Tensor:
+        """`fidelity.gap` at u where the fidelity is smooth, else 0; nothing hidden."""
+        if not self.fidelity.smooth:
+            return ops.zeros_like(share)
+        z = self._pre_activation(values, _plain, u)
+        return self.fidelity.gap(*data, z, share)
 
     def sweep(
         self,

@@ -33,6 +33,9 @@ class Inversion:
 
     Attributes:
         x: the inputs, `(batch, …)`.
+        solver: which problem was solved: "convex", of one block; "lifted", with
+            lifted variables behind the blocks; "nested", the network as it is; or
+            "lifted, then nested", where the start has no nested gradient.
         objective: fidelity and penalties plus `alpha · R(x)`, `(batch,)`.
         fidelity: `D(z)`, of outputs and data, `(batch,)`.
         residual: relative residual of the optimality conditions, `(batch,)`.
@@ -50,7 +53,7 @@ class Inversion:
         alpha: factor on the regularizer, `(batch,)`.
         path: "alpha" and "data_residual", `(rounds, batch)`: of every inversion that
             was run until alpha was found, the last included.
-        iterations: steps taken.
+        iterations: steps taken, the lifted ones before nested ones included.
         converged: `(batch,)`, whether `residual` reached the tolerance at the least
             objective that was seen; true as a whole (`if result.converged`) where all
             are.
@@ -60,6 +63,7 @@ class Inversion:
     """
 
     x: np.ndarray
+    solver: str
     objective: np.ndarray
     fidelity: np.ndarray
     residual: np.ndarray

@@ -23,6 +23,9 @@ _PATIENCE = 10.0
 # Where no proof bounds the objective, a rise by this share of it, and by this share of
 # where it started, shortens steps.
 _RISE, _RISE_OF_FIRST = 0.1, 1e-5
+# Steps before the first check: it balances the steps of duals and inputs, and sees
+# steps that are too long, where no theory bounds them.
+_FIRST, _FIRST_BOUNDED = 1, 10
 
 
 class Solver:
@@ -94,10 +97,9 @@ class Solver:
         stats, _ = self._block(alpha, 0, settled)  # no step may end above the start
         self._first = np.nan_to_num(stats["objective"], posinf=0.0)
         below = _below(stats)
+        first = _FIRST_BOUNDED if self.steps.problem.affine else _FIRST
         while done < steps and not settled.all():
-            # Early checks see steps that are too long, where no theory bounds them.
-            most = self.check_every if self.steps.problem.affine else 1 + done
-            count = min(self.check_every, most, steps - done)
+            count = min(self.check_every, first + done, steps - done)
             done += count
             now, kept = self._block(alpha, count, settled)
             below = np.fmax(below, _below(now))

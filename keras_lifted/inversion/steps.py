@@ -168,8 +168,12 @@ class Steps:
         bound = ops.full_like(objective, float("nan"))
         if problem.affine and self.valued:
             regularizers = (self._direct, *self._duals)
+
+            def fit(share: Tensor) -> Tensor:
+                return problem.gap(values, data, u, share)
+
             bound = certificate(
-                scheme, regularizers, gradient, u, duals, objective, residual
+                scheme, regularizers, gradient, u, duals, objective, residual, fit
             )
         error = ops.sqrt(data.weight) * (problem.outputs(values, u) - data.y)
         return {

@@ -23,8 +23,8 @@ class Regularizer(abc.ABC):
     whose `g` is simple but some linear image of it, such as its differences, write
     `operator` and `operator_bound` too; the adjoint follows by reverse mode.
 
-    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate` and `support` are not
-    needed; they make the certificate of `invert` sharper.
+    `R + S` is a regularizer, and so is `3.0 * R`. `conjugate`, `support` and
+    `dual_norm` are not needed; they make the certificate of `invert` sharper.
 
     Attributes:
         constraint: whether `g` is 0 or +∞; results of `invert` keep to one such set
@@ -87,6 +87,11 @@ class Regularizer(abc.ABC):
 
     def support(self, v: Tensor, level: Tensor) -> Tensor | None:
         """The largest `⟨v, u⟩` with `g(u) ≤ level`, `(batch,)`; None if unbounded."""
+        dual = self.dual_norm(v)
+        return None if dual is None else level * dual
+
+    def dual_norm(self, v: Tensor) -> Tensor | None:
+        """The largest `⟨v, u⟩` with `g(u) ≤ 1`, `(batch,)`, if g is a norm."""
         return None
 
     def __call__(self, u: Tensor) -> Tensor:

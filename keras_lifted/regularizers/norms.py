@@ -77,8 +77,8 @@ class L1(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return v - clip(v, -step, step)
 
-    def support(self, v: Tensor, level: Tensor) -> Tensor:
-        return level * largest_per_sample(ops.abs(v))
+    def dual_norm(self, v: Tensor) -> Tensor:
+        return largest_per_sample(ops.abs(v))
 
 
 @final
@@ -114,8 +114,8 @@ class GroupSparsity(Regularizer):
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         return shrink(v, step, self.axis)
 
-    def support(self, v: Tensor, level: Tensor) -> Tensor:
-        return level * largest_per_sample(norm(v, self.axis))
+    def dual_norm(self, v: Tensor) -> Tensor:
+        return largest_per_sample(norm(v, self.axis))
 
 
 def largest_per_sample(v: Tensor) -> Tensor:

@@ -169,6 +169,19 @@ def test_kept_blocks_and_other_penalties():
     assert (gaps[0] == 0).all() and (gaps[1] > 0).all() and (gaps[2] > 0).all()
 
 
+def test_duals_are_balanced_early():
+    """The first check comes after ten steps, or one where the problem is not convex."""
+    model, image = perceptron(8, 40), phantom(8)
+    y = model.predict(image, verbose=0)
+    for fidelity, first in (
+        (None, [10, 30, 70, 120]),
+        (kl.inversion.LeastSquares(), [1, 3, 7, 15]),
+    ):
+        keywords = {"initial": 0 * image + 1, "fidelity": fidelity, "tolerance": 0}
+        checks = invert(model, y, R.L1(), 120, **keywords).history["iteration"]
+        assert checks[:4].tolist() == first
+
+
 def test_samples_do_not_mix():
     model = perceptron(8, 40)
     images = np.concatenate([phantom(8), 2 * phantom(8)])
@@ -207,7 +220,7 @@ def test_noise_and_discrepancy_compile_once(monkeypatch):
     found = invert(
         model, y, R.TotalVariation(), 400, noise_std=noise, alpha_rule="discrepancy"
     )
-    assert len(traces) == 1
+    assert len(traces) == 2  # lifted steps, then nested ones
     target = noise * np.sqrt(y.shape[1])
     np.testing.assert_allclose(found.data_residual, target, rtol=0.05)
     assert found.alpha[0] < found.alpha[1]
@@ -287,7 +300,6 @@ def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
 def test_default_steps_are_longer_with_hidden_variables(weight, expected):
     penalty = kl.penalties.Bregman(weight)
     inverter = kl.inversion.Inverter(deep("functional"), R.L1(), penalty)
-    assert inverter.default_step_factor == expected
     y = np.ones((1, *inverter._outputs), "float32")
     keywords = {"tolerance": 0, "verbose": False, "out_of_range": "project"}
     usual, given = (
@@ -295,6 +307,26 @@ def test_default_steps_are_longer_with_hidden_variables(weight, expected):
         for factor in (None, expected)
     )
     np.testing.assert_array_equal(usual, given)
+
+
+def test_the_solver_is_chosen_by_itself():
+    """Nested for several blocks, after lifted steps if the start has no gradient."""
+    model = deep("functional")
+    u = np.repeat(rng().normal(size=(3, 4)), 4, axis=1).astype("float32")
+    keywords = {"alpha": 1e-4, "max_steps": 300, "tolerance": 0}
+    nothing = kl.penalties.Bregman(float("inf"))
+    found = []
+    for bias in (0.1, 0.0):
+        model.layers[1].bias.assign(np.full(30, bias))
+        y = model.predict(u, verbose=0)
+        for penalty in (None, nothing):
+            found.append(invert(model, y, R.L1(), penalty=penalty, **keywords))
+    solvers = [result.solver for result in found]
+    assert solvers == ["nested", "nested", "lifted, then nested", "nested"]
+    np.testing.assert_array_equal(found[0].x, found[1].x)
+    assert (found[3].x == 0).all()  # the gradient is 0 there
+    assert found[2].data_residual.mean() < 0.2 * found[3].data_residual.mean()
+    assert found[2].iterations == 300
 
 
 def test_no_step_ends_above_the_start():
@@ -319,7 +351,7 @@ def test_units_of_the_image_do_not_matter(hidden):
     if hidden:
         rescaling = layers.Rescaling(1.0)
         model = keras.Sequential([keras.Input((16, 16, 1)), model, rescaling])
-    steps = {"max_steps": 150, "tolerance": 0}
+    steps = {"max_steps": 150, "tolerance": 0, "penalty": kl.penalties.Bregman(1.0)}
     one = invert(model, y, R.TotalVariation(1e-3), **steps).x
     other = invert(model, 255 * y, R.TotalVariation(0.255), **steps).x
     assert np.ptp(one) > 0.5

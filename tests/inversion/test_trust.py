@@ -217,13 +217,13 @@ def test_max_pooling_does_not_destroy_the_result():
 def test_the_norm_is_measured_once_for_unchanged_weights(monkeypatch):
     model, _, _ = perceptron(16, 12, "relu")
     inverter = kl.inversion.Inverter(model, R.L1(0.1), jit_compile=False)
-    measure, calls = inverter._steps.lipschitz, []
+    measure, calls = inverter._ways[0].lipschitz, []
 
     def counted(*arguments):
         calls.append(1)
         return measure(*arguments)
 
-    monkeypatch.setattr(inverter._steps, "lipschitz", counted)
+    monkeypatch.setattr(inverter._ways[0], "lipschitz", counted)
     y = np.ones((1, 12), "float32")
     for factor in (1.0, 1.0, 2.0):
         kernel, bias = model.layers[-1].get_weights()
@@ -301,6 +301,24 @@ def test_certificates_are_tight_where_the_regularizer_is_strongly_convex():
 
 
 @pytest.mark.skipif(not HAS_DOUBLE, reason="float64 needs JAX_ENABLE_X64")
+@pytest.mark.filterwarnings("ignore:The inversion did not converge")
+def test_certificates_of_norms_are_close_to_the_gap_in_most_problems():
+    with double():
+        model, kernel, bias = perceptron(24, 16, "relu")
+        y = np.maximum(np.random.default_rng(5).normal(size=(12, 16)), 0)
+        ratios = []
+        for alpha, steps in ((0.05, 100), (0.5, 20)):
+            result = kl.invert(
+                model, y, R.L1(), alpha=alpha, max_steps=steps, tolerance=0, verbose=0
+            )
+            least = np.array([best_l1("relu", kernel, bias, r, alpha)[0] for r in y])
+            gap = result.objective - least
+            assert (gap <= result.certificate + 1e-9).all()
+            ratios += list(result.certificate / np.maximum(gap, 1e-9))
+        assert np.mean(np.array(ratios) <= 10) > 0.5, ratios
+
+
+@pytest.mark.skipif(not HAS_DOUBLE, reason="float64 needs JAX_ENABLE_X64")
 def test_float64_end_to_end():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((30, 20)), rng.standard_normal((1, 30))
@@ -317,6 +335,20 @@ def test_float64_end_to_end():
         blur, y, R.Tikhonov(1e-3), input_shape=(9, 9, 1), max_steps=20, tolerance=0
     )
     assert found.x.dtype == "float64"
+
+
+@pytest.mark.skipif(HAS_DOUBLE, reason="float64 is there")
+@pytest.mark.filterwarnings("ignore:.*float64.*:UserWarning")
+def test_float64_that_jax_does_not_offer():
+    layer = layers.Dense(3, dtype="float64")
+    layer.build((None, 2))
+    for network, shape in (
+        (layer, None),
+        (kl.imaging.GaussianBlur(1.0, dtype="float64"), (9, 9, 1)),
+    ):
+        y = np.ones((1, *(shape or (3,))))
+        with pytest.raises(ValueError, match="JAX_ENABLE_X64=1"):
+            kl.invert(network, y, R.Tikhonov(), input_shape=shape)
 
 
 def test_earlier_names_and_swapped_arguments():

@@ -1,0 +1,56 @@
+"""Which problem is solved for a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from keras_lifted import penalties
+from keras_lifted.inversion.fidelity import Data
+from keras_lifted.inversion.fidelity import Fidelity
+from keras_lifted.inversion.network import Sourced
+from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.inversion.problem import InverseProblem
+
+Tensor = Any
+
+
+def problems(
+    network: Sourced, u: Tensor, penalty: Any, fidelity: Fidelity | None
+) -> list[InverseProblem]:
+    """The problem that is solved, and the one that a start without gradient needs.
+
+    With a penalty it is the lifted problem, as asked for, and so it is where nothing
+    is hidden: then it is convex. Otherwise it is the nested one, and the lifted one
+    comes second: the same primal-dual steps on the nested objective end ahead at equal
+    time, but from where units are silent they do not begin.
+
+    Args:
+        network: the network behind its source.
+        u: inputs; only their shape is used.
+        penalty: ties hidden lifted variables to their blocks, or None.
+        fidelity: D, or None.
+    """
+    tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
+    lifted = InverseProblem(network, u, tie, fidelity)
+    if penalty is not None or not lifted.hidden:
+        return [lifted]
+    nothing = penalties.Bregman(float("inf"))
+    return [InverseProblem(network, u, nothing, fidelity), lifted]
+
+
+def has_gradient(problem: InverseProblem, data: Data, u: Tensor) -> bool:
+    """Is the gradient of the nested objective at u other than 0, for all samples?
+
+    At 0 a network without biases has none where its first activation is a ReLU.
+    """
+    gradient, _ = problem.sweep(problem.values(), data, u, {}, {})
+    return bool(ops.all(norm(gradient) > 0))
+
+
+def name_of(problem: InverseProblem) -> str:
+    """Return "convex", "lifted" or "nested"."""
+    if problem.affine:
+        return "convex"
+    return "lifted" if problem.hidden else "nested"
