@@ -184,15 +184,22 @@ def everywhere(good: Tensor) -> Tensor:
 def apply_if(
     good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """One step of `optimizer` where `good`, assigned to the variables; else none."""
+    """One step of `optimizer` where `good`, assigned to the variables; else none.
+
+    A branch, not a choice between old and new values: XLA would copy the old ones.
+    """
     changed = [*variables, *optimizer.variables]
     before = [v.value for v in changed]
-    weights, state = optimizer.stateless_apply(
-        before[len(variables) :], gradients, before[: len(variables)]
-    )
-    for variable, old, new in zip(changed, before, [*weights, *state], strict=True):
-        if new is not old:
-            variable.assign(jax.numpy.where(good, new, old))
+
+    def apply() -> list[Any]:
+        weights, state = optimizer.stateless_apply(
+            before[len(variables) :], gradients, before[: len(variables)]
+        )
+        return [*weights, *state]
+
+    after = cond(good, apply, lambda: before)
+    for variable, value in zip(changed, after, strict=True):
+        variable.assign(value)
 
 
 def on_host(
