@@ -4,6 +4,7 @@ Everything else is written in `keras.ops`. A backend module offers
 
 * `gradient(function, arguments)`: the value of `function(*arguments)`, which
   returns `(scalar, auxiliary)`, and the gradients in the arguments,
+* `dense(gradient)`: one of these as a tensor, where it is rows of a table,
 * `vector_jacobian(function, point, cotangent)`,
 * `while_loop(more, body, state)` and `cond(predicate, yes, no)`,
 * `scan(body, start, inputs, dtypes, reverse)`: a loop along the first axis of
@@ -39,6 +40,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
+    from keras_lifted.backend.tensorflow import dense
     from keras_lifted.backend.tensorflow import eagerly
     from keras_lifted.backend.tensorflow import everywhere
     from keras_lifted.backend.tensorflow import gradient
@@ -63,6 +65,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import current_trace
+    from keras_lifted.backend.jax import dense
     from keras_lifted.backend.jax import eagerly
     from keras_lifted.backend.jax import everywhere
     from keras_lifted.backend.jax import gradient
@@ -94,6 +97,7 @@ __all__ = [
     "compiled",
     "cond",
     "current_trace",
+    "dense",
     "eagerly",
     "everywhere",
     "gradient",

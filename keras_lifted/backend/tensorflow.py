@@ -23,15 +23,20 @@ STATEFUL = True
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], arguments: Sequence[Any]
 ) -> tuple[tuple[Tensor, Any], list[Any]]:
-    """`function(*arguments)` and the gradients; None where nothing connects."""
+    """`function(*arguments)` and the gradients; None where nothing connects.
+
+    Those of tables of which rows are read are `IndexedSlices`, as in Keras's own step:
+    its optimizers square the rows one by one, and the others cost nothing.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(arguments)
         value, auxiliary = function(*arguments)
-    gradients = tape.gradient(value, list(arguments))
-    return (value, auxiliary), [
-        tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g
-        for g in gradients
-    ]
+    return (value, auxiliary), tape.gradient(value, list(arguments))
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """The gradient as a tensor, where it is `IndexedSlices`."""
+    return tf.convert_to_tensor(gradient)
 
 
 def vector_jacobian(
