@@ -89,7 +89,7 @@ BACKBONES: dict[str, tuple[dict[str, Any], Callable[[], Any]]] = {
     ),
     "ResNet": (
         {
-            **{"input_conv_filters": [8], "input_conv_kernel_sizes": [3]},
+            **{"input_conv_filters": [64], "input_conv_kernel_sizes": [3]},
             **{"stackwise_num_filters": [64, 64], "stackwise_num_blocks": [1, 1]},
             **{"stackwise_num_strides": [1, 2], "block_type": "basic_block"},
             "image_shape": (16, 16, 3),

@@ -24,6 +24,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `accelerated()`: whether steps run on another device than the CPU,
 * `replicas()`: how many copies of the model train on one batch together,
+* `check_scope(variables)`: raises an error unless the replicas have them,
 * `sum_over_replicas(values)` and `assign_all(updates)`: what a step of the weights
   does across these copies.
 """
@@ -37,6 +38,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import accelerated
     from keras_lifted.backend.tensorflow import apply_if
     from keras_lifted.backend.tensorflow import assign_all
+    from keras_lifted.backend.tensorflow import check_scope
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
@@ -62,6 +64,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import accelerated
     from keras_lifted.backend.jax import apply_if
     from keras_lifted.backend.jax import assign_all
+    from keras_lifted.backend.jax import check_scope
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import current_trace
@@ -94,6 +97,7 @@ __all__ = [
     "accelerated",
     "apply_if",
     "assign_all",
+    "check_scope",
     "compiled",
     "cond",
     "current_trace",

@@ -228,6 +228,10 @@ def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
     variable.assign(variable.value.at[index].set(rows))
 
 
+def check_scope(variables: Sequence[Any]) -> None:
+    """Nothing: JAX has no scopes of variables."""
+
+
 def replicas() -> int:
     """One: JAX shards a single program over its devices."""
     return 1

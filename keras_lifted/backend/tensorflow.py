@@ -228,6 +228,20 @@ def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
     variable.value.scatter_update(tf.IndexedSlices(rows, index))
 
 
+def check_scope(variables: Sequence[Any]) -> None:
+    """Raise a ValueError unless the open `tf.distribute` scope made the variables."""
+    strategy = tf.distribute.get_strategy()
+    made = strategy.extended.variable_created_in_scope
+    strange = [v.path for v in variables if not made(v.value)]
+    if strange:
+        raise ValueError(
+            "Layers, model and `compile` belong in one `with strategy.scope():`, so "
+            "that every replica has the variables. Expected: variables made in the "
+            f"scope of {type(strategy).__name__}. Received: {len(strange)} made "
+            f"outside, such as '{strange[0]}'. Build the layers within the scope."
+        )
+
+
 def replicas() -> int:
     """Number of replicas in sync under `tf.distribute`."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
