@@ -5,7 +5,8 @@
     python -m benchmarks report
 
 A suite (suites.py) names tasks (tasks.py, networks.py, data.py) and methods
-(methods.py, baselines.py). runner.py searches rates (rates.py), trains and measures
+(methods.py, baselines.py); the suite zoo names models that others wrote (zoo.py,
+keras_io.py, measured by swap.py). runner.py searches rates (rates.py), trains and measures
 (timing.py); store.py appends a line a run to results/runs.jsonl; summaries.py and
 report.py make docs/benchmarks.md of them, readme.py README's table. A result that
 stands is not measured again.

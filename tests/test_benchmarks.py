@@ -418,3 +418,13 @@ def test_records_have_a_line_each(tmp_path):
     assert second["config"] == {"method": "sgd"}
     assert first["commit"][:7].isalnum()
     assert json.loads(path.read_text().splitlines()[0]) == first
+
+
+def test_the_zoo_is_measured(run, monkeypatch):
+    monkeypatch.setattr(timing, "BUDGET", 0.0)
+    (record,) = run("zoo", "--tasks", "tabular")
+    summary = record["summary"]
+    assert summary["lifted"] == summary["activations"] == 1  # of two; one is the output
+    assert summary["step / Keras's"] > 0 and summary["first_step / Keras's"] > 0
+    table = report.page([record])
+    assert "| tabular | 52 |" in table and "| 1 of 1 |" in table
