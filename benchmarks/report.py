@@ -43,8 +43,8 @@ KERAS = "Keras's"
 ZOO_NOTE = """
 `kl.LiftedModel(model.inputs, model.outputs)` with Adam beside the model itself: batch
 8, compiled as Keras does by default. Activations within recurrent layers and at the
-output are not counted. First steps are the faster of two; steps are medians of rounds that
-alternate, with the quartiles of the ratio.
+output are not counted. First steps are the faster of two; steps are medians of rounds
+that alternate, with the quartiles of the ratio.
 """
 
 
