@@ -13,6 +13,7 @@ from benchmarks import readme
 from benchmarks import report
 from benchmarks import runner
 from benchmarks import store
+from benchmarks import swap
 from benchmarks.methods import METHODS
 from benchmarks.suites import SUITES
 from benchmarks.tasks import TASKS
@@ -59,6 +60,9 @@ def run(options: argparse.Namespace) -> None:
     for task in options.tasks or suite.tasks:
         if suite.measure == "cost":
             runner.cost(worker, task, methods, arguments=options.arguments)
+            continue
+        if suite.measure == "zoo":
+            swap.swap(worker, task)
             continue
         for method in methods:
             for epochs in options.epochs or TASKS[task].epochs:

@@ -39,6 +39,13 @@ so many later ones, which counts what a method compiles for now and then. Step t
 medians of rounds that alternate with Adam's, with the quartiles of the ratio. State
 counts the numbers that an optimizer keeps.
 """
+KERAS = "Keras's"
+ZOO_NOTE = """
+`kl.LiftedModel(model.inputs, model.outputs)` with Adam beside the model itself: batch
+8, compiled as Keras does by default. Activations within recurrent layers and at the
+output are not counted. First steps are the faster of two; steps are medians of rounds
+that alternate, with the quartiles of the ratio.
+"""
 
 
 def page(records: list[Record]) -> str:
@@ -178,14 +185,41 @@ def _costs(record: Record) -> list[str]:
     ]
 
 
-def _ratio(summary: Record, name: str) -> str:
-    key = f"{name} / Adam's"
+# -- zoo --------------------------------------------------------------------------
+
+
+def _zoo(suite: Suite, records: list[Record]) -> str:
+    """A table of all models."""
+    head = ["model", "weights", "backend", "lifted activations"]
+    head += [f"first step / {KERAS}", f"step / {KERAS}", "commit"]
+    last = sorted(latest(records), key=lambda r: suite.tasks.index(r["config"]["task"]))
+    return "\n".join([ZOO_NOTE, *_table(head, map(_swapped, last))])
+
+
+def _swapped(record: Record) -> list[str]:
+    """The cells of a model of the zoo."""
+    summary = record["summary"]
+    low, high = summary["quartiles"]
+    return [
+        record["config"]["task"],
+        f"{summary['weights']:,}",
+        record["backend"],
+        f"{summary['lifted']} of {summary['activations']}",
+        _ratio(summary, "first_step", KERAS),
+        f"{_ratio(summary, 'step', KERAS)} ({low:.2f} to {high:.2f})",
+        short(record["commit"]),
+    ]
+
+
+def _ratio(summary: Record, name: str, whose: str = "Adam's") -> str:
+    key = f"{name} / {whose}"
     return f"{summary[key]:.2f}"
 
 
 SECTIONS: dict[str, Callable[[Suite, list[Record]], str]] = {
     "quality": _quality,
     "cost": _cost,
+    "zoo": _zoo,
 }
 
 

@@ -213,7 +213,7 @@ def cost(
     runner: Runner, task: str, methods: list[str], *, arguments: dict[str, Any]
 ) -> None:
     """Measure first step, step and state of methods beside Adam's, in turn."""
-    _warm_process()
+    warm_process()
     data = load(task, TASKS[task].batch_size * ROUND)
     adam = Session(TASKS[task], METHODS["adam"], {}, timing.STEPS, data)
     for method in methods:
@@ -255,7 +255,7 @@ def _cost(adam: Session, config: Record) -> Record:
 
 
 @functools.cache
-def _warm_process() -> None:
+def warm_process() -> None:
     """Train a small model, so that the first one measured pays for no start-up."""
     Session(TASKS["mlp_cost"], METHODS["adam"], {}, 1, load("mlp_cost", 128))
 

@@ -6,6 +6,7 @@ import dataclasses
 
 from benchmarks.methods import BASELINES
 from benchmarks.tasks import RESTORATION
+from benchmarks.zoo import ZOO
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Suite:
 
     Attributes:
         question: str. What the table shows.
-        measure: str. "cost" or "quality".
+        measure: str. "cost", "quality" or "zoo".
         tasks: tuple. Names of tasks.
         methods: tuple. Names of methods.
         seeds: int. Seeds of every run, of measure "quality".
@@ -55,6 +56,12 @@ SUITES: dict[str, Suite] = {
         "cost",
         ("resnet_20", "resnet_56", "transformer_2", "transformer_24"),
         ("adam", "muon", "steepest_descent"),
+    ),
+    "zoo": Suite(
+        "What does a swap-in cost models that others wrote?",
+        "zoo",
+        tuple(ZOO),
+        ("lifted_adam",),
     ),
     "stack": Suite(
         "What does a step of a deep stack cost, layer by layer and all at once?",

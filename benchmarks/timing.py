@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import tree
 
 from benchmarks.store import device
 
@@ -41,7 +42,7 @@ class Stopwatch(keras.callbacks.Callback):
 
 def steps(model: keras.Model, x: Any, y: Any, batch_size: int, count: int) -> float:
     """Return seconds of so many steps, compilation included."""
-    x, y = (each[: count * batch_size] for each in (x, y))
+    x, y = tree.map_structure(lambda each: each[: count * batch_size], (x, y))
     start = now()
     model.fit(x, y, batch_size=batch_size, verbose=0)
     return now() - start

@@ -35,7 +35,7 @@ def check_number(
         return float(value)
     raise ValueError(
         f"`{name}`{owner and f' of {owner}'} must be a finite number {expected}. "
-        f"Received: {name}={value!r}"
+        f"Received: {name}={described(value)}"
     )
 
 

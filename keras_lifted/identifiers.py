@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import keras
 
+from keras_lifted.checks import described
+
 T = TypeVar("T")
 
 
@@ -37,4 +39,4 @@ def resolve(
         return instance
     if isinstance(identifier, str) and identifier.lower() in names:
         return names[identifier.lower()]()
-    raise ValueError(f"{expected}. Received: {identifier!r}")
+    raise ValueError(f"{expected}. Received: {described(identifier)}")

@@ -15,7 +15,8 @@ from mistakes import expect_error
 
 import keras_lifted as kl
 
-L, P, U = kl.layers, kl.penalties, kl.updates
+P, U = kl.penalties, kl.updates
+ISGM, SteepestDescent = kl.optimizers.ISGM, kl.optimizers.SteepestDescent
 
 
 def plain(optimizer):
@@ -164,6 +165,56 @@ MISUSES = {
         ValueError,
         "Received: an optimizer that was built for another model.*Create a new one",
     ),
+    **{
+        f"{name} of {kind.__name__}": (
+            lambda kind=kind, settings=settings: kind(**settings),
+            ValueError,
+            message,
+        )
+        for kind, name, settings, message in (
+            (
+                kl.optimizers.ISGM,
+                "geometry",
+                {"geometry": "euclid"},
+                "Received.*'euclid'",
+            ),
+            (ISGM, "rate", {"learning_rate": "fast"}, "Received.*=fast"),
+            (
+                kl.optimizers.SteepestDescent,
+                "geometry",
+                {"geometry": "euclid"},
+                "'kronecker'",
+            ),
+            (
+                kl.optimizers.SteepestDescent,
+                "momentum",
+                {"momentum": 1.5},
+                "Received.*=1.5",
+            ),
+            (
+                kl.optimizers.SteepestDescent,
+                "decay",
+                {"decay": "cosine"},
+                "'fit'.*'cosine'",
+            ),
+            (
+                kl.optimizers.SteepestDescent,
+                "refresh",
+                {"refresh_every": 0},
+                "Received.*=0",
+            ),
+            (BCD, "samples", {"persistent": -4}, "at least 1.*Received.*=-4"),
+            (BCD, "persistence", {"persistent": "yes"}, "True, False.*'yes'"),
+            (BCD, "penalty class", {"penalty": P.Bregman}, "Received: <class"),
+            (BCD, "update class", {"lifted_update": U.Mirror}, "Received: <class"),
+            (BCD, "penalty array", {"penalty": X}, r"Received: ndarray of shape"),
+        )
+    },
+    "full steps from stored lifted variables": (
+        lambda: BCD("sgd", persistent=True),
+        ValueError,
+        r"Sweep takes full steps.*ProximalGradient\(",
+    ),
     "no refresh": (
         lambda: BCD("sgd", curvature_refresh=0),
         ValueError,
@@ -173,42 +224,6 @@ MISUSES = {
         lambda: BCD("sgd", curvature_refresh=2.5),
         ValueError,
         "must be an integer.*Received: curvature_refresh=2.5",
-    ),
-    # activations
-    "negative threshold": (
-        lambda: L.SoftThreshold(-0.1),
-        ValueError,
-        "`threshold` of SoftThreshold must be .* >= 0.*Received: threshold=-0.1",
-    ),
-    "slope": (
-        lambda: L.LeakyReLU(1.5),
-        ValueError,
-        "LeakyReLU must be .*Received: .*=1.5",
-    ),
-    "lower above upper": (
-        lambda: L.BoxProjection(1.0, 0.0),
-        ValueError,
-        "BoxProjection.*Received: lower=1.0, upper=0.0",
-    ),
-    "prox of no length": (
-        lambda: L.ReLU().prox([[1.0]], 0.0),
-        ValueError,
-        "positive finite number.*Received: step=0.0",
-    ),
-    "batch axis": (
-        lambda: L.Softmax(axis=0),
-        ValueError,
-        "integer other than 0, which is the batch.*Received: axis=0",
-    ),
-    "unknown activation": (
-        lambda: L.get("rellu"),
-        ValueError,
-        "one of:.*relu.*Received: 'rellu'",
-    ),
-    "no proximal map": (
-        lambda: L.get("gelu"),
-        ValueError,
-        "'gelu' is no proximal map.*use one that is.*Received: 'gelu'",
     ),
 }
 

@@ -435,3 +435,13 @@ def test_rounds_do_not_wait_for_every_block(kind):
     assert chain(16, "loop") > 1.8 * chain(8, "loop")
     assert chain(16, "lifted_rounds") < 1.3 * chain(8, "lifted_rounds")
     assert chain(16, "lifted_rounds") < 0.5 * chain(16, "loop")
+
+
+def test_the_zoo_is_measured(run, monkeypatch):
+    monkeypatch.setattr(timing, "BUDGET", 0.0)
+    (record,) = run("zoo", "--tasks", "tabular")
+    summary = record["summary"]
+    assert summary["lifted"] == summary["activations"] == 1  # of two; one is the output
+    assert summary["step / Keras's"] > 0 and summary["first_step / Keras's"] > 0
+    table = report.page([record])
+    assert "| tabular | 52 |" in table and "| 1 of 1 |" in table

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from mistakes import BCD
+from mistakes import JAX
 from mistakes import NAN
 from mistakes import QUICK
 from mistakes import Net
@@ -39,6 +41,13 @@ def time_distributed(activation):
 
 def rnn(activation):
     return layers.SimpleRNN(3, activation=activation)
+
+
+def keeping(samples):
+    return compiled(BCD("sgd", lifted_update="mirror", persistent=samples))
+
+
+IMAGES = np.zeros((4, 30, 30, 1), "float32")
 
 
 class Stray(layers.Layer):
@@ -141,6 +150,41 @@ MISUSES = {
         TypeError,
         r"Received: penalty.*BlockCoordinateDescent\('adam', penalty=",
     ),
+    "a layer for layers": (
+        lambda: kl.LiftedSequential(layers.Dense(3)),
+        TypeError,
+        r"takes a list of layers.*Received: <Dense.*Pass `\[layer\]`",
+    ),
+    "a typo for compile": (
+        lambda: model().compile("adam", "mse", metric=["mae"]),
+        TypeError,
+        "Received: metric. See `help",
+    ),
+    "images that a U-Net cannot halve": (
+        lambda: kl.models.unet((30, 30, 1), (4, 8, 16)),
+        ValueError,
+        r"height must be a multiple of 4.*Received: input_shape=\(30, 30, 1\)",
+    ),
+    "images that a U-Net of all sizes cannot halve": (
+        lambda: kl.models.unet((None, None, 1), (4, 8, 16))(IMAGES),
+        ValueError,
+        "sides that are multiples of 4. Received at skip_2: 16×16 and 15×15",
+    ),
+    "fewer samples kept than there are": (
+        lambda: keeping(4).fit(X, Y, verbose=0),
+        ValueError,
+        "keeps lifted variables of 4 samples. Received: 8 samples",
+    ),
+    "an index for arrays": (
+        lambda: kl.with_index(X),
+        TypeError,
+        "Received: ndarray. Arrays given to `fit` need no index",
+    ),
+    "a network of text": (
+        lambda: kl.stack(3),
+        ValueError,
+        "built functional or Sequential model. Received: 3",
+    ),
     "call in a LiftedModel": (
         lambda: type("Mine", (kl.LiftedModel,), {"call": lambda self, x: x}),
         TypeError,
@@ -235,4 +279,17 @@ def test_loading_needs_the_package(imported, tmp_path):
         assert done.returncode != 0
         assert "keras_lifted>LiftedModel" in done.stderr or (
             "Could not locate class 'LiftedModel'" in done.stderr
+        )
+
+
+@pytest.mark.skipif(JAX, reason="a scope of TensorFlow")
+def test_layers_made_outside_of_the_scope_of_a_strategy():
+    import tensorflow as tf
+
+    lifted = model()
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        expect_error(
+            lambda: lifted.compile("sgd", "mse", jit_compile=False),
+            ValueError,
+            "one `with strategy.scope.*Received: 4 made outside, such as 'hidden/",
         )

@@ -10,6 +10,7 @@ from keras import layers
 
 from keras_lifted.architectures import arguments
 from keras_lifted.architectures.convolution import convolution
+from keras_lifted.architectures.skip import Skip
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
@@ -77,7 +78,7 @@ def unet(
         x = next(sigmas)(x)
     for i in reversed(range(len(fine))):
         x = layers.UpSampling2D(data_format="channels_last")(x)
-        x = layers.Concatenate(name=f"skip_{i + 1}")([x, fine[i]])
+        x = Skip(2 ** len(fine), name=f"skip_{i + 1}")([x, fine[i]])
         x = next(sigmas)(convolution(filters[i], kernel_size, f"conv_up_{i + 1}")(x))
     return cls(inputs, convolution(outputs, 1, "output")(x), name=name)
 

@@ -4,6 +4,7 @@ Everything else is written in `keras.ops`. A backend module offers
 
 * `gradient(function, arguments)`: the value of `function(*arguments)`, which
   returns `(scalar, auxiliary)`, and the gradients in the arguments,
+* `dense(gradient)`: one of these as a tensor, where it is rows of a table,
 * `vector_jacobian(function, point, cotangent)`,
 * `pullback(function, point)`: the value, and a function of the cotangent,
 * `batched(function, elements)`: `function` of every slice of the first axis,
@@ -25,6 +26,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `accelerated()`: whether steps run on another device than the CPU,
 * `replicas()`: how many copies of the model train on one batch together,
+* `check_scope(variables)`: raises an error unless the replicas have them,
 * `sum_over_replicas(values)` and `assign_all(updates)`: what a step of the weights
   does across these copies.
 """
@@ -39,9 +41,11 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import apply_if
     from keras_lifted.backend.tensorflow import assign_all
     from keras_lifted.backend.tensorflow import batched
+    from keras_lifted.backend.tensorflow import check_scope
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
+    from keras_lifted.backend.tensorflow import dense
     from keras_lifted.backend.tensorflow import eagerly
     from keras_lifted.backend.tensorflow import everywhere
     from keras_lifted.backend.tensorflow import gradient
@@ -65,9 +69,11 @@ elif _name == "jax":
     from keras_lifted.backend.jax import apply_if
     from keras_lifted.backend.jax import assign_all
     from keras_lifted.backend.jax import batched
+    from keras_lifted.backend.jax import check_scope
     from keras_lifted.backend.jax import compiled
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import current_trace
+    from keras_lifted.backend.jax import dense
     from keras_lifted.backend.jax import eagerly
     from keras_lifted.backend.jax import everywhere
     from keras_lifted.backend.jax import gradient
@@ -98,9 +104,11 @@ __all__ = [
     "apply_if",
     "assign_all",
     "batched",
+    "check_scope",
     "compiled",
     "cond",
     "current_trace",
+    "dense",
     "eagerly",
     "everywhere",
     "gradient",

@@ -31,6 +31,11 @@ def gradient(
     return value, list(gradients)
 
 
+def dense(gradient: Tensor) -> Tensor:
+    """The gradient: all are dense."""
+    return gradient
+
+
 def vector_jacobian(
     function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
 ) -> Tensor:
@@ -197,15 +202,22 @@ def everywhere(good: Tensor) -> Tensor:
 def apply_if(
     good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """One step of `optimizer` where `good`, assigned to the variables; else none."""
+    """One step of `optimizer` where `good`, assigned to the variables; else none.
+
+    A branch, not a choice between old and new values: XLA would copy the old ones.
+    """
     changed = [*variables, *optimizer.variables]
     before = [v.value for v in changed]
-    weights, state = optimizer.stateless_apply(
-        before[len(variables) :], gradients, before[: len(variables)]
-    )
-    for variable, old, new in zip(changed, before, [*weights, *state], strict=True):
-        if new is not old:
-            variable.assign(jax.numpy.where(good, new, old))
+
+    def apply() -> list[Any]:
+        weights, state = optimizer.stateless_apply(
+            before[len(variables) :], gradients, before[: len(variables)]
+        )
+        return [*weights, *state]
+
+    after = cond(good, apply, lambda: before)
+    for variable, value in zip(changed, after, strict=True):
+        variable.assign(value)
 
 
 def on_host(
@@ -227,6 +239,10 @@ def read_rows(variable: Any, index: Tensor) -> Tensor:
 def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
     """Replace rows of a variable."""
     variable.assign(variable.value.at[index].set(rows))
+
+
+def check_scope(variables: Sequence[Any]) -> None:
+    """Nothing: JAX has no scopes of variables."""
 
 
 def replicas() -> int:

@@ -24,15 +24,20 @@ STATEFUL = True
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], arguments: Sequence[Any]
 ) -> tuple[tuple[Tensor, Any], list[Any]]:
-    """`function(*arguments)` and the gradients; None where nothing connects."""
+    """`function(*arguments)` and the gradients; None where nothing connects.
+
+    Those of tables of which rows are read are `IndexedSlices`, as in Keras's own step:
+    its optimizers square the rows one by one, and the others cost nothing.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(arguments)
         value, auxiliary = function(*arguments)
-    gradients = tape.gradient(value, list(arguments))
-    return (value, auxiliary), [
-        tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g
-        for g in gradients
-    ]
+    return (value, auxiliary), tape.gradient(value, list(arguments))
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """The gradient as a tensor, where it is `IndexedSlices`."""
+    return tf.convert_to_tensor(gradient)
 
 
 def vector_jacobian(
@@ -247,6 +252,20 @@ def read_rows(variable: Any, index: Tensor) -> Tensor:
 def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
     """Replace rows of a variable, without copying the others."""
     variable.value.scatter_update(tf.IndexedSlices(rows, index))
+
+
+def check_scope(variables: Sequence[Any]) -> None:
+    """Raise a ValueError unless the open `tf.distribute` scope made the variables."""
+    strategy = tf.distribute.get_strategy()
+    made = strategy.extended.variable_created_in_scope
+    strange = [v.path for v in variables if not made(v.value)]
+    if strange:
+        raise ValueError(
+            "Layers, model and `compile` belong in one `with strategy.scope():`, so "
+            "that every replica has the variables. Expected: variables made in the "
+            f"scope of {type(strategy).__name__}. Received: {len(strange)} made "
+            f"outside, such as '{strange[0]}'. Build the layers within the scope."
+        )
 
 
 def replicas() -> int:

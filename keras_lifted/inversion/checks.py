@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import described
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.regularizers.base import Regularizer
 
@@ -24,7 +25,7 @@ def check_regularizer(regularizer: Any) -> Regularizer:
         return regularizer
     raise ValueError(
         "`regularizer` must be one of keras_lifted.regularizers, such as "
-        f"TotalVariation(1e-2), or a sum of them. Received: {regularizer!r}"
+        f"TotalVariation(1e-2), or a sum of them. Received: {described(regularizer)}"
     )
 
 

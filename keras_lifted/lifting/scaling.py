@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from keras import ops
@@ -14,8 +15,8 @@ Tensor = Any
 
 # How far a chosen weight lets a sweep move a pre-activation, relative to its size.
 DISPLACEMENT = 1e-5
-# Samples from which a weight is chosen.
-ROWS = 8
+# From how many samples a weight is chosen, and from about how many numbers.
+ROWS, NUMBERS = (2, 8), 2**15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +50,13 @@ class Scale:
         """
         if self.least is None:
             return self
-        q, z = lifted_real(q), lifted_real(z)
-        q = (q / self._c(q))[:ROWS]
-        size = DISPLACEMENT * ops.mean(ops.abs(z[:ROWS]))
-        zero = size == 0
-        needed = ops.mean(ops.abs(q)) / ops.where(zero, 1.0, size)
-        needed = ops.where(zero, 0.0, needed)
+        c = self._c(q)
+        fewest, most = ROWS
+        of_a_sample = math.prod(size or 1 for size in z.shape[1:])
+        rows = min(max(NUMBERS // of_a_sample, fewest), most)
+        q = lifted_real(q[:rows]) / (c[:rows] if len(c.shape) else c)
+        size = DISPLACEMENT * ops.sum(ops.abs(lifted_real(z[:rows])))
+        needed = ops.sum(ops.abs(q)) / ops.where(size == 0, float("inf"), size)
         weight = ops.where(
             self.weight >= self.least, ops.maximum(needed, self.least), self.weight
         )

@@ -84,10 +84,12 @@ class LiftedSequential(LiftedMixin, keras.Sequential):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Sequential`; says what to pass instead of a model."""
-        if args and isinstance(args[0], keras.Model):
+        if args and isinstance(args[0], keras.layers.Layer):
+            model = isinstance(args[0], keras.Model)
             raise TypeError(
                 "LiftedSequential takes a list of layers. Received: "
-                f"{described(args[0])}. Pass `[model.inputs[0], *model.layers]`."
+                f"{described(args[0])}. Pass "
+                f"`[{'model.inputs[0], *model.layers' if model else 'layer'}]`."
             )
         return super().__new__(cls, *args, **kwargs)
 

@@ -127,7 +127,8 @@ def _is_good(model: Any, loss: Tensor, gradients: list[Tensor]) -> Tensor:
     """Whether a batch is finite; loss scaling sees to gradients by itself."""
     numbers = [loss]
     if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        numbers += [lifted_real(ops.sum(g)) for g in gradients if g is not None]
+        given = [getattr(g, "values", g) for g in gradients if g is not None]
+        numbers += [lifted_real(ops.sum(g)) for g in given]
     return backend.everywhere(ops.all(ops.isfinite(ops.stack(numbers))))
 
 

@@ -79,13 +79,20 @@ class LiftedMixin:
         Raises:
             TypeError: if it is given settings of the optimizer, such as `penalty`.
         """
-        if others:
-            name = next(iter(others))
+        for name in others:
+            known = inspect.signature(optimizers.BlockCoordinateDescent).parameters
             raise TypeError(
                 "`compile` takes Keras's arguments; settings of lifted training belong "
-                f"to the optimizer. Received: {name}. Write optimizer=kl.optimizers."
-                f"BlockCoordinateDescent('adam', {name}=...)."
+                f"to the optimizer. Received: {name}. "
+                + (
+                    "Write optimizer=kl.optimizers."
+                    f"BlockCoordinateDescent('adam', {name}=...)."
+                    if name in known
+                    else "See `help(keras.Model.compile)` for their names."
+                )
             )
+        if self.built:  # type: ignore[attr-defined]
+            backend.check_scope(self.variables)  # type: ignore[attr-defined]
         every = keras.tree.flatten([metrics, weighted_metrics])
         self._lifting = Lifting(
             reductions_of(loss), [m for m in every if isinstance(m, LiftedMetric)]

@@ -10,6 +10,7 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
+from keras_lifted.backend import dense
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
@@ -92,7 +93,7 @@ class Solution:
         if self.free is None:
             return self.last.gradients
         return [
-            None if clamped is None else clamped - free
+            None if clamped is None else dense(clamped) - dense(free)
             for clamped, free in zip(
                 self.last.gradients, self.free.last.gradients, strict=True
             )

@@ -18,7 +18,8 @@ def dense(activation="relu", kernel="glorot_uniform", inputs=4):
 
 
 def invert(network=None, y=Y, regularizer=TV, **arguments):
-    kl.invert(network or dense(), y, regularizer, **arguments)
+    network = dense() if network is None else network
+    kl.invert(network, y, regularizer, **arguments)
 
 
 def two_inputs():
@@ -85,6 +86,10 @@ CASES = {
     "acceleration": ({"acceleration": "adam"}, "`acceleration` must be one of"),
     "verbose": ({"verbose": 3}, "`verbose` must be one of"),
     "regularizer": ({"regularizer": "tv"}, "keras_lifted.regularizers"),
+    "raw regularizer": ({"regularizer": Y}, r"Received: ndarray of shape \(2, 3\)"),
+    "number for a regularizer": ({"regularizer": 0.1}, "Received: 0.1"),
+    "no data": ({"y": None}, "`y` must be an array of numbers. Received: NoneType"),
+    "swapped": ({"network": Y, "y": dense()}, "come before `y`. Received: .*ndarray"),
     "penalty": ({"penalty": "none"}, "`penalty` must be"),
     "names": (
         {"penalty": kl.penalties.Bregman({"hidden": 1.0})},
@@ -109,8 +114,9 @@ CASES = {
 
 @pytest.mark.parametrize(("arguments", "message"), CASES.values(), ids=CASES)
 def test_errors_say_what_to_do(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         invert(**arguments)
+    assert len(str(caught.value)) <= 600 and "array([" not in str(caught.value)
 
 
 REGULARIZERS = {

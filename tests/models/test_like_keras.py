@@ -296,3 +296,18 @@ def test_fit_tells_the_optimizer_how_many_steps_it_takes(known):
             warnings.simplefilter("ignore")  # Keras learns the number as they end
             model.fit(batches, epochs=3, shuffle=False, verbose=0)
         assert Planned.plans == [(6, 2, 2)]
+
+
+def test_rows_of_a_table_that_are_read_often():
+    """Keras's Adam squares their gradients one by one on TensorFlow."""
+    x = np.random.default_rng(0).integers(0, 5, (B, 5))
+
+    def losses(cls):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((5,), dtype="int32")
+        model = cls(inputs, head(layers.Embedding(5, 4)(inputs)))
+        model.compile(keras.optimizers.Adam(0.1), "mse", **QUICK)
+        return [model.train_on_batch(x, Y) for _ in range(3)]
+
+    expected = losses(keras.Model)
+    np.testing.assert_allclose(losses(kl.LiftedModel), expected, rtol=1e-4)
