@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -49,6 +50,8 @@ class LiftedTensorBoard(keras.callbacks.Callback):
     for it) and `lifted/caution`. Updates that use no curvature, such as the sweep,
     have none of these, nor `curvature` and `step_size`; blocks of infinite weight,
     which are not lifted, have nothing. Each card says in its description what it is.
+
+    The Graphs page shows the layers, as with `keras.Sequential`.
 
     The files lie in `<log_dir>/lifted`, so `log_dir` can be that of
     `keras.callbacks.TensorBoard` and both show in one dashboard.
@@ -132,6 +135,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
             os.path.join(self.log_dir, "lifted")
         )
         self._trained = int(ops.convert_to_numpy(self._optimizer.iterations))
+        _write_graph(self._writer, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Batches are numbered anew in every epoch."""
@@ -217,6 +221,25 @@ def _values(optimizer: BlockCoordinateDescent) -> dict[str, np.ndarray]:
         for name, variable in vars(optimizer.lifted).items()
         if isinstance(variable, keras.Variable)
     }
+
+
+def _write_graph(writer: Any, model: Any) -> None:
+    """Write the layers for the Graphs page, which Keras does for its own classes only.
+
+    Keras writes none of subclassed models, nor of layers that JSON does not hold.
+    """
+    from tensorflow.compat.v1 import SummaryMetadata
+
+    if not getattr(model, "inputs", None):
+        return
+    ordinary = keras.Model(model.inputs, model.outputs, name=model.name)
+    metadata = SummaryMetadata()
+    metadata.plugin_data.plugin_name = "graph_keras_model"
+    metadata.plugin_data.content = b"1"
+    with contextlib.suppress(TypeError, ValueError, NotImplementedError):
+        text = ordinary.to_json()
+        with writer.as_default():
+            _summary().write("keras", text, step=0, metadata=metadata)
 
 
 def _batches(update_freq: Any) -> int:

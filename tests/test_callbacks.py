@@ -1,5 +1,6 @@
 """LiftedTensorBoard, read back with TensorBoard's own reader."""
 
+import json
 import sys
 
 import keras
@@ -127,6 +128,7 @@ def test_what_was_not_computed_is_not_written(tmp_path):
     fit(net, kl.callbacks.LiftedTensorBoard(tmp_path, histograms=False))
     found = read(tmp_path / "lifted")
     assert set(found) == {
+        "keras",  # the layers
         "relative_gap/second",
         "weighted_penalty/second",
         "penalty_weight/second",
@@ -206,3 +208,24 @@ def test_penalty_scheduler_misuse(answer, message):
     x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
     with pytest.raises(ValueError, match=message):
         model.fit(x, y, verbose=0, callbacks=[ramp])
+
+
+@pytest.mark.parametrize("kind", [kl.LiftedSequential, kl.LiftedModel])
+def test_the_graphs_page_shows_what_keras_writes_of_its_own_model(kind, tmp_path):
+    plain = network(model=keras.Sequential)
+    net = network(model=kl.LiftedSequential)
+    if kind is kl.LiftedModel:
+        plain = keras.Model(plain.inputs, plain.outputs)
+        net = kl.LiftedModel(net.inputs, net.outputs)
+        net.compile("sgd", "mse")
+        plain.compile("sgd", "mse")
+    fit(plain, keras.callbacks.TensorBoard(tmp_path / "plain"))
+    fit(net, kl.callbacks.LiftedTensorBoard(tmp_path))
+
+    def layers_of(folder):
+        ((_, text),) = read(folder)["keras"]
+        config = json.loads(text.item())["config"]
+        return [layer["config"]["name"] for layer in config["layers"]][1:]
+
+    expected = layers_of(tmp_path / "plain" / "train")
+    assert layers_of(tmp_path / "lifted")[:2] == expected[:2] == BLOCKS
