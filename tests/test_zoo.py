@@ -59,6 +59,8 @@ def test_the_zoo(name, tmp_path):
         adam = keras.optimizers.Adam
         _, _, plain, _ = trained(name, False, adam(1e-3), 5)
         model, _, losses, _ = trained(name, True, adam(1e-3), 5)
+        # Of the first loss: eight samples may be learned by heart in five steps, and
+        # what is left of the loss then differs as much if weights differ by rounding.
         np.testing.assert_allclose(losses, plain, rtol=0.01, atol=0.01 * plain[0])
         model.save(tmp_path / "model.keras")
         again = keras.models.load_model(tmp_path / "model.keras", safe_mode=False)
