@@ -29,7 +29,7 @@ def pre_norm(width=8):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Subclassed(keras.Model):
+class TwoLayers(keras.Model):
     """Two layers of which the first ends in what the second reads."""
 
     def __init__(self, **kwargs):

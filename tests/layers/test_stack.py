@@ -9,7 +9,7 @@ from keras import layers
 
 import keras_lifted as kl
 from tests.layers.blocks import CASES
-from tests.layers.blocks import Subclassed
+from tests.layers.blocks import TwoLayers
 from tests.layers.blocks import convolution
 from tests.layers.compiled import array
 from tests.mistakes import expect_error
@@ -91,7 +91,7 @@ def test_dropout_has_its_own_seed_in_every_block():
 
 
 def test_subclassed_blocks_train_and_are_saved(tmp_path):
-    model = stacked(Subclassed(), (6,), residual=True)
+    model = stacked(TwoLayers(), (6,), residual=True)
     x = data((6,))
     trained(model, x, x)
     path = tmp_path / "stack.keras"
