@@ -6,6 +6,7 @@
 finds, in float64. `random`: the same for 200 random problems. `deblurring [--scico
 PYTHON]`: seconds to a relative objective error beside pyproximal, and SCICO where an
 environment has it. `priors --images IMAGES`: plug-and-play beside total variation.
+`networks`: a perceptron and an encoder beside Adam and the trained decoder.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import numpy as np
 
 import keras_lifted as kl
 from benchmarks import deblurring
+from benchmarks import inversion_networks
 from benchmarks import priors
 from benchmarks import store
 
@@ -177,6 +179,7 @@ def main():
         "random": lambda: many(options.count or 200),
         "deblurring": lambda: deblurring.lines(options.scico),
         "priors": lambda: priors.lines(options.images, options.count or 6),
+        "networks": inversion_networks.lines,
     }[options.suite]()
     print("\n".join(lines))
     if options.output:
@@ -188,6 +191,7 @@ TITLES = {
     "random": "Certificates of random problems",
     "deblurring": "Deblurring with total variation",
     "priors": "Networks as priors",
+    "networks": "Perceptron and encoder",
 }
 
 if __name__ == "__main__":
