@@ -19,8 +19,8 @@ from keras_lifted.backend import gradient
 from keras_lifted.backend import while_loop
 
 SIDE, OUTPUTS, CODE = 64, 512, 300
-RATES = (0.01, 0.03, 0.1)
-TRAIN, EPOCHS, COUNT, STARTS, MANY = 10000, 5, 20, 3, 500
+RATES = (0.03, 0.1, 0.3)
+TRAIN, EPOCHS, COUNT, STARTS, MANY, FEW = 10000, 5, 8, 2, 500, 300
 R = kl.regularizers
 
 
@@ -144,7 +144,7 @@ def perceptron(noises=(0.0, 0.05)):
     for noise in noises:
         y = clean + noise * np.random.default_rng(0).normal(size=clean.shape)
         fidelity = kl.inversion.LeastSquares() if noise else None
-        alphas = (0.001, 0.003, 0.01) if noise else (0.0003, 0.001, 0.003)
+        alphas = (0.003, 0.01, 0.03) if noise else (1e-4, 3e-4, 1e-3, 3e-3)
         rows = compare(network, y, truth, None, grey, alphas, False, fidelity)
         for name, each in rows.items():
             yield f"perceptron | {noise:g} | 0", name, each
@@ -184,7 +184,7 @@ def encoded(encoder, decoder, truth, noises=(0.0, 0.1)):
     rng = np.random.default_rng(0)
     for noise in noises:
         y = clean + noise * clean.std() * rng.standard_normal(clean.shape)
-        alphas = (0.03, 0.1, 0.3) if noise else (0.001, 0.003, 0.01)
+        alphas = (0.03, 0.1, 0.3) if noise else (3e-4, 1e-3, 3e-3)
         for begin, copies in (("0", 1), ("random", STARTS)):
             images, codes = (np.repeat(each, copies, axis=0) for each in (truth, y))
             start = np.zeros_like(images)
@@ -197,19 +197,21 @@ def encoded(encoder, decoder, truth, noises=(0.0, 0.1)):
         yield f"encoder | {noise:g} |", "decoder", row(found, None, 0.0, "", truth)
 
 
-def failures(encoder, image, alpha=0.003):
+def failures(encoder, image, alpha=1e-3):
     """A sentence on one code inverted from many random starts."""
     rng = np.random.default_rng(1)
     start = rng.uniform(size=(MANY, *image.shape)).astype("float32")
     y = np.repeat(ops.convert_to_numpy(encoder(image[None])), MANY, axis=0)
     prior = R.TotalVariation() + R.Box(0.0, 1.0)
-    result = kl.invert(encoder, y, prior, alpha=alpha, initial=start, verbose=0)
+    keywords = {"alpha": alpha, "initial": start, "max_steps": FEW, "verbose": 0}
+    result = kl.invert(encoder, y, prior, **keywords)
     psnr = ops.convert_to_numpy(kl.imaging.psnr(result.x, image[None]))
     behind = psnr < psnr.max() - 3.0
     twice = result.objective > 2.0 * result.objective.min()
     named = ~np.asarray(result.converged)
     return (
-        f"One code from {MANY} random starts, alpha {alpha:g}: {behind.sum()} end more "
+        f"One code from {MANY} random starts, alpha {alpha:g}, {FEW} steps: "
+        f"{behind.sum()} end more "
         f"than 3 dB below the best ({psnr.min():.2f} to {psnr.max():.2f} dB), "
         f"{twice.sum()} above twice the least objective; of these "
         f"{((behind | twice) & ~named).sum()} are called converged. The warning names "
