@@ -19,7 +19,7 @@ from keras_lifted.backend import gradient
 from keras_lifted.backend import while_loop
 
 SIDE, OUTPUTS, CODE = 64, 512, 300
-TRAIN, EPOCHS, COUNT, STARTS, MANY, FEW = 10000, 5, 8, 2, 500, 300
+TRAIN, EPOCHS, COUNT, STARTS, MANY, FEW = 10000, 5, 6, 2, 500, 200
 R = kl.regularizers
 
 
@@ -140,7 +140,7 @@ def perceptron(noises=(0.0, 0.05)):
     )
     truth = pictures()
     clean = ops.convert_to_numpy(network(truth))
-    grey, rates = np.full_like(truth, 0.5), (0.003, 0.01, 0.03, 0.1, 0.3)
+    grey, rates = np.full_like(truth, 0.5), (0.003, 0.01, 0.03, 0.1)
     for noise in noises:
         y = clean + noise * np.random.default_rng(0).normal(size=clean.shape)
         fidelity = kl.inversion.LeastSquares() if noise else None
@@ -184,7 +184,7 @@ def encoded(encoder, decoder, truth, noises=(0.0, 0.1)):
     rng, rates = np.random.default_rng(0), (0.03, 0.1, 0.2)
     for noise in noises:
         y = clean + noise * clean.std() * rng.standard_normal(clean.shape)
-        alphas = (0.03, 0.1, 0.3) if noise else (3e-4, 1e-3, 3e-3)
+        alphas = (0.01, 0.03, 0.1) if noise else (1e-4, 3e-4, 1e-3)
         for begin, copies in (("0", 1), ("random", STARTS)):
             images, codes = (np.repeat(each, copies, axis=0) for each in (truth, y))
             start = np.zeros_like(images)
