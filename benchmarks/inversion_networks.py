@@ -244,6 +244,7 @@ def lines():
         f"{SIDE} × {SIDE} pixels, or {COUNT} of Fashion-MNIST, {STARTS} random start "
         "each. Noise is the standard deviation, of the encoder relative to that of the "
         "codes. The perceptron's Adam starts from grey. Every alpha is the best "
-        "of a few, judged by the true images, and gaps below the spread are none. Backend "
+        "of a few, judged by the true images, and gaps below the spread are none. "
+        "Backend "
         f"{keras.backend.backend()}; {spent:.0f} s of processor time in all.",
     ]
