@@ -15,15 +15,16 @@ from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import DualSoftThreshold
 from keras_lifted.layers import checks
+from keras_lifted.layers.dual_forward_backward import PLAIN
+from keras_lifted.layers.dual_forward_backward import dual_step
 from keras_lifted.layers.tied_convolution import TiedConvolution
 from keras_lifted.models.lifted_model import LiftedModel
 
 Tensor = Any
 Steps = list[tuple[TiedConvolution, DualSoftThreshold]]
 
-# Step lengths times ‖L_k‖²; the bounds of the algorithms are 2, 1 and 1, and what is
-# left of them covers that power iteration finds ‖L_k‖² a few per cent too small.
-PLAIN, FAST = 1.8, 0.9
+# As `PLAIN`, for the algorithms whose bound is 1.
+FAST = 0.9
 
 
 def proximal_network(
@@ -117,14 +118,14 @@ def proximal_network(
 def _forward_backward(z: Tensor, steps: Steps) -> Tensor:
     u: Tensor = None
     for operator, sigma in steps:
-        u = _dual_step(operator, sigma, u, z, PLAIN)
+        u = dual_step(operator, sigma, u, z, PLAIN)
     return z - steps[-1][0](u, adjoint=True)
 
 
 def _averaged(z: Tensor, steps: Steps) -> Tensor:
     duals: list[Tensor] = []
     for operator, sigma in steps:
-        duals.append(_dual_step(operator, sigma, duals[-1] if duals else None, z, FAST))
+        duals.append(dual_step(operator, sigma, duals[-1] if duals else None, z, FAST))
     mean = layers.Average()(duals) if len(duals) > 1 else duals[0]
     return z - steps[-1][0](mean, adjoint=True)
 
@@ -138,22 +139,8 @@ def _accelerated(z: Tensor, steps: Steps) -> Tensor:
         if before is not None:
             t, last = 0.5 * (1.0 + math.sqrt(1.0 + 4.0 * t * t)), t
             ahead = u + layers.Rescaling((last - 1.0) / t)(u - before)
-        u, before = _dual_step(operator, sigma, ahead, z, FAST), u
+        u, before = dual_step(operator, sigma, ahead, z, FAST), u
     return z - steps[-1][0](u, adjoint=True)
-
-
-def _dual_step(
-    operator: TiedConvolution,
-    sigma: DualSoftThreshold,
-    u: Tensor | None,
-    z: Tensor,
-    scale: float,
-) -> Tensor:
-    """`σ(u − τ L(Lᵀu − z))`; None is zero."""
-    if u is None:
-        return sigma(operator(z, scale=scale))
-    residual = z - operator(u, adjoint=True)
-    return sigma(u + operator(residual, scale=scale))
 
 
 def _chambolle_pock(z: Tensor, steps: Steps) -> Tensor:

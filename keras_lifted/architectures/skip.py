@@ -16,7 +16,7 @@ class Skip(layers.Concatenate):
 
     Args:
         multiple: int. Of what an image's sides must be multiples, for the error.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if heights or widths differ.
@@ -27,6 +27,7 @@ class Skip(layers.Concatenate):
         self.multiple = multiple
 
     def call(self, inputs: Any) -> Any:
+        """The images joined, once their sizes are known to be equal."""
         sizes = [tuple(each.shape[1:3]) for each in inputs]
         for one, other in zip(*sizes, strict=True):
             if None not in (one, other) and one != other:
@@ -38,4 +39,5 @@ class Skip(layers.Concatenate):
         return super().call(inputs)
 
     def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
         return {**super().get_config(), "multiple": self.multiple}

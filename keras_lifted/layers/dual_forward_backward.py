@@ -18,7 +18,21 @@ from keras_lifted.layers.tied_convolution import TiedConvolution
 
 # Step length times ‖L_k‖²; its bound is 2, and what is left covers that power
 # iteration finds ‖L_k‖² a few per cent too small.
-STEP = 1.8
+PLAIN = 1.8
+
+
+def dual_step(
+    operator: TiedConvolution,
+    sigma: DualSoftThreshold,
+    u: Tensor | None,
+    z: Tensor,
+    scale: float,
+) -> Tensor:
+    """`σ(u − τ L(Lᵀu − z))` with `τ = scale/‖L‖²`; None is zero."""
+    if u is None:
+        return sigma(operator(z, scale=scale))
+    residual = z - operator(u, adjoint=True)
+    return sigma(u + operator(residual, scale=scale))
 
 
 @final
@@ -33,12 +47,13 @@ class DualForwardBackward(keras.layers.Layer):
     time does not grow with them.
 
     Args:
-        filters: channels of the dual variables `u_k`.
-        steps: `K ≥ 2`.
-        threshold: where every `λ_k ≥ 0` starts, in the unit of `u`.
-        learnable: train the `λ_k`.
-        kernel_size: side of the kernels in pixels, odd.
-        **kwargs: arguments of `keras.layers.Layer`.
+        filters: int. Channels of the dual variables `u_k`.
+        steps: int. `K ≥ 2`.
+        threshold: float. Where every `λ_k ≥ 0` starts, in the unit of `u`. Defaults
+            to 0.1.
+        learnable: bool. Whether the `λ_k` are trained. Defaults to True.
+        kernel_size: int. The odd side of the kernels in pixels. Defaults to 3.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `z`, `(batch, height, width, channels)`. The outputs have its shape.
@@ -139,11 +154,10 @@ class DualStep(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor, training: Any = None) -> Tensor:
-        """`σ(u − τ L(Lᵀu − z))` and `z`."""
+        """`σ(u − τ L(Lᵀu − z))` and `z`; Keras tells the operator of `training`."""
         u, z = inputs[..., : self.filters], inputs[..., self.filters :]
-        residual = z - self.operator(u, adjoint=True)
-        ahead = u + self.operator(residual, scale=STEP, training=bool(training))
-        return ops.concatenate([self.sigma(ahead), z], axis=-1)
+        u = dual_step(self.operator, self.sigma, u, z, PLAIN)
+        return ops.concatenate([u, z], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the inputs."""

@@ -52,12 +52,12 @@ class Stack(keras.layers.Layer):
     time does not grow with it, in a `keras.Model` too.
 
     Args:
-        block: any layer, `Sequential`, functional or subclassed model whose output has
-            the shape of its input. It is copied, without its weights, and so needs a
-            `get_config`.
-        depth: number of copies.
-        residual: whether a skip goes around each copy.
-        **kwargs: arguments of `keras.layers.Layer`. `dtype` and `trainable` are by
+        block: layer. Any layer, `Sequential`, functional or subclassed model whose
+            output has the shape of its input. It is copied, without its weights, and
+            so needs a `get_config`.
+        depth: int. The number of copies.
+        residual: bool. Whether a skip goes around each copy. Defaults to False.
+        **kwargs: Arguments of `keras.layers.Layer`. `dtype` and `trainable` are by
             default the block's.
 
     Call arguments:
@@ -67,6 +67,8 @@ class Stack(keras.layers.Layer):
     Raises:
         ValueError: if `block` is no layer, `depth` no positive integer, `residual` no
             bool, or the block changes the shape of its inputs.
+
+    Source: `flax.linen.scan` with variables of each step, as a Keras layer.
 
     Example:
 
