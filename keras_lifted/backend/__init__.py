@@ -35,29 +35,29 @@ import keras
 
 _name = keras.backend.backend()
 if _name == "tensorflow":
+    from keras_lifted.backend.replicas import apply_if
+    from keras_lifted.backend.replicas import assign_all
+    from keras_lifted.backend.replicas import check_scope
+    from keras_lifted.backend.replicas import everywhere
+    from keras_lifted.backend.replicas import replicas
+    from keras_lifted.backend.replicas import sum_over_replicas
     from keras_lifted.backend.tensorflow import HOST_IN_XLA
     from keras_lifted.backend.tensorflow import STATEFUL
     from keras_lifted.backend.tensorflow import accelerated
-    from keras_lifted.backend.tensorflow import apply_if
-    from keras_lifted.backend.tensorflow import assign_all
     from keras_lifted.backend.tensorflow import batched
-    from keras_lifted.backend.tensorflow import check_scope
     from keras_lifted.backend.tensorflow import compiled
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
     from keras_lifted.backend.tensorflow import dense
     from keras_lifted.backend.tensorflow import eagerly
-    from keras_lifted.backend.tensorflow import everywhere
     from keras_lifted.backend.tensorflow import gradient
     from keras_lifted.backend.tensorflow import make_train_function
     from keras_lifted.backend.tensorflow import on_host
     from keras_lifted.backend.tensorflow import poisson
     from keras_lifted.backend.tensorflow import pullback
     from keras_lifted.backend.tensorflow import read_rows
-    from keras_lifted.backend.tensorflow import replicas
     from keras_lifted.backend.tensorflow import run_step
     from keras_lifted.backend.tensorflow import scan
-    from keras_lifted.backend.tensorflow import sum_over_replicas
     from keras_lifted.backend.tensorflow import trace
     from keras_lifted.backend.tensorflow import vector_jacobian
     from keras_lifted.backend.tensorflow import while_loop

@@ -17,6 +17,7 @@ from keras_lifted.checks import check_count
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers import persistent as persistence
+from keras_lifted.optimizers.delegating import Delegating
 from keras_lifted.optimizers.memory import Memory
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.optimizers.state import warn_of_heavy_weights
@@ -34,7 +35,7 @@ _NESTED = (
 
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class BlockCoordinateDescent(keras.optimizers.Optimizer):
+class BlockCoordinateDescent(Delegating):
     """Alternates lifted variables and weights, batch by batch.
 
     For each batch, `lifted_update` lowers the energy
@@ -252,34 +253,6 @@ class BlockCoordinateDescent(keras.optimizers.Optimizer):
                 "Keras optimizer."
             )
         self.weight_optimizer.apply(grads, trainable_variables)
-
-    def scale_loss(self, loss: Tensor) -> Tensor:
-        """The weight optimizer's loss scaling."""
-        return self.weight_optimizer.scale_loss(loss)
-
-    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """The weight optimizer's averages, at the end of training."""
-        self.weight_optimizer.finalize_variable_values(var_list)
-
-    @property
-    def learning_rate(self) -> Any:
-        """The weight optimizer's learning rate."""
-        return self.weight_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.weight_optimizer.learning_rate = learning_rate
-
-    @property
-    def iterations(self) -> Any:
-        """Training steps taken."""
-        return self.weight_optimizer.iterations
-
-    def __getattr__(self, name: str) -> Any:
-        """An attribute of the weight optimizer, where this class has none."""
-        if "weight_optimizer" not in vars(self) or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return getattr(self.weight_optimizer, name)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
