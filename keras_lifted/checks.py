@@ -45,10 +45,15 @@ def check_between(name: str, value: Any, low: float, high: float) -> float:
     return check_number(name, value, lambda number: low <= number < high, expected)
 
 
+def is_count(value: Any) -> bool:
+    """Whether it is an integer of at least 1, and no bool."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and bool(value >= 1)
+
+
 def check_count(name: str, value: Any, meaning: str = "") -> int:
     """`value` as a positive int, or a ValueError that says what it counts."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if whole and value >= 1:
+    if is_count(value):
         return int(value)
     raise ValueError(
         f"`{name}` must be an integer of at least 1{meaning and f' ({meaning})'}. "
@@ -62,8 +67,7 @@ def check_kernel_size(value: Any) -> int:
     Raises:
         ValueError: otherwise.
     """
-    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if integer and value > 0 and value % 2:
+    if is_count(value) and value % 2:
         return int(value)
     raise ValueError(
         "`kernel_size` must be an odd positive integer, so that a kernel has a "

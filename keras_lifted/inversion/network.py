@@ -94,8 +94,7 @@ def _dtype_of(network: keras.layers.Layer) -> str:
             "with the environment variable JAX_ENABLE_X64=1, set before Python starts. "
             "Set it, or build the network in float32."
         )
-    kinds = {dtype_of(v.value) for v in network.variables} or {network.compute_dtype}
-    return "float64" if "float64" in kinds | {real_dtype()} else "float32"
+    return "float64" if "float64" in asked | {real_dtype()} else "float32"
 
 
 def _input_shape(

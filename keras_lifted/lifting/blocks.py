@@ -39,9 +39,10 @@ class Block:
     @property
     def stacked(self) -> bool:
         """Whether it is a stack: equal blocks in a row, lifted together."""
-        return isinstance(self.layer, (ProximalStack, Stack))
+        return isinstance(self.layer, _STACKS)
 
 
+_STACKS = (ProximalStack, Stack)
 _LOOPS = (
     keras.layers.RNN,
     keras.layers.Bidirectional,
@@ -51,8 +52,7 @@ _LOOPS = (
 _WHOLE = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
-    ProximalStack,
-    Stack,
+    *_STACKS,
 )
 _KERAS_ACTIVATION_LAYERS = (
     keras.layers.ReLU,
@@ -106,7 +106,7 @@ def _block_of(layer: keras.layers.Layer, every: bool = False) -> Block | None:
         return None  # its activation is applied inside the loop
     if isinstance(layer, ProximalActivation):
         return Block(layer.name, layer, layer, "")
-    if isinstance(layer, (ProximalStack, Stack)):
+    if isinstance(layer, _STACKS):
         return Block(layer.name, layer.activation, layer, "")
     if isinstance(layer, _KERAS_ACTIVATION_LAYERS):
         subject, hook = layer, "call"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -118,9 +119,7 @@ def _blocks(
     """Blocks by where they start; a skip around one makes it residual."""
     readers = _readers(applications)
     place = {id(each): i for i, each in enumerate(applications)}
-    times: dict[int, int] = {}
-    for each in applications:
-        times[id(each.layer)] = times.get(id(each.layer), 0) + 1
+    times = collections.Counter(id(each.layer) for each in applications)
 
     def only_reader(tensor: int) -> Application | None:
         found = readers.get(tensor, [])

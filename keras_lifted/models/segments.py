@@ -6,6 +6,7 @@ a segment, and a block is one or more segments in a row that repeat.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -176,12 +177,8 @@ def _kind(tensor: Tensor) -> tuple[Any, str]:
 
 
 def _segments(applications: Sequence[Application], shown: set[int]) -> list[Segment]:
-    last_read: dict[int, int] = {}
-    times: dict[int, int] = {}
-    for place, each in enumerate(applications):
-        times[id(each.layer)] = times.get(id(each.layer), 0) + 1
-        for tensor in each.reads:
-            last_read[tensor] = place
+    times = collections.Counter(id(each.layer) for each in applications)
+    last_read = {t: i for i, each in enumerate(applications) for t in each.reads}
     made = {t for each in applications for t in each.returns}
     live: dict[int, Any] = {}
     for each in applications:  # what comes from outside

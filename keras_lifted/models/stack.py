@@ -52,7 +52,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
     """
     if check_count("least", least, "blocks that are folded") < 2:
         raise ValueError(
-            "`least` must be at least 2: one block alone stays a Dense layer. "
+            "`least` must be at least 2: one block alone stays as it is. "
             f"Received: least={least}"
         )
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
