@@ -68,3 +68,12 @@ def gradients(kind=keras.Model):
         weights(trained(keras.optimizers.SGD(1.0), kind)),
     )
     return {path: before[path] - after[path] for path in before}
+
+
+def restored(optimizer):
+    """The optimizer made anew from its config, of the same class and config."""
+    config = keras.saving.serialize_keras_object(optimizer)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is type(optimizer)
+    assert again.get_config() == optimizer.get_config()
+    return again

@@ -7,6 +7,7 @@ from keras import layers
 from keras import ops
 from small import JAX
 from small import QUICK
+from small import restored
 
 import keras_lifted as kl
 from keras_lifted.lifting.energy import energy
@@ -207,10 +208,7 @@ def test_saved_and_loaded(tmp_path):
 )
 def test_config(settings):
     optimizer = kl.optimizers.ISGM(**settings)
-    config = keras.saving.serialize_keras_object(optimizer)
-    again = keras.saving.deserialize_keras_object(config)
-    assert type(again) is kl.optimizers.ISGM
-    assert again.get_config() == optimizer.get_config()
+    again = restored(optimizer)
     for name in ("geometry", "momentum", "curvature_refresh", "name"):
         if name in settings:
             assert again.get_config()[name] == settings[name]

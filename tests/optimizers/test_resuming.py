@@ -13,6 +13,7 @@ from small import assert_same
 from small import descent
 from small import fit
 from small import network
+from small import restored
 
 import keras_lifted as kl
 
@@ -109,10 +110,7 @@ CONFIGS = {
 @pytest.mark.parametrize("settings", CONFIGS.values(), ids=CONFIGS)
 def test_config(settings):
     optimizer = kl.optimizers.SteepestDescent(**settings)
-    config = keras.saving.serialize_keras_object(optimizer)
-    again = keras.saving.deserialize_keras_object(config)
-    assert type(again) is kl.optimizers.SteepestDescent
-    assert again.get_config() == optimizer.get_config()
+    again = restored(optimizer)
     for name, value in settings.items():
         if name not in ("fallback", "learning_rate"):
             assert again.get_config()[name] == value
