@@ -9,12 +9,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Tests that depend on the backend, run a second time on JAX: the quick ones by
 # `make test`, all of them by `make test-all`.
-JAX_TESTS ?= $(wildcard tests/models tests/optimizers tests/geometries \
+JAX_TESTS ?= $(wildcard tests/models tests/persistent tests/optimizers tests/geometries \
 	tests/lifting/test_structure.py \
 	tests/layers/test_theory.py tests/test_callbacks.py \
 	tests/inversion/test_regularizers.py)
 JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
 	tests/updates tests/optimizers tests/layers tests/imaging tests/inversion \
+	tests/benchmarks tests/persistent \
 	tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -q -n 2 --durations=5
 
