@@ -86,13 +86,15 @@ def test_first_step(kind, geometry, most):
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_the_scale_of_the_loss_does_not_matter(geometry, factor):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_scale_of_the_loss_does_not_matter(kind, geometry, factor):
     # An Adam of epsilon 1e-7 sees it in the gains.
+    optimizers = [
+        descent(geometry=geometry, fallback=Optimizers.SGD(0.0)) for _ in range(2)
+    ]
     one, other = (
-        trained(
-            descent(geometry=geometry, fallback=Optimizers.SGD(0.0)), steps=4, loss=loss
-        )
-        for loss in (mse(), mse(factor))
+        trained(optimizer, kind, steps=4, loss=loss)
+        for optimizer, loss in zip(optimizers, (mse(), mse(factor)))
     )
     assert_same(one, other, atol=1e-5 if geometry == "frobenius" else 1e-3)
 
