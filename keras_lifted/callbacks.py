@@ -57,13 +57,14 @@ class LiftedTensorBoard(keras.callbacks.Callback):
     `keras.callbacks.TensorBoard` and both show in one dashboard.
 
     Args:
-        log_dir: directory of the logs, a string or path.
-        update_freq: "epoch" writes at the end of every epoch, with the epoch
-            (from 0) as its step; an integer n every n training batches and
-            "batch" every one, with the number of batches trained as its
-            step. On JAX each write waits for the device.
-        histograms: whether to write `lifted_variable`.
-        blocks: names of the blocks to show; None for all.
+        log_dir: str or path. The directory of the logs.
+        update_freq: str or int. "epoch" writes at the end of every epoch, with the
+            epoch (from 0) as its step; an integer n every n training batches and
+            "batch" every one, with the number of batches trained as its step. On JAX
+            each write waits for the device. Defaults to "epoch".
+        histograms: bool. Whether `lifted_variable` is written. Defaults to True.
+        blocks: list of str. The names of the blocks to show; None for all. Defaults to
+            None.
 
     Raises:
         ImportError: if TensorBoard is not installed.

@@ -24,8 +24,8 @@ class PenaltyScheduler(keras.callbacks.Callback):
     epochs are easy and late ones close to the nested network.
 
     Args:
-        schedule: `schedule(epoch, weights)` returns the new weight, one number
-            for all blocks or a dict by activation name (others keep theirs).
+        schedule: callable. `schedule(epoch, weights)` returns the new weight, one
+            number for all blocks or a dict by activation name (others keep theirs).
             `epoch` counts from 0, `weights` is `{activation name: weight}`.
 
     Raises:

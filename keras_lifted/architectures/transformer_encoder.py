@@ -40,15 +40,18 @@ def transformer_encoder(
     normalisation are an ordinary, differentiated part of the block between them.
 
     Args:
-        input_shape: of one sample, `(tokens, features)`.
-        outputs: width of the output, `(batch, outputs)`.
-        blocks: attention and perceptron, each as often.
-        width: of the embedded tokens, a multiple of `heads`.
-        heads: of each attention.
-        units: width of the perceptrons; four times `width` by default.
-        activation: as for `mlp`; a sequence has one for each block.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, `(tokens, features)`.
+        outputs: int. The width of the output, `(batch, outputs)`.
+        blocks: int. The number of attentions, and of perceptrons. Defaults to 2.
+        width: int. The width of the embedded tokens, a multiple of `heads`. Defaults to
+            64.
+        heads: int. The heads of each attention. Defaults to 4.
+        units: int. The width of the perceptrons; None for four times `width`. Defaults
+            to None.
+        activation: activation or sequence. As for `mlp`; a sequence has one for each
+            block. Defaults to "relu".
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "activation_1", ….

@@ -33,15 +33,18 @@ def unet(
     has two children, its neighbour and the other end of the skip.
 
     Args:
-        input_shape: of one sample, `(height, width, channels)`, height and width
-            multiples of `2^(levels − 1)`; None where they vary.
-        filters: channels of the levels, from fine to coarse.
-        outputs: channels of the output; those of the input by default.
-        activation: as for `mlp`; a sequence has one for each level on the way down,
-            then one for each but the coarsest on the way up.
-        kernel_size: side of the kernels in pixels, odd.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, `(height, width, channels)`; height
+            and width are multiples of `2^(levels − 1)`, or None where they vary.
+        filters: sequence of int. The channels of the levels, from fine to coarse.
+            Defaults to (16, 32, 64).
+        outputs: int. The channels of the output; None for those of the input. Defaults
+            to None.
+        activation: activation or sequence. As for `mlp`; a sequence has one for each
+            level on the way down, then one for each but the coarsest on the way up.
+            Defaults to "relu".
+        kernel_size: int. The odd side of the kernels in pixels. Defaults to 3.
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "down_1", …, "up_1".

@@ -54,8 +54,8 @@ class Degradation(keras.layers.Layer, abc.ABC):
         """`Aᵀ y`, images of the shape that `degrade` takes.
 
         Args:
-            y: degraded images, `(batch, height, width, channels)`; the batch need
-                not be known.
+            y: tensor. Degraded images, `(batch, height, width, channels)`; the batch
+                may be unknown.
 
         Raises:
             ValueError: if the degradation is not linear, or `y` are not images.

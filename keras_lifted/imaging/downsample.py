@@ -23,12 +23,13 @@ class Downsample(Degradation):
     Rows and columns that fill no square, at the bottom and at the right, are dropped.
 
     Args:
-        factor: a positive integer, at most the height and the width.
-        filter: what a pixel is made of: "mean", of the square; "bicubic", the cubic
-            kernel of Keys (a = −1/2) widened by `factor`, centred at the square, edge
-            pixels repeated; or an array `(rows, columns)`, with which images are
-            convolved as by `Blur` before the first pixel of each square is taken.
-        **kwargs: arguments of `keras.layers.Layer`.
+        factor: int. It is positive, and at most the height and the width.
+        filter: str or array. What a pixel is made of: "mean", of the square; "bicubic",
+            the cubic kernel of Keys (a = −1/2) widened by `factor`, centred at the
+            square, edge pixels repeated; or an array `(rows, columns)`, with which
+            images are convolved as by `Blur` before the first pixel of each square is
+            taken. Defaults to "mean".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `factor` is not a positive integer, `filter` is unknown, or

@@ -19,9 +19,9 @@ class GaussianBlur(Convolution):
     """`y = x ∗ g`, `g(t) ∝ exp(−t²/2σ²)` along each side, cut at `4σ`.
 
     Args:
-        sigma: standard deviation `σ > 0`, in pixels.
-        boundary: as for `Blur`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        sigma: float. The standard deviation `σ > 0`, in pixels.
+        boundary: str. As for `Blur`. Defaults to "symmetric".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `sigma` is not positive and finite, if `boundary` is unknown,

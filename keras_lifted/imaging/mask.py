@@ -21,17 +21,20 @@ class Mask(Degradation):
     """`y = m · x`, with `m` 0 at missing pixels (of all channels) and 1 elsewhere.
 
     Args:
-        fraction: share of pixels that are missing, each by chance, in [0, 1].
-        box: `(top, left, height, width)` in pixels, missing altogether; instead
-            of `fraction`, or besides.
-        mask: a mask of one's own, instead or besides: `(height, width)`, `(height,
-            width, channels)`, or `(batch, height, width, channels)` with one mask
-            for each image; a single image is then masked by all. Entries multiply
-            pixels, so they may lie between 0 and 1.
-        resample: draw a new mask for each image at every call. Otherwise one mask
-            serves all, and `Mask` is a linear operator with an adjoint.
-        seed: of the mask; None for one that nobody knows, kept in the config.
-        **kwargs: arguments of `keras.layers.Layer`.
+        fraction: float. The share of pixels that are missing, each by chance, in [0,
+            1]. Defaults to None.
+        box: tuple. `(top, left, height, width)` in pixels, missing altogether; instead
+            of `fraction`, or besides. Defaults to None.
+        mask: array. A mask of one's own, instead or besides: `(height, width)`,
+            `(height, width, channels)`, or `(batch, height, width, channels)` with one
+            mask for each image; a single image is then masked by all. Entries multiply
+            pixels, so they may lie between 0 and 1. Defaults to None.
+        resample: bool. Whether every call draws a new mask for each image. Otherwise
+            one mask serves all, and `Mask` is a linear operator with an adjoint.
+            Defaults to False.
+        seed: int. The seed of the mask; None for one at random, which the config keeps.
+            Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if none of `fraction`, `box` and `mask` is given, if one of them

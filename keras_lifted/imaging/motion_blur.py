@@ -26,10 +26,11 @@ class MotionBlur(Convolution):
     are shared by the four around them (bilinear).
 
     Args:
-        length: `ℓ > 0`, the length of the path in pixels.
-        angle: `φ` in degrees, from the width axis towards the top.
-        boundary: as for `Blur`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        length: float. `ℓ > 0`, the length of the path in pixels.
+        angle: float. `φ` in degrees, from the width axis towards the top. Defaults to
+            0.0.
+        boundary: str. As for `Blur`. Defaults to "symmetric".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `length` is not positive or `angle` not finite, if `boundary`

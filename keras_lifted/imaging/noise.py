@@ -22,9 +22,9 @@ class GaussianNoise(Degradation):
     `keras.layers.GaussianNoise` is silent in inference, this one never.
 
     Args:
-        std: standard deviation, at least 0, in the unit of the images.
-        seed: of the noise; None for one that nobody knows.
-        **kwargs: arguments of `keras.layers.Layer`.
+        std: float. The standard deviation, at least 0, in the unit of the images.
+        seed: int. The seed of the noise; None for one at random. Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `std` is negative or not finite.
@@ -64,9 +64,9 @@ class PoissonNoise(Degradation):
     The variance of a pixel is `x/peak`. Negative pixels count as 0.
 
     Args:
-        peak: expected photons of a pixel of value 1, positive.
-        seed: of the noise; None for one that nobody knows.
-        **kwargs: arguments of `keras.layers.Layer`.
+        peak: float. The expected photons of a pixel of value 1, positive.
+        seed: int. The seed of the noise; None for one at random. Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `peak` is not positive and finite.

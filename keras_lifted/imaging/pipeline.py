@@ -17,10 +17,10 @@ def degrade(dataset: Any, operator: Degradation) -> Any:
     result to draw them once.
 
     Args:
-        dataset: a `tf.data.Dataset` of images `(h, w, c)` or of batches of them; its
-            elements are images, pairs that begin with one, or dicts with the key
-            "image". Integers become floats of the same values: scale them first.
-        operator: a degradation.
+        dataset: dataset. A `tf.data.Dataset` of images `(h, w, c)` or batches of them,
+            of pairs that begin with one, or of dicts with the key "image". Integers
+            become floats of the same values: scale them first.
+        operator: degradation. What is done to the images.
 
     Raises:
         ValueError: if `operator` is no degradation or `dataset` has no `map`.

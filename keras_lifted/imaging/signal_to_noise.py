@@ -19,11 +19,11 @@ def psnr(a: Tensor, b: Tensor, data_range: float | None = None) -> Tensor:
     """`10 log₁₀(data_range² / mean (a − b)²)` of each image, in dB.
 
     Args:
-        a: images, `(batch, height, width, channels)`; any shape with a batch.
-        b: images of the same shape.
-        data_range: difference of the largest and smallest possible value. None is 1
-            for floats, with a warning where values lie beyond ±2, and the largest
-            value of the dtype for uint8, uint16 and bool.
+        a: tensor. Images, `(batch, height, width, channels)`; any shape with a batch.
+        b: tensor. Images of the same shape.
+        data_range: float. The difference of the largest and smallest possible value.
+            None is 1 for floats, with a warning where values lie beyond ±2, and the
+            largest value of the dtype for uint8, uint16 and bool. Defaults to None.
 
     Returns:
         `(batch,)`; infinite where two images are equal.
@@ -57,10 +57,10 @@ class PSNR(keras.metrics.MeanMetricWrapper):
     """The mean of `psnr` over images, in dB, as a Keras metric.
 
     Args:
-        data_range: as for `psnr`. Keras casts what a metric is given to floats, so
-            images of integers need it.
-        name: of the metric.
-        dtype: of the result.
+        data_range: float. As for `psnr`; images of integers need it, because Keras
+            casts what a metric is given to floats. Defaults to None.
+        name: str. The name of the metric. Defaults to "psnr".
+        dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
         ValueError: if `data_range` is not positive.

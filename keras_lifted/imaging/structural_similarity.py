@@ -30,13 +30,12 @@ def ssim(
     and over channels.
 
     Args:
-        a: images, `(batch, height, width, channels)`.
-        b: images of the same shape.
-        data_range: difference of the largest and smallest possible value; as for
-            `psnr`.
-        gaussian: windows of 11 × 11 pixels with Gaussian weights, σ = 1.5, and
-            population variances, as in the paper; otherwise 7 × 7 pixels of equal
-            weight and sample variances.
+        a: tensor. Images, `(batch, height, width, channels)`.
+        b: tensor. Images of the same shape.
+        data_range: float. As for `psnr`. Defaults to None.
+        gaussian: bool. Whether windows have 11 × 11 pixels with Gaussian weights, σ =
+            1.5, and population variances, as in the paper; otherwise 7 × 7 pixels of
+            equal weight and sample variances. Defaults to False.
 
     Returns:
         `(batch,)`, 1 where two images are equal.
@@ -94,10 +93,10 @@ class SSIM(keras.metrics.MeanMetricWrapper):
     """The mean of `ssim` over images, as a Keras metric.
 
     Args:
-        data_range: as for `psnr`.
-        gaussian: weighted windows, as for `ssim`.
-        name: of the metric.
-        dtype: of the result.
+        data_range: float. As for `psnr`. Defaults to None.
+        gaussian: bool. As for `ssim`. Defaults to False.
+        name: str. The name of the metric. Defaults to "ssim".
+        dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
         ValueError: if `data_range` is not positive or `gaussian` no bool.

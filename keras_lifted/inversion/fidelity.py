@@ -52,10 +52,10 @@ class Fidelity(abc.ABC):
         """`D(z)` of each sample, `(batch,)`.
 
         Args:
-            y: data.
-            weight: `1/noise_std²` where the noise differs by entry, else 1;
+            y: tensor. The data.
+            weight: tensor. `1/noise_std²` where the noise differs by entry, else 1; it
                 broadcasts against `y`.
-            z: outputs.
+            z: tensor. The outputs.
         """
 
     @abc.abstractmethod
@@ -156,7 +156,8 @@ class Huber(Fidelity):
     For data with outliers.
 
     Args:
-        delta: positive, in the unit of y; of `y/noise_std` for a map of noise.
+        delta: float. A positive bound in the unit of y; of `y/noise_std` for a map of
+            noise. Defaults to 1.0.
 
     Raises:
         ValueError: if `delta` is not positive and finite.
@@ -196,7 +197,8 @@ class KullbackLeibler(Fidelity):
     affine: a blur, a mask, a projection.
 
     Args:
-        background: `b ≥ 0`, expected counts that do not come from the image.
+        background: float. `b ≥ 0`, the expected counts that do not come from the image.
+            Defaults to 0.0.
 
     Raises:
         ValueError: if `background` is negative or not finite.

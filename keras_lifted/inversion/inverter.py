@@ -56,14 +56,15 @@ class Inverter:
     those of `invert`, which is one call of a new one.
 
     Args:
-        network: a built layer or model with one input and one output.
-        regularizer: R, from `keras_lifted.regularizers`, with its weights.
-        penalty: ties hidden lifted variables to their blocks; None as for `invert`.
-        input_shape: shape of one input, where the network does not know it.
-        acceleration: "nesterov", or None.
-        jit_compile: compile the steps with XLA.
-        fidelity: how outputs are compared with y; None for the penalty of the last
-            block.
+        network: layer or model. It is built and has one input and one output.
+        regularizer: regularizer. R, from `keras_lifted.regularizers`, with its weights.
+        penalty: penalty, its name or config. As for `invert`. Defaults to None.
+        input_shape: tuple. The shape of one input, where the network does not know it.
+            Defaults to None.
+        acceleration: str. "nesterov", or None. Defaults to "nesterov".
+        jit_compile: bool. Whether XLA compiles the steps. Defaults to True.
+        fidelity: fidelity. How outputs are compared with y; None for the penalty of the
+            last block. Defaults to None.
 
     Raises:
         ValueError: as `invert` does, for these arguments here and for the others when

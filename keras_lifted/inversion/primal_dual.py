@@ -125,9 +125,9 @@ class PrimalDual(NamedTuple):
         """One step of every sample.
 
         Args:
-            sweep: the gradient of f, and new hidden variables.
-            state: from `start` or the last step.
-            carriers: of the hidden lifted variables.
+            sweep: callable. It returns the gradient of f, and new hidden variables.
+            state: state. From `start` or the last step.
+            carriers: list of tensors. Those of the hidden lifted variables.
         """
         if self.accelerated:
             return self._accelerated(sweep, state, carriers)

@@ -110,7 +110,7 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         with learnable parameters it is what autodiff makes of the formula.
 
         Args:
-            z: pre-activations, `(batch, ...)`.
+            z: tensor. Pre-activations, `(batch, ...)`.
 
         Returns:
             `(batch,)`, float32 at least: sums over a sample overflow float16.
@@ -131,7 +131,7 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         """`Ψ(x)` of each sample, +∞ outside the domain.
 
         Args:
-            x: points, `(batch, ...)`.
+            x: tensor. Points, `(batch, ...)`.
 
         Returns:
             `(batch,)`, float32 at least.
@@ -148,8 +148,9 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         """`argmin_x ½‖x − v‖² + step · Ψ(x)`; `step = 1` is the activation.
 
         Args:
-            v: points, `(batch, ...)`.
-            step: positive number, or a tensor that broadcasts against `v`.
+            v: tensor. Points, `(batch, ...)`.
+            step: float or tensor. A positive number, or a tensor that broadcasts
+                against `v`. Defaults to 1.0.
 
         Raises:
             ValueError: if a Python number `step` is not positive and finite.

@@ -38,10 +38,11 @@ class BoxProjection(ProximalActivation):
     `Ψ(x) = 0` in the box, +∞ elsewhere; `F*(z) = z σ(z) − ½ σ(z)²`.
 
     Args:
-        lower: lower bound, a number or an array that broadcasts against a batch;
-            −∞ where there is none.
-        upper: upper bound, likewise, nowhere below `lower`; +∞ where there is none.
-        **kwargs: arguments of `keras.layers.Layer`.
+        lower: float or array. The lower bound, which broadcasts against a batch; −∞
+            where there is none. Defaults to 0.0.
+        upper: float or array. The upper bound, likewise, nowhere below `lower`; +∞
+            where there is none. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if a bound is no number, or `lower > upper` anywhere.

@@ -23,9 +23,11 @@ class DualSoftThreshold(Thresholded):
     `|x| ≤ λ`, +∞ elsewhere; `F*(z) = z σ(z) − ½ σ(z)²`.
 
     Args:
-        threshold: `λ ≥ 0`, in the unit of `z`; where it starts, if learnable.
-        learnable: train `λ`, one scalar weight kept non-negative.
-        **kwargs: arguments of `keras.layers.Layer`.
+        threshold: float. `λ ≥ 0`, in the unit of `z`; where it starts, if learnable.
+            Defaults to 0.1.
+        learnable: bool. Whether `λ`, one scalar kept non-negative, is trained. Defaults
+            to False.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `threshold` is negative or not finite, or `learnable` no bool.

@@ -28,8 +28,8 @@ class ELU(ProximalActivation):
     by Newton's method.
 
     Args:
-        alpha: `a`, in (0, 1].
-        **kwargs: arguments of `keras.layers.Layer`.
+        alpha: float. `a`, in (0, 1]. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `alpha` is not in (0, 1].

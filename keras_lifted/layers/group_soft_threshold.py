@@ -25,10 +25,10 @@ class GroupSoftThreshold(ProximalActivation):
     `Ψ(x) = λ ‖x‖₂`; `F*(z) = ½ max(‖z‖₂ − λ, 0)²`, a norm for each group.
 
     Args:
-        threshold: `λ ≥ 0`, in the unit of `z`.
-        axis: axis or axes that make a group; None for the whole sample. A `step`
-            of `prox` must be constant within a group.
-        **kwargs: arguments of `keras.layers.Layer`.
+        threshold: float. `λ ≥ 0`, in the unit of `z`. Defaults to 0.1.
+        axis: int or tuple. The axis or axes that make a group; None for the whole
+            sample. A `step` of `prox` must be constant within a group. Defaults to -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `threshold` is negative or not finite, or `axis` is no axis

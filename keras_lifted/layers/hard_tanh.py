@@ -24,9 +24,9 @@ class HardTanh(ProximalActivation):
     `Ψ(x) = 0` on `[a, b]`, +∞ elsewhere; `F*(z) = z σ(z) − ½ σ(z)²`.
 
     Args:
-        min_value: lower end `a`.
-        max_value: upper end `b`, greater than `a`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        min_value: float. The lower end `a`. Defaults to -1.0.
+        max_value: float. The upper end `b`, greater than `a`. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if an end is not finite, or `max_value <= min_value`.

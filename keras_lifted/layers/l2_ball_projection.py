@@ -27,9 +27,10 @@ class L2BallProjection(ProximalActivation):
     norm of `x` may exceed `r` by rounding: 5e-3 of `r`, or 1e-5 of it in float64.
 
     Args:
-        radius: `r > 0`, in the unit of `z`.
-        axis: axis or axes over which the norm is taken; None for the whole sample.
-        **kwargs: arguments of `keras.layers.Layer`.
+        radius: float. `r > 0`, in the unit of `z`. Defaults to 1.0.
+        axis: int or tuple. The axis or axes over which the norm is taken; None for the
+            whole sample. Defaults to -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `radius` is not positive and finite, or `axis` is no axis of a

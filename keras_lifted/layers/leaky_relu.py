@@ -23,8 +23,9 @@ class LeakyReLU(ProximalActivation):
     `Ψ(x) = 0` for `x > 0`, else `(1/a − 1) x²/2`; `F*(z) = ½ z σ(z)`.
 
     Args:
-        negative_slope: slope `a` of the negative part, in (0, 1].
-        **kwargs: arguments of `keras.layers.Layer`.
+        negative_slope: float. The slope `a` of the negative part, in (0, 1]. Defaults
+            to 0.2.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `negative_slope` is not in (0, 1].

@@ -142,8 +142,8 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
     """The proximal activation equal to a Keras function or layer, if there is one.
 
     Args:
-        function_or_layer: a function of `keras.activations` or `keras.ops`, an
-            activation layer, or any function of a tensor, such as a lambda or a
+        function_or_layer: callable. A function of `keras.activations` or `keras.ops`,
+            an activation layer, or any function of a tensor, such as a lambda or a
             `functools.partial`, which is recognised by what it computes.
 
     Returns:
@@ -187,9 +187,10 @@ def get(identifier: Any) -> ProximalActivation:
     """The proximal activation that `identifier` means.
 
     Args:
-        identifier: a proximal activation or its class, a name (`"relu"`,
-            `"soft_threshold"`, `"SoftThreshold"`, Keras's names), a config of
-            `keras.saving.serialize_keras_object`, or what `from_keras` takes.
+        identifier: activation, str, dict or callable. A proximal activation or its
+            class, a name (`"relu"`, `"soft_threshold"`, `"SoftThreshold"`, Keras's
+            names), a config of `keras.saving.serialize_keras_object`, or what
+            `from_keras` takes.
 
     Raises:
         ValueError: if it means none; the message says which names are known.

@@ -31,17 +31,16 @@ class ProximalStack(keras.layers.Layer):
     it. A chain of Dense layers with the same weights gives the same outputs.
 
     Args:
-        units: width of every block, and of the inputs.
-        depth: number of blocks.
-        activation: a proximal activation, or what `keras_lifted.layers.get`
-            takes: a name, a class, a Keras function. All blocks share it, with
-            its learnable parameters if it has any.
-        residual: whether a skip goes around each block.
-        use_bias: whether there are `b_l`.
-        kernel_initializer: of each `W_l`, independent and with the fans of a
-            `(units, units)` matrix.
-        bias_initializer: of each `b_l`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        units: int. The width of every block, and of the inputs.
+        depth: int. The number of blocks.
+        activation: activation. What `keras_lifted.layers.get` takes. All blocks share
+            it, with its learnable parameters if it has any. Defaults to "relu".
+        residual: bool. Whether a skip goes around each block. Defaults to False.
+        use_bias: bool. Whether there are `b_l`. Defaults to True.
+        kernel_initializer: initializer. That of each `W_l`, independent and with the
+            fans of a `(units, units)` matrix. Defaults to "glorot_uniform".
+        bias_initializer: initializer. That of each `b_l`. Defaults to "zeros".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, ..., units)`. The outputs have the same shape.

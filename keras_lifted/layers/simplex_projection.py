@@ -25,9 +25,9 @@ class SimplexProjection(ProximalActivation):
     of `x` may be off by rounding: 5e-3 of `r`, or 1e-5 of it in float64.
 
     Args:
-        axis: axis along which entries sum to `r`.
-        radius: `r > 0`, in the unit of `z`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        axis: int. The axis along which entries sum to `r`. Defaults to -1.
+        radius: float. `r > 0`, in the unit of `z`. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `axis` is no axis of a sample, or `radius` is not positive and

@@ -28,8 +28,9 @@ class Softmax(ProximalActivation):
     against one-hot targets is cross-entropy.
 
     Args:
-        axis: axis of the classes. A `step` of `prox` must be constant along it.
-        **kwargs: arguments of `keras.layers.Layer`.
+        axis: int. The axis of the classes. A `step` of `prox` must be constant along
+            it. Defaults to -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `axis` is no axis of a sample.

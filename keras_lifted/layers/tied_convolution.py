@@ -37,10 +37,10 @@ class TiedConvolution(keras.layers.Layer):
     would make kernels longer to no end.
 
     Args:
-        channels: of `x`.
-        filters: channels of `L x`.
-        kernel_size: side of the kernel in pixels, odd.
-        **kwargs: arguments of `keras.layers.Layer`.
+        channels: int. The channels of `x`.
+        filters: int. The channels of `L x`.
+        kernel_size: int. The odd side of the kernel in pixels. Defaults to 3.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `x`, `(batch, height, width, channels)`, or `u`, `(batch, height,

@@ -33,8 +33,8 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
     with `model`, as by `LiftedModel(m.inputs, m.outputs)`; compile it before training.
 
     Args:
-        model: a built functional or `Sequential` model.
-        least: the fewest blocks that are folded, at least 2.
+        model: functional model or Sequential. It is built.
+        least: int. The fewest blocks that are folded, at least 2. Defaults to 2.
 
     Returns:
         A model of the same class.

@@ -187,9 +187,9 @@ class LiftedMixin:
         """What the update would set the lifted variables to for this batch.
 
         Args:
-            x: inputs of one batch, as for `train_on_batch`.
-            y: its targets.
-            sample_weight: its sample weights.
+            x: arrays. The inputs of one batch, as for `train_on_batch`.
+            y: arrays. Its targets. Defaults to None.
+            sample_weight: arrays. Its sample weights. Defaults to None.
 
         Returns:
             `{activation name: array}`, each of its activation's shape.
@@ -208,9 +208,9 @@ class LiftedMixin:
         """Mean penalty of each activation after the update for this batch.
 
         Args:
-            x: inputs of one batch, as for `train_on_batch`.
-            y: its targets.
-            sample_weight: its sample weights.
+            x: arrays. The inputs of one batch, as for `train_on_batch`.
+            y: arrays. Its targets. Defaults to None.
+            sample_weight: arrays. Its sample weights. Defaults to None.
 
         Returns:
             `{activation name: mean_i P(x_i, z_i)}`, z where the weight

@@ -44,20 +44,20 @@ class BlockCoordinateDescent(Delegating):
     block sees its own inputs and targets only.
 
     Args:
-        weight_optimizer: any Keras optimizer, its name or config; it owns
-            learning rate, schedules, weight decay, clipping, accumulation
-            and averaging. Attributes that this class lacks are its.
-        penalty: a penalty of `keras_lifted.penalties` or its name. Defaults to
-            `Bregman()`, whose weight is 10 for repeated updates and is chosen from
-            the data by sweeps.
-        lifted_update: an update of `keras_lifted.updates` or its name;
-            default `Sweep()`.
-        curvature_refresh: training steps between two power iterations for
-            the step sizes of the lifted variables.
-        persistent: True if every sample keeps its lifted variables between
-            epochs and goes on from them; the number of samples where `fit` is not
-            given arrays, or `Persistent(...)`. See `kl.with_index` for datasets.
-        name: name of the optimizer.
+        weight_optimizer: optimizer, its name or config. Any of Keras; it owns learning
+            rate, schedules, weight decay, clipping, accumulation and averaging.
+            Attributes that this class lacks are its. Defaults to "adam".
+        penalty: penalty, its name or config. None for `Bregman()`, whose weight is 10
+            for repeated updates and is chosen from the data by sweeps. Defaults to
+            None.
+        lifted_update: update, its name or config. None for `Sweep()`. Defaults to None.
+        curvature_refresh: int. The training steps between two power iterations for the
+            step sizes of the lifted variables. Defaults to 50.
+        persistent: bool, int or Persistent. Whether every sample keeps its lifted
+            variables between epochs and goes on from them; the number of samples where
+            `fit` is not given arrays, or `Persistent(...)`. See `kl.with_index` for
+            datasets. Defaults to False.
+        name: str. The name of the optimizer. Defaults to "block_coordinate_descent".
 
     Raises:
         ValueError: if an argument is unknown or out of range.
@@ -124,11 +124,12 @@ class BlockCoordinateDescent(Delegating):
         """Keep what the next batch needs of a solution, where `good`.
 
         Args:
-            problem: of the batch.
-            solution: of it.
-            bounds: those of `curvature`.
-            good: whether the batch is finite.
-            watched: whether gaps and lifted variables are looked at.
+            problem: LiftedProblem. That of the batch.
+            solution: Solution. That of the problem.
+            bounds: tensor. The bounds that `curvature` returned.
+            good: tensor of bool. Whether the batch is finite.
+            watched: bool. Whether gaps and lifted variables are looked at. Defaults to
+                False.
         """
         self.weight_optimizer.scale_loss(solution.forward.loss)  # bounds steps by it
         if not problem.structure.calls:

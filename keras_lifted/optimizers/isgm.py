@@ -56,10 +56,11 @@ class ISGM(BlockCoordinateDescent):
         learning_rate: float or schedule. `τ`. Defaults to 0.1.
         geometry: str. The norm of the step: "frobenius", or "covariance" for
             `‖A (W − W_k)‖²` over the number of rows. Defaults to "frobenius".
-        momentum: float. Of the steps, in [0, 1); only without it they never rise.
-            Defaults to 0.
-        penalty: penalty or its name. Defaults to `Bregman(10.0)`.
-        lifted_update: update or its name. Defaults to `Sweep()`.
+        momentum: float. That of the steps, in [0, 1); only without it they never rise.
+            Defaults to 0.0.
+        penalty: penalty, its name or config. None for `Bregman(10.0)`. Defaults to
+            None.
+        lifted_update: update, its name or config. None for `Sweep()`. Defaults to None.
         curvature_refresh: int. As for `BlockCoordinateDescent`. Defaults to 50.
         name: str. The name of the optimizer. Defaults to "isgm".
 

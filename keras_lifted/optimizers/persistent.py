@@ -31,11 +31,12 @@ class Persistent:
     without XLA.
 
     Args:
-        samples: number of samples; None where `fit` is given arrays, which tell.
-        memory_limit: most GiB that they may take in memory.
-        directory: where they are kept if they take more.
-        shapes: `{activation name: shape of one sample}`; `fit` finds them, and
-            they are part of the config so that a saved model needs no data.
+        samples: int. The number of samples; None where `fit` is given arrays, which
+            tell. Defaults to None.
+        memory_limit: float. The most GiB that they may take in memory. Defaults to 4.0.
+        directory: str. Where they are kept if they take more. Defaults to None.
+        shapes: dict. `{activation name: shape of one sample}`; `fit` finds them, and
+            the config keeps them so that a saved model needs no data. Defaults to None.
 
     Raises:
         ValueError: if an argument is out of range, or, in `fit`, if the lifted

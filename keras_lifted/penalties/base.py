@@ -48,12 +48,11 @@ class Penalty(abc.ABC):
             activation of a model is lifted.
 
     Args:
-        weight: the penalty weight `w > 0`: one number, or a dict
-            `{activation name: number}` whose key "default" serves the rest.
-            Where none is given the update has a default: 10 where it takes
-            several steps; a sweep chooses one from the data (`Sweep`).
-            An activation of weight infinity is not lifted: its block is
-            differentiated as usual.
+        weight: float or dict. The penalty weight `w > 0`, or `{activation name:
+            weight}` whose key "default" serves all others. None: 10 where the update
+            takes several steps; a sweep chooses one from the data (`Sweep`). An
+            activation of weight infinity is not lifted: its block is differentiated as
+            usual. Defaults to None.
 
     Raises:
         ValueError: if a weight is not positive.
@@ -150,9 +149,11 @@ class Penalty(abc.ABC):
         """Penalty weights of the next batch, `(blocks,)`; the same by default.
 
         Args:
-            weights: those of this batch.
-            gaps: `mean_i P_l` of each block, 0 where it is not lifted.
-            sizes: `mean_i ½‖x_l,i‖²` of each block, in the units of the gap.
+            weights: tensor, `(blocks,)`. Those of this batch.
+            gaps: tensor, `(blocks,)`. `mean_i P_l` of each block, 0 where it is not
+                lifted.
+            sizes: tensor, `(blocks,)`. `mean_i ½‖x_l,i‖²` of each block, in the units
+                of the gap.
         """
         return weights
 

@@ -18,7 +18,7 @@ class Bregman(DualPenalty):
     variable `v`, `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
 
     Args:
-        weight: the penalty weight `w > 0`, or weights by activation name.
+        weight: float or dict. As for `Penalty`. Defaults to None.
 
     Raises:
         ValueError: if a weight is not positive.

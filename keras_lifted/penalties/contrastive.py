@@ -44,11 +44,11 @@ class Contrastive(DualPenalty):
     `lifted_energy` is the difference of the two energies.
 
     Args:
-        weight: the penalty weight `w > 0`, or weights by activation name.
-            Defaults to 10. Above 100 the difference of two phases is lost to float32.
-        feedback: factor in [0, 1] of M, default 0.1; 1 is the penalty of
-            Askari et al., 0 that of Bregman. With 1 and several blocks the
-            free minimiser learns to predict, and the forward pass need not.
+        weight: float or dict. As for `Penalty`; None for 10. Above 100 the difference
+            of two phases is lost to float32. Defaults to None.
+        feedback: float. The factor in [0, 1] of M: 1 is the penalty of Askari et al., 0
+            that of Bregman. With 1 and several blocks the free minimiser learns to
+            predict, and the forward pass need not. Defaults to 0.1.
 
     Raises:
         ValueError: if a weight is not positive, or `feedback` out of range.

@@ -34,11 +34,11 @@ class Fenchel(DualPenalty):
     update resolves in float32.
 
     Args:
-        weight: the first multipliers `w > 0`, or multipliers by activation
-            name. Defaults to 10. They are the optimizer's variable `lifted.weight`.
-        dual_step: `ρ` in [0, 1]; 0 keeps the multipliers. Default 0.05.
-        tolerance: `ε > 0`, without units: the gap tolerated, relative to
-            `½‖x‖²`. Default 1e-4, a relative displacement of about 1 %.
+        weight: float or dict. The first multipliers `w > 0`, as for `Penalty`; None for
+            10. They are the optimizer's variable `lifted.weight`. Defaults to None.
+        dual_step: float. `ρ` in [0, 1]; 0 keeps the multipliers. Defaults to 0.05.
+        tolerance: float. `ε > 0`, without units: the gap tolerated, relative to
+            `½‖x‖²`. 1e-4 is a relative displacement of about 1 %. Defaults to 1e-4.
 
     Raises:
         ValueError: if a weight, `dual_step` or `tolerance` is out of range.

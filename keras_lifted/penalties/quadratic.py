@@ -26,7 +26,7 @@ class Quadratic(Penalty):
     proximal map, so every activation of a model is lifted, GELU and SiLU as well.
 
     Args:
-        weight: the penalty weight `w > 0`, or weights by activation name.
+        weight: float or dict. As for `Penalty`. Defaults to None.
 
     Raises:
         ValueError: if a weight is not positive.

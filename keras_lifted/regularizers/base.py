@@ -33,7 +33,7 @@ class Regularizer(abc.ABC):
             for a fixed point, as with a `Denoiser`.
 
     Args:
-        weight: positive.
+        weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
         ValueError: if `weight` is not positive and finite.
@@ -69,8 +69,9 @@ class Regularizer(abc.ABC):
         """`argmin_w ½‖w − v‖² + step · g(w)`.
 
         Args:
-            v: `(batch, …)`, the shape of `operator(u)`.
-            step: positive tensor that broadcasts against `v`, one for each sample.
+            v: tensor, `(batch, …)`. It has the shape of `operator(u)`.
+            step: tensor. It is positive and broadcasts against `v`, one for each
+                sample.
         """
 
     def operator(self, u: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ class Sum(Regularizer):
     """`R(u) = Σ_i R_i(u)`, what `+` makes of regularizers.
 
     Args:
-        terms: the regularizers.
+        terms: sequence of regularizers. What is added.
 
     Raises:
         ValueError: if there is none, or one of them is not a regularizer.

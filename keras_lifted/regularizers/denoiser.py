@@ -35,7 +35,7 @@ class Denoiser(Regularizer):
     `expansion` measures others. A network that is not may still do well, or run away.
 
     Args:
-        network: a layer or model from images to images of the same shape; it runs in
+        network: layer or model. It maps images to images of the same shape, and runs in
             inference mode.
 
     Raises:
@@ -94,8 +94,9 @@ class Denoiser(Regularizer):
         differences, of differences that grow: a lower bound of the largest.
 
         Args:
-            images: `(batch, height, width, channels)`.
-            iterations: steps of the power iteration, from noise.
+            images: array. `(batch, height, width, channels)`.
+            iterations: int. The steps of the power iteration, from noise. Defaults to
+                30.
         """
         images = ops.convert_to_tensor(images)
         size = 1e-2 * ops.sqrt(sum_per_sample(ops.square(images)) + 1e-12)

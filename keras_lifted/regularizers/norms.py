@@ -24,7 +24,7 @@ class Tikhonov(Regularizer):
     """`R(u) = weight · ½‖u‖²`.
 
     Args:
-        weight: positive.
+        weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
         ValueError: if `weight` is not positive and finite.
@@ -57,7 +57,7 @@ class L1(Regularizer):
     """`R(u) = weight · ‖u‖₁`: few entries that are not 0.
 
     Args:
-        weight: positive.
+        weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
         ValueError: if `weight` is not positive and finite.
@@ -87,8 +87,9 @@ class GroupSparsity(Regularizer):
     """`R(u) = weight · Σ_groups ‖u_group‖₂`: few groups that are not 0.
 
     Args:
-        weight: positive.
-        axis: axis or axes that make a group; the channels by default.
+        weight: float. A positive factor. Defaults to 1.0.
+        axis: int or tuple. The axis or axes that make a group; -1 for the channels.
+            Defaults to -1.
 
     Raises:
         ValueError: if `weight` is not positive, or `axis` is not an axis of a sample.

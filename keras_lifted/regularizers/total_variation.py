@@ -30,15 +30,16 @@ class TotalVariation(Regularizer):
     Channels do not mix. `‖∇‖² ≤ 4 · sides`.
 
     Args:
-        weight: positive.
-        isotropic: which norm.
-        shape: of one sample as an image, `(height, width)` or `(height, width,
-            channels)`, or `(length,)`; for networks whose inputs are flat.
-        axes: the sides of the image among the axes of the inputs, the batch being
-            axis 0; `(1,)` for signals `(batch, length, channels)`. None: all but the
-            channels, which are where `keras.config.image_data_format()` has them;
-            inputs of three or two axes, `(batch, height, width)` and `(batch,
-            length)`, have none.
+        weight: float. A positive factor. Defaults to 1.0.
+        isotropic: bool. Which norm is taken. Defaults to True.
+        shape: tuple. The shape of one sample as an image, `(height, width)` or
+            `(height, width, channels)`, or `(length,)`; for networks whose inputs are
+            flat. Defaults to None.
+        axes: tuple. The sides of the image among the axes of the inputs, the batch
+            being axis 0; `(1,)` for signals `(batch, length, channels)`. None: all but
+            the channels, which are where `keras.config.image_data_format()` has them;
+            inputs of three or two axes, `(batch, height, width)` and `(batch, length)`,
+            have none. Defaults to None.
 
     Raises:
         ValueError: if `weight` is not positive, `isotropic` not a bool, `shape` not a

@@ -36,10 +36,12 @@ class AllAtOnce(LiftedUpdate):
     do in the `Sweep`.
 
     Args:
-        forward: most rounds of the forward pass of stacks with skips, at least 1.
-        backward: most rounds that move the lifted variables, at least 1.
-        tolerance: relative to the norm of all blocks and samples together; None to
-            take all rounds.
+        forward: int. The most rounds of the forward pass of stacks with skips, at least
+            1. Defaults to 32.
+        backward: int. The most rounds that move the lifted variables, at least 1.
+            Defaults to 32.
+        tolerance: float. It is relative to the norm of all blocks and samples together;
+            None takes all rounds. Defaults to 0.1.
 
     Raises:
         ValueError: if `forward` or `backward` is no positive integer, or `tolerance`

@@ -64,13 +64,17 @@ class Solution:
         """The solution that ends with the sweep `last`.
 
         Args:
-            problem: what was solved.
-            forward: the sweep from the forward pass.
-            last: the sweep that took the weight gradients; it may be `forward`.
-            iterations: updates of every lifted variable; None for one.
-            residual: relative change in the last of them; None for 1.
-            carriers: those that `last` moved; None for the forward pass.
-            start: the energy it started from; None for that of `forward`.
+            problem: LiftedProblem. What was solved.
+            forward: Swept. The sweep from the forward pass.
+            last: Swept. The sweep that took the weight gradients; it may be `forward`.
+            iterations: tensor. The updates of every lifted variable; None for one.
+                Defaults to None.
+            residual: tensor. The relative change in the last of them; None for 1.
+                Defaults to None.
+            carriers: list of tensors. Those that `last` moved; None for the forward
+                pass. Defaults to None.
+            start: tensor. The energy it started from; None for that of `forward`.
+                Defaults to None.
         """
         one = ops.ones((), real_dtype())
         if start is None:
@@ -173,8 +177,8 @@ class LiftedUpdate(abc.ABC):
         """Lifted variables of `problem`, and the weight gradients there.
 
         Args:
-            problem: the lifted problem of the batch.
-            curvature: bound `L_l` of each block, `(blocks,)`.
+            problem: LiftedProblem. That of the batch.
+            curvature: tensor, `(blocks,)`. The bound `L_l` of each block.
         """
 
     def get_config(self) -> dict[str, Any]:

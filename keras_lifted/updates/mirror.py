@@ -29,12 +29,13 @@ class Mirror(LiftedUpdate):
     scaled proximal map. `τ = 1/(1 + L_l/w_l)` with L from power iteration.
 
     Args:
-        steps: the most updates of each lifted variable, at least 1.
-        tolerance: stop early once the relative change of a sweep is below
-            it; 0 takes all steps.
-        order: in which a round updates the blocks: "output_to_input" one after
-            the other, "red_black" odd and even depths in turn, "jacobi" all at
+        steps: int. The most updates of each lifted variable, at least 1. Defaults to 3.
+        tolerance: float. It stops early once the relative change of a sweep is below
+            this; 0 takes all steps. Defaults to 0.0.
+        order: str. The order in which a round updates the blocks: "output_to_input" one
+            after the other, "red_black" odd and even depths in turn, "jacobi" all at
             once. The last two take the weight gradients in a pass of their own.
+            Defaults to "output_to_input".
 
     Raises:
         ValueError: if `steps`, `tolerance` or `order` is out of range.

@@ -31,13 +31,10 @@ class ProximalGradient(LiftedUpdate):
     the energy cannot increase; a step that would raise it is undone.
 
     Args:
-        steps: the most updates of each lifted variable, at least 1.
-        acceleration: None, "nesterov", "heavy_ball" or "adam".
-        tolerance: stop early once the relative change of a sweep is below
-            it; 0 takes all steps.
-        order: in which a round updates the blocks: "output_to_input" one after
-            the other, "red_black" odd and even depths in turn, "jacobi" all at
-            once. The last two take the weight gradients in a pass of their own.
+        steps: int. The most updates of each lifted variable, at least 1. Defaults to 3.
+        acceleration: str. None, "nesterov", "heavy_ball" or "adam". Defaults to None.
+        tolerance: float. As for `Mirror`. Defaults to 0.0.
+        order: str. As for `Mirror`. Defaults to "output_to_input".
 
     Raises:
         ValueError: if `steps`, `acceleration`, `tolerance` or `order` is out of
