@@ -67,9 +67,9 @@ class LiftedTensorBoard(keras.callbacks.Callback):
             None.
 
     Raises:
-        ImportError: if TensorBoard is not installed.
-        TypeError: if the model that is trained is not lifted.
-        ValueError: if `update_freq` is neither "epoch", "batch" nor a
+        ImportError: If TensorBoard is not installed.
+        TypeError: If the model that is trained is not lifted.
+        ValueError: If `update_freq` is neither "epoch", "batch" nor a
             positive integer.
 
     Source: the penalties of Wang et al., arXiv 2510.09796, section 3; the step
@@ -114,7 +114,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         self._in_epoch = 0
 
     def set_model(self, model: Any) -> None:
-        """Keras calls this before training."""
+        """Check the model; Keras calls this before training."""
         optimizer = getattr(model, "optimizer", None)
         if lifted_part(optimizer) is None:
             raise TypeError(
@@ -139,7 +139,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         _write_graph(self._writer, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Batches are numbered anew in every epoch."""
+        """Number the batches from the start."""
         self._in_epoch = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -153,7 +153,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
             self._write(self._trained)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write, with `update_freq="epoch"`."""
+        """Write if `update_freq` is "epoch"."""
         if not self._every:
             self._write(epoch)
         self._writer.flush()
@@ -206,7 +206,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         return {f"lifted_variable/{name}": sample[i] for i, name in self._lifted()}
 
     def _lifted(self) -> list[tuple[int, str]]:
-        """Index and name of the blocks whose weight is finite."""
+        """Return index and name of the blocks whose weight is finite."""
         penalty = self._optimizer.penalty
         return [
             (i, block.name)
@@ -244,7 +244,7 @@ def _write_graph(writer: Any, model: Any) -> None:
 
 
 def _batches(update_freq: Any) -> int:
-    """Batches between two writes; 0 for once an epoch."""
+    """Return the batches between two writes; 0 for once an epoch."""
     if update_freq == "epoch":
         return 0
     if update_freq == "batch":
@@ -260,7 +260,7 @@ def _batches(update_freq: Any) -> int:
 
 
 def _summary() -> Any:
-    """TensorFlow's summary writers; every backend uses them, as in Keras."""
+    """Return TensorFlow's summary writers; every backend uses them, as in Keras."""
     from tensorflow import summary
 
     return summary

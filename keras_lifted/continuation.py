@@ -29,7 +29,7 @@ class PenaltyScheduler(keras.callbacks.Callback):
             `epoch` counts from 0, `weights` is `{activation name: weight}`.
 
     Raises:
-        ValueError: if the model is not lifted, a weight is not positive and
+        ValueError: If the model is not lifted, a weight is not positive and
             finite, or a name is unknown.
 
     Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, section 3.

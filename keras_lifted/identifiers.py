@@ -20,7 +20,7 @@ def resolve(
     names: Mapping[str, Callable[[], T]],
     expected: str,
 ) -> T:
-    """The object that `identifier` stands for.
+    """Return the object that `identifier` stands for.
 
     Args:
         identifier: an instance of `kind`, its config, or one of the names, in
@@ -30,7 +30,7 @@ def resolve(
         expected: what the error says of it, before "Received: …".
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: If it is none of these.
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)

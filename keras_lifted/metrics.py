@@ -21,7 +21,6 @@ class LiftedMetric(keras.metrics.Mean):
         super().update_state(value, sample_weight=samples)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         return {"name": self.name}
 
 

@@ -36,7 +36,7 @@ class PlanFit(keras.callbacks.Callback):
                 self._tell(int(self.params["steps"]), epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Plan, after the first epoch of steps that were not known."""
+        """Plan after the first epoch of steps that were not known."""
         if self._begun is not None and self._begun[0] == epoch:
             if not self.params["steps"]:
                 self._tell(self._taken() - self._begun[1], epoch + 1)
@@ -52,7 +52,7 @@ class PlanFit(keras.callbacks.Callback):
 
 
 def planner(optimizer: Any) -> Callable[..., None] | None:
-    """The method `plan_fit` of `optimizer` or of what it wraps, if there is one."""
+    """Return `plan_fit` of `optimizer` or of what it wraps, if there is one."""
     while optimizer is not None:
         plan = getattr(optimizer, "plan_fit", None)
         if plan is not None:

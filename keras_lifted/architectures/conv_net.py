@@ -27,7 +27,7 @@ def conv_net(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """`x_l = σ_l(K_l ∗ x_{l−1} + b_l)` with strides, dense layers, a linear output.
+    """Build `x_l = σ_l(K_l ∗ x_{l−1} + b_l)` with strides, then dense layers.
 
     The strides take the place of pooling, so every block is one affine map of the
     lifted variables before it.
@@ -51,7 +51,7 @@ def conv_net(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation no proximal map.
 
     Source: Wang et al., arXiv 2510.09796.
 

@@ -21,7 +21,7 @@ def mlp(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """`x_l = σ_l(W_l x_{l−1} + b_l)`, and a linear output `W_L x_{L−1} + b_L`.
+    """Build `x_l = σ_l(W_l x_{l−1} + b_l)` and a linear output `W_L x_{L−1} + b_L`.
 
     Args:
         input_shape: tuple. The shape of one sample, without the batch; it is flattened.
@@ -38,7 +38,7 @@ def mlp(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation no proximal map.
 
     Source: Wang & Benning, JMLR 24(232), 2023.
 

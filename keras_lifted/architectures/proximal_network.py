@@ -39,7 +39,7 @@ def proximal_network(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """An unrolled denoiser, `argmin_x ½‖x − z‖² + λ‖L x‖₁` for the input `z`.
+    """Unroll the denoiser `argmin_x ½‖x − z‖² + λ‖L x‖₁` of the input `z`.
 
     `L_k` is a convolution, `L_kᵀ` its adjoint with the same kernel, and
     `σ_k = prox_{τ g*} = clip(·, −λ_k, λ_k)` with `g = λ_k‖·‖₁`. From `u_0 = 0`, for
@@ -84,7 +84,7 @@ def proximal_network(
         `L_k` are `TiedConvolution` and are named "operator_1", ….
 
     Raises:
-        ValueError: if an argument is malformed.
+        ValueError: If an argument is malformed.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742; Beck & Teboulle, SIAM J.
     Imaging Sci. 2(1), 2009; Chambolle & Pock, J. Math. Imaging Vis. 40, 2011.

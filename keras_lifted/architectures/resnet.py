@@ -28,7 +28,7 @@ def resnet(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Residual blocks in stages; each stage begins with a convolution.
+    """Build residual blocks in stages, each of which begins with a convolution.
 
     With the skip inside, a block is `x_l = σ(x_{l−1} + K_l ∗ x_{l−1} + b_l)`. With
     the skip outside it is `u_l = u_{l−1} + V_l ∗ σ(K_l ∗ u_{l−1} + b_l) + c_l`: `u`
@@ -55,7 +55,7 @@ def resnet(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation no proximal map.
 
     Source: Wang et al., arXiv 2510.09796; He et al., arXiv 1512.03385.
 

@@ -30,7 +30,7 @@ def sparse_autoencoder(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Five affine maps `z_l = W_l x_{l−1} + b_l`; a soft threshold at the third.
+    """Build five affine maps `z_l = W_l x_{l−1} + b_l`, a soft threshold at the third.
 
     `x_1 = σ_1(z_1)`, `x_2 = σ_2(z_2)`, the code `x_3 = S_λ(z_3)` with
     `S_λ(z) = sign(z) · max(|z| − λ, 0)`, `x_4 = σ_4(z_4)`, and `z_5` or `σ_5(z_5)`.
@@ -58,7 +58,7 @@ def sparse_autoencoder(
         "activation_5".
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation no proximal map.
 
     Source: Wang & Benning, JMLR 24(232), 2023.
 

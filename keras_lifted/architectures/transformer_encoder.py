@@ -27,7 +27,7 @@ def transformer_encoder(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Sequences to vectors, through blocks of attention and a perceptron.
+    """Map sequences to vectors, through blocks of attention and a perceptron.
 
     With `N` a layer normalisation, `u_0 = E x + p` the tokens embedded and `p` their
     positions, block l is
@@ -57,7 +57,7 @@ def transformer_encoder(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation no proximal map.
 
     Source: Vaswani et al., arXiv 1706.03762, with the normalisation before each part,
     Xiong et al., arXiv 2002.04745.
@@ -97,7 +97,7 @@ def transformer_encoder(
 
 
 def _embedding(tokens: int, width: int) -> layers.Layer:
-    """An affine map of every token, the bias of each its position."""
+    """Return an affine map of every token, the bias of each its position."""
     return layers.EinsumDense(
         "btf,fw->btw",
         output_shape=(tokens, width),
@@ -108,7 +108,7 @@ def _embedding(tokens: int, width: int) -> layers.Layer:
 
 
 def _attend(u: Any, heads: int, size: int, name: str) -> Any:
-    """`u + Attention(N(u))`, `(batch, tokens, width)`."""
+    """Return `u + Attention(N(u))`, `(batch, tokens, width)`."""
     normal = layers.LayerNormalization(name=f"{name}_normalization")(u)
     attention = layers.MultiHeadAttention(heads, size, name=name)
     return layers.Add()([u, attention(normal, normal)])

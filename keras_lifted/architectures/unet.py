@@ -25,7 +25,7 @@ def unet(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Images to images, through levels of which each has half the size.
+    """Map images to images, through levels of which each has half the size.
 
     Down, `x_l = σ(K_l ∗ x_{l−1} + b_l)`, with strides of 2 from the second level on;
     up, `y_l = σ(V_l ∗ [↑y_{l+1}, x_l] + c_l)`, where `↑` repeats pixels and `x_l` is
@@ -50,7 +50,7 @@ def unet(
         A model of class `cls`, its activations named "down_1", …, "up_1".
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation no proximal map.
 
     Source: Ronneberger, Fischer & Brox, arXiv 1505.04597, with strides for pooling.
 

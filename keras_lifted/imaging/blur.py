@@ -27,15 +27,14 @@ class Blur(Convolution):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `kernel` is not a finite matrix, if `boundary` is unknown, or
+        ValueError: If `kernel` is not a finite matrix, if `boundary` is unknown, or
             if images are smaller than the kernel reaches.
 
     Source: scipy.ndimage.convolve, whose "reflect" is "symmetric" here.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> blur = kl.imaging.Blur(np.full((1, 3), 1 / 3))
     >>> blur(np.array([0.0, 3.0, 0.0]).reshape(1, 1, 3, 1)).numpy().ravel().tolist()
     [1.0, 1.0, 1.0]

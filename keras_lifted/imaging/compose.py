@@ -22,12 +22,11 @@ class Compose(Degradation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if there is none, or one of them is not a degradation.
+        ValueError: If there is none, or one of them is not a degradation.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> camera = kl.imaging.Compose(
     ...     [kl.imaging.GaussianBlur(1.0), kl.imaging.Downsample(2)]
     ... )

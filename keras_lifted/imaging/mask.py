@@ -37,13 +37,12 @@ class Mask(Degradation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if none of `fraction`, `box` and `mask` is given, if one of them
+        ValueError: If none of `fraction`, `box` and `mask` is given, if one of them
             is malformed, or if box or mask do not fit the images.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.ones((1, 3, 3, 1), "float32")
     >>> kl.imaging.Mask(box=(0, 0, 2, 3))(image).numpy().sum().item()
     3.0
@@ -91,7 +90,7 @@ class Mask(Degradation):
         return x * ops.cast(self.mask_of(x), x.dtype)
 
     def mask_of(self, x: Tensor) -> Tensor:
-        """The mask of images `x`, to broadcast against them, in float32."""
+        """Return the mask of images `x`, to broadcast against them, in float32."""
         height, width, channels = x.shape[1:]
         kept: Any = np.ones((1, height, width, 1), "float32")
         if self.mask is not None:
@@ -126,7 +125,7 @@ class Mask(Degradation):
 
 
 def _checked_mask(mask: Any) -> np.ndarray:
-    """A mask as `(images, height, width, channels)`."""
+    """Return a mask as `(images, height, width, channels)`."""
     array = np.asarray(mask, dtype="float32")
     if array.ndim not in (2, 3, 4) or not np.isfinite(array).all():
         raise ValueError(

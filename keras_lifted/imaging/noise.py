@@ -27,14 +27,13 @@ class GaussianNoise(Degradation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `std` is negative or not finite.
+        ValueError: If `std` is negative or not finite.
 
     Source: Zhang et al., "Beyond a Gaussian denoiser", 2017, section I.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.zeros((1, 64, 64, 1), "float32")
     >>> noisy = kl.imaging.GaussianNoise(0.1, seed=0)(image)
     >>> bool(0.09 < np.std(noisy) < 0.11)
@@ -69,15 +68,14 @@ class PoissonNoise(Degradation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `peak` is not positive and finite.
+        ValueError: If `peak` is not positive and finite.
 
     Source: Makitalo & Foi, "Optimal inversion of the Anscombe transformation in
     low-count Poisson image denoising", 2011, section I.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.full((1, 64, 64, 1), 0.5, "float32")
     >>> noisy = kl.imaging.PoissonNoise(100.0, seed=0)(image)
     >>> bool(0.06 < np.std(noisy) < 0.08)

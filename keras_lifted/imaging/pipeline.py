@@ -11,7 +11,7 @@ Tensor = Any
 
 
 def degrade(dataset: Any, operator: Degradation) -> Any:
-    """A data set of pairs `(degraded, clean)`, as `fit` takes them.
+    """Return a data set of pairs `(degraded, clean)`, as `fit` takes them.
 
     Noise and resampled masks are drawn anew in every epoch; call `.cache()` on the
     result to draw them once.
@@ -23,12 +23,11 @@ def degrade(dataset: Any, operator: Degradation) -> Any:
         operator: degradation. What is done to the images.
 
     Raises:
-        ValueError: if `operator` is no degradation or `dataset` has no `map`.
+        ValueError: If `operator` is no degradation or `dataset` has no `map`.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> import tensorflow as tf
     >>> images = tf.data.Dataset.from_tensor_slices(np.ones((8, 6, 6, 1), "float32"))
     >>> pairs = kl.imaging.degrade(images.batch(4), kl.imaging.Downsample(2))

@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float | None = None) -> Tensor:
-    """`10 log₁₀(data_range² / mean (a − b)²)` of each image, in dB.
+    """Return `10 log₁₀(data_range² / mean (a − b)²)` of each image, in dB.
 
     Args:
         a: tensor. Images, `(batch, height, width, channels)`; any shape with a batch.
@@ -29,15 +29,14 @@ def psnr(a: Tensor, b: Tensor, data_range: float | None = None) -> Tensor:
         `(batch,)`; infinite where two images are equal.
 
     Raises:
-        ValueError: if the shapes or the integer dtypes differ, `data_range` is not
+        ValueError: If the shapes or the integer dtypes differ, `data_range` is not
             positive, or is needed for integers of other dtypes.
 
     Source: skimage.metrics.peak_signal_noise_ratio, with which it agrees.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> a = np.zeros((1, 2, 2, 1), "float32")
     >>> round(float(kl.imaging.psnr(a, a + 0.1)[0]), 3)
     20.0
@@ -63,7 +62,7 @@ class PSNR(keras.metrics.MeanMetricWrapper):
         dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
-        ValueError: if `data_range` is not positive.
+        ValueError: If `data_range` is not positive.
 
     Example:
 

@@ -21,7 +21,7 @@ Tensor = Any
 def ssim(
     a: Tensor, b: Tensor, data_range: float | None = None, gaussian: bool = False
 ) -> Any:
-    """Structural similarity of each pair of images.
+    """Return the structural similarity of each pair of images.
 
         mean (2μ_a μ_b + c₁)(2σ_ab + c₂) / ((μ_a² + μ_b² + c₁)(σ_a² + σ_b² + c₂))
 
@@ -41,7 +41,7 @@ def ssim(
         `(batch,)`, 1 where two images are equal.
 
     Raises:
-        ValueError: if shapes differ, images are smaller than a window, or
+        ValueError: If shapes differ, images are smaller than a window, or
             `data_range` is not positive.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", 2004;
@@ -49,8 +49,7 @@ def ssim(
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> a = np.random.default_rng(0).random((1, 16, 16, 1), "float32")
     >>> kl.imaging.ssim(a, a).numpy().tolist()
     [1.0]
@@ -99,12 +98,11 @@ class SSIM(keras.metrics.MeanMetricWrapper):
         dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
-        ValueError: if `data_range` is not positive or `gaussian` no bool.
+        ValueError: If `data_range` is not positive or `gaussian` no bool.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> metric = kl.imaging.SSIM()
     >>> metric.update_state(np.ones((2, 8, 8, 1)), np.ones((2, 8, 8, 1)))
     >>> float(metric.result())

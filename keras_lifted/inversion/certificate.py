@@ -33,7 +33,7 @@ def certificate(
     residual: Tensor,
     fit: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """An upper bound of `P(u) − min P` of each sample, for `P = f + g + Σ h_i ∘ A_i`.
+    """Bound `P(u) − min P` of each sample from above, for `P = f + g + Σ h_i ∘ A_i`.
 
     For convex f with the gradient `∇f(u)`, for `p_i ∈ ∂h_i(ξ_i)` and `v ∈ ∂g(u⁺)` from
     one more step, every `w` has
@@ -100,7 +100,7 @@ def certificate(
 def _share(
     direct: Term | None, regularizer: Regularizer | None, slope: Tensor
 ) -> Tensor | None:
-    """The largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, if g is a norm."""
+    """Return the largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, of a norm g."""
     if direct is None or regularizer is None:
         return None
     size = regularizer.dual_norm(slope)
@@ -112,7 +112,7 @@ def _share(
 def _conjugate_gap(
     direct: Term | None, regularizer: Regularizer | None, slope: Tensor, u: Tensor
 ) -> Tensor | float:
-    """`g(u) + g*(−slope) + ⟨slope, u⟩`, where `g*` is finite everywhere; else +∞."""
+    """Return `g(u) + g*(−slope) + ⟨slope, u⟩`; +∞ where `g*` may be infinite."""
     if direct is None or regularizer is None:
         return float("inf")
     found = regularizer.conjugate(-slope, direct.factor)

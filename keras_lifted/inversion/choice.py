@@ -19,7 +19,7 @@ Tensor = Any
 def problems(
     network: Sourced, u: Tensor, penalty: Any, fidelity: Fidelity | None
 ) -> list[InverseProblem]:
-    """The problem that is solved, and the one that a start without gradient needs.
+    """Return the problem to solve, and the one that a start without gradient needs.
 
     With a penalty it is the lifted problem, as asked for, and so it is where nothing
     is hidden: then it is convex. Otherwise it is the nested one, and the lifted one
@@ -41,7 +41,7 @@ def problems(
 
 
 def has_gradient(problem: InverseProblem, data: Data, u: Tensor) -> bool:
-    """Is the gradient of the nested objective at u other than 0, for all samples?
+    """Return whether the gradient of the nested objective at u is not 0 for any sample.
 
     At 0 a network without biases has none where its first activation is a ReLU.
     """

@@ -49,7 +49,7 @@ class Fidelity(abc.ABC):
 
     @abc.abstractmethod
     def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """`D(z)` of each sample, `(batch,)`.
+        """Return `D(z)` of each sample, `(batch,)`.
 
         Args:
             y: tensor. The data.
@@ -60,27 +60,27 @@ class Fidelity(abc.ABC):
 
     @abc.abstractmethod
     def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """`∇D(z)`, like `z`."""
+        """Return `∇D(z)`, like `z`."""
 
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
-        """Lipschitz constant of the gradient of each sample, `(batch,)`."""
+        """Return a Lipschitz constant of the gradient of each sample, `(batch,)`."""
         return ops.max(
             ops.broadcast_to(weight, ops.shape(y)), axis=tuple(range(1, len(y.shape)))
         )
 
     def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
-        """At least `D(z) + D*(s∇D(z)) − ⟨s∇D(z), z⟩`, `(batch,)`, for s from 0 to 1.
+        """Bound `D(z) + D*(s∇D(z)) − ⟨s∇D(z), z⟩`, `(batch,)`, for s from 0 to 1.
 
         `(1 − s) D(z)` is, as `D ≥ 0`.
         """
         return (1.0 - share) * self.value(y, weight, z)
 
     def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
-        """`argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
+        """Return `argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
         raise NotImplementedError
 
     def of(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """`D(z)`, differentiated as `gradient`."""
+        """Return `D(z)`, differentiated as `gradient`."""
         return per_sample_antiderivative(
             lambda z: self.value(y, weight, z)[:, None],
             lambda z: self.gradient(y, weight, z),
@@ -124,8 +124,7 @@ class LeastSquares(Fidelity):
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(2, kernel_initializer="identity")
     >>> layer.build((None, 2))
     >>> result = kl.invert(
@@ -160,14 +159,13 @@ class Huber(Fidelity):
             noise. Defaults to 1.0.
 
     Raises:
-        ValueError: if `delta` is not positive and finite.
+        ValueError: If `delta` is not positive and finite.
 
     Source: Huber, "Robust estimation of a location parameter", 1964.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(1, kernel_initializer="ones")
     >>> layer.build((None, 1))
     >>> huber = kl.inversion.Huber(0.1)
@@ -201,14 +199,13 @@ class KullbackLeibler(Fidelity):
             Defaults to 0.0.
 
     Raises:
-        ValueError: if `background` is negative or not finite.
+        ValueError: If `background` is negative or not finite.
 
     Source: Csiszár, 1991; Chambolle & Pock, 2011.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
     >>> layer.build((None, 1))
     >>> counts = kl.inversion.KullbackLeibler()
@@ -231,7 +228,7 @@ class KullbackLeibler(Fidelity):
         return 1.0 - y / (z + self.background)
 
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
-        """`1/mean(y)`: what it is of the size of; nothing bounds it."""
+        """Return `1/mean(y)`: what it is of the size of; nothing bounds it."""
         mean = ops.mean(y, axis=tuple(range(1, len(y.shape))))
         return 1.0 / ops.maximum(mean + self.background, 1e-6)
 
@@ -244,7 +241,7 @@ class KullbackLeibler(Fidelity):
 
 
 def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray:
-    """`y`, or its projection onto the closed domain of the potential.
+    """Return `y`, or its projection onto the closed domain of the potential.
 
     Args:
         sigma: the network's last activation.
@@ -252,7 +249,7 @@ def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray
         out_of_range: "raise" or "project".
 
     Raises:
-        ValueError: if `y` leaves the domain and is not to be projected.
+        ValueError: If `y` leaves the domain and is not to be projected.
     """
     values = ops.convert_to_tensor(y)
     terms = sigma.activation.potential_terms(values, *sigma.parameters)

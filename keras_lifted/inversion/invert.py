@@ -36,7 +36,7 @@ def invert(
     verbose: Any = 1,
     **old: Any,
 ) -> Inversion:
-    """Inputs `u` whose outputs are `y`: a regularised inverse of the network.
+    """Find inputs `u` whose outputs are `y`: a regularised inverse of the network.
 
     For a network of one block, `z = W u + b` and `y = σ(z)`, it solves
 
@@ -110,7 +110,7 @@ def invert(
         An `Inversion`. A warning names the samples that did not converge.
 
     Raises:
-        ValueError: if an argument is out of range, y is not finite, has another shape
+        ValueError: If an argument is out of range, y is not finite, has another shape
             than the outputs or leaves the range of the last activation, the network
             has several inputs or outputs, or its outputs are random or depend on no
             input.
@@ -120,9 +120,7 @@ def invert(
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras, keras_lifted as kl, numpy as np
     >>> layer = keras.layers.Dense(3, activation="relu", kernel_initializer="identity")
     >>> layer.build((None, 3))
     >>> result = kl.invert(layer, [[3.0, 2.0, 0.0]], kl.regularizers.L1(1.0))

@@ -67,13 +67,12 @@ class Inverter:
             last block. Defaults to None.
 
     Raises:
-        ValueError: as `invert` does, for these arguments here and for the others when
+        ValueError: As `invert` does, for these arguments here and for the others when
             called.
 
     Example: a path of alphas, each from the last one's result.
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(3, activation="relu", kernel_initializer="identity")
     >>> layer.build((None, 3))
     >>> inverter = kl.inversion.Inverter(layer, kl.regularizers.L1())
@@ -126,7 +125,7 @@ class Inverter:
         verbose: Any = 1,
         **old: Any,
     ) -> Inversion:
-        """Inputs whose outputs are `y`; see `invert`."""
+        """Find inputs whose outputs are `y`; see `invert`."""
         if old:
             return self(y, **{**_given(locals()), **renamed(old)})
         problem = self._ways[0].problem
@@ -192,7 +191,7 @@ class Inverter:
         )
 
     def _bounds(self, steps: Steps, start: Any) -> Any:
-        """`‖W‖²` and the rates of hidden variables, as the weights are now.
+        """Return `‖W‖²` and the rates of hidden variables, as the weights are now.
 
         New weights are looked at first: are the outputs random, or always the same?
         """
@@ -211,7 +210,7 @@ class Inverter:
     def _strength(
         self, y: np.ndarray, alpha: Any, noise_std: Any, rule: str | None, source: Any
     ) -> tuple[np.ndarray | None, Any, Any]:
-        """Factor on the regularizer or None, noise of samples, weights of entries."""
+        """Return alpha or None, the noise of samples, and weights of entries."""
         none = np.ones((1,) * y.ndim)
         if noise_std is None:
             if rule is not None or source is not None:
@@ -244,10 +243,10 @@ class Inverter:
 
 
 def renamed(old: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by the names that they have now.
+    """Return arguments by the names that they have now.
 
     Raises:
-        TypeError: if an argument never had a name.
+        TypeError: If an argument never had a name.
     """
     unknown = sorted(set(old) - set(OLD))
     if unknown:
@@ -259,7 +258,7 @@ def renamed(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The options among the local variables of `__call__`."""
+    """Return the options among the local variables of `__call__`."""
     return {k: v for k, v in arguments.items() if k not in ("self", "y", "old")}
 
 

@@ -20,7 +20,7 @@ class Flags(np.ndarray):
 
     @classmethod
     def of(cls, values: Any) -> Flags:
-        """These values, `(batch,)`."""
+        """Return these values, `(batch,)`, as flags."""
         return np.asarray(values, bool).view(cls)
 
     def __bool__(self) -> bool:

@@ -17,7 +17,7 @@ from keras_lifted.layers.precision import Tensor
 
 
 def _bound(name: str, value: Any) -> Any:
-    """`value` as a float or nested lists of floats."""
+    """Return `value` as a float or nested lists of floats."""
     try:
         array = np.asarray(value, dtype="float64")
     except (TypeError, ValueError):
@@ -45,15 +45,13 @@ class BoxProjection(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if a bound is no number, or `lower > upper` anywhere.
+        ValueError: If a bound is no number, or `lower > upper` anywhere.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> box = kl.layers.BoxProjection(lower=[0.0, 1.0], upper=2.0)
     >>> box(np.array([[-1.0, 3.0]])).numpy().tolist()
     [[0.0, 2.0]]

@@ -38,7 +38,7 @@ _stack = _Stack()
 
 
 def current_scope() -> Scope | None:
-    """The innermost open lifting scope of this thread, or None."""
+    """Return the innermost open lifting scope of this thread, or None."""
     return _stack.scopes[-1] if _stack.scopes else None
 
 

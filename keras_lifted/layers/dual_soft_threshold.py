@@ -30,15 +30,14 @@ class DualSoftThreshold(Thresholded):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `threshold` is negative or not finite, or `learnable` no bool.
+        ValueError: If `threshold` is negative or not finite, or `learnable` no bool.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742; Combettes & Pesquet, "Deep
     neural network structures solving variational inequalities", 2020, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.DualSoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
     [[-1.0, 0.5]]
     """

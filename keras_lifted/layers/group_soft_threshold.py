@@ -31,16 +31,14 @@ class GroupSoftThreshold(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `threshold` is negative or not finite, or `axis` is no axis
+        ValueError: If `threshold` is negative or not finite, or `axis` is no axis
             of a sample.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.GroupSoftThreshold(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
     [[1.5, 2.0]]
     """

@@ -29,15 +29,13 @@ class HardTanh(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if an end is not finite, or `max_value <= min_value`.
+        ValueError: If an end is not finite, or `max_value <= min_value`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.HardTanh()(np.array([[-3.0, 0.5, 2.0]])).numpy().tolist()
     [[-1.0, 0.5, 1.0]]
     """

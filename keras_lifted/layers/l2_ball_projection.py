@@ -33,16 +33,14 @@ class L2BallProjection(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `radius` is not positive and finite, or `axis` is no axis of a
+        ValueError: If `radius` is not positive and finite, or `axis` is no axis of a
             sample.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.L2BallProjection(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
     [[1.5, 2.0]]
     """

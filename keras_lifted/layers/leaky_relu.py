@@ -28,15 +28,13 @@ class LeakyReLU(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `negative_slope` is not in (0, 1].
+        ValueError: If `negative_slope` is not in (0, 1].
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.LeakyReLU(0.5)(np.array([[-1.0, 2.0]])).numpy().tolist()
     [[-0.5, 2.0]]
     """

@@ -139,7 +139,7 @@ _RECTIFIER_FUNCTIONS = frozenset({"elu", "leaky_relu", "relu"})
 
 
 def from_keras(function_or_layer: Any) -> ProximalActivation | None:
-    """The proximal activation equal to a Keras function or layer, if there is one.
+    """Return the proximal activation equal to a Keras function or layer, or None.
 
     Args:
         function_or_layer: callable. A function of `keras.activations` or `keras.ops`,
@@ -152,8 +152,7 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> kl.layers.from_keras(keras.activations.relu6).max_value
     6.0
     >>> kl.layers.from_keras(keras.activations.gelu) is None
@@ -184,7 +183,7 @@ def _is_function(subject: Any) -> bool:
 
 
 def get(identifier: Any) -> ProximalActivation:
-    """The proximal activation that `identifier` means.
+    """Return the proximal activation that `identifier` means.
 
     Args:
         identifier: activation, str, dict or callable. A proximal activation or its
@@ -193,7 +192,7 @@ def get(identifier: Any) -> ProximalActivation:
             `from_keras` takes.
 
     Raises:
-        ValueError: if it means none; the message says which names are known.
+        ValueError: If it means none; the message says which names are known.
 
     Example:
 
@@ -218,7 +217,7 @@ def get(identifier: Any) -> ProximalActivation:
 
 
 def is_not_proximal(function_or_layer: Any) -> bool:
-    """Is this an activation, of Keras or of the user, that is no proximal map?
+    """Return whether this is an activation that is not a proximal map.
 
     False for what is one, even if this package has no class for it, for linear
     and for what is no activation. Parameters count: `LeakyReLU(negative_slope=2.0)`
@@ -226,8 +225,7 @@ def is_not_proximal(function_or_layer: Any) -> bool:
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> kl.layers.mapping.is_not_proximal(keras.layers.Activation("gelu"))
     True
     """
@@ -246,7 +244,7 @@ def is_not_proximal(function_or_layer: Any) -> bool:
 
 
 def keras_name(function: Any) -> str | None:
-    """The name under which Keras exports `function`, if it does."""
+    """Return the name under which Keras exports `function`, if it does."""
     name = getattr(function, "__name__", None)
     if not isinstance(name, str):
         return None

@@ -17,7 +17,7 @@ def newton_prox(
     v: Tensor,
     step: Tensor,
 ) -> Tensor:
-    """`argmin_x ½(x − v)² + step · Ψ(x)` of each entry.
+    """Return `argmin_x ½(x − v)² + step · Ψ(x)` of each entry.
 
     With `x = σ(u)` and `Ψ'(x) = u − σ(u)` it solves
     `g(u) = step · u + (1 − step) σ(u) = v`. The slope of `g` lies between 1 and

@@ -32,7 +32,7 @@ _GRID = np.stack([_LINE, 0.01 * _LINE])[None].astype("float32")
 
 
 def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
-    """The proximal activation that equals `function` on a grid of points, if one does.
+    """Return the proximal activation that equals `function` on a grid of points.
 
     Args:
         function: of a tensor, such as a lambda or a `functools.partial`.
@@ -60,7 +60,7 @@ def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
 
 
 def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
-    """Activations whose parameters are read off the values on the grid."""
+    """Return activations whose parameters are read off the values on the grid."""
     low, high = float(values[0]), float(values[-1])
     yield from (ReLU(), Tanh(), Sigmoid(), Softplus(), Softsign(), Identity())
     yield from (Arctan(), SignedLog(), ISRU())

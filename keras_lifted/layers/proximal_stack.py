@@ -46,7 +46,7 @@ class ProximalStack(keras.layers.Layer):
         inputs: `(batch, ..., units)`. The outputs have the same shape.
 
     Raises:
-        ValueError: if `units` or `depth` is no positive integer, `activation` is
+        ValueError: If `units` or `depth` is no positive integer, `activation` is
             no proximal map or couples other axes than the last, `residual` or
             `use_bias` is no bool, or the last axis of the inputs is not `units`.
 
@@ -54,8 +54,7 @@ class ProximalStack(keras.layers.Layer):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> stack = kl.layers.ProximalStack(2, 3, "relu", kernel_initializer="identity")
     >>> stack(np.array([[1.0, -1.0]])).numpy().tolist()
     [[1.0, 0.0]]
@@ -111,7 +110,7 @@ class ProximalStack(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The last block's output, or what the open lifting scope answers."""
+        """Return the last block's output, or what the open lifting scope answers."""
         chain = self._chain()
 
         def ordinary(u: Tensor) -> Tensor:
@@ -132,7 +131,6 @@ class ProximalStack(keras.layers.Layer):
         return Chain(_affine, _affines, weights, self.residual)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         serialize = keras.initializers.serialize
         return {
             **super().get_config(),
@@ -147,7 +145,7 @@ class ProximalStack(keras.layers.Layer):
 
 
 def _of_units(activation: ProximalActivation) -> ProximalActivation:
-    """The activation, if it couples no more than the units of one block."""
+    """Return the activation, if it couples no more than the units of one block."""
     axis = getattr(activation, "axis", -1)
     if axis == -1 or axis == (-1,):
         return activation
@@ -169,7 +167,7 @@ def _affine(
 def _affines(
     u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Of all blocks, by one product of matrices."""
+    """Compute `x W + b` of all blocks, by one product of matrices."""
     depth, units = weights[0].shape[:2]
     z = ops.matmul(ops.reshape(u, (depth, -1, units)), weights[0])
     if len(weights) > 1:

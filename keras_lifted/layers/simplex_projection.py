@@ -30,7 +30,7 @@ class SimplexProjection(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `axis` is no axis of a sample, or `radius` is not positive and
+        ValueError: If `axis` is no axis of a sample, or `radius` is not positive and
             finite.
 
     Source: Duchi et al., "Efficient projections onto the l1-ball", ICML 2008; Martins &
@@ -38,8 +38,7 @@ class SimplexProjection(ProximalActivation):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.SimplexProjection()(np.array([[0.5, 0.0, -9.0]])).numpy().tolist()
     [[0.75, 0.25, 0.0]]
     """
@@ -55,7 +54,7 @@ class SimplexProjection(ProximalActivation):
         return {**super().get_config(), "axis": self.axis, "radius": self.radius}
 
     def _shifted(self, z: Tensor) -> Tensor:
-        """`z − θ`, whose positive part is the projection."""
+        """Return `z − θ`, whose positive part is the projection."""
         z = z - ops.max(z, axis=self.axis, keepdims=True)
         # Entries `r` below the largest are never in the support.
         z = ops.maximum(z, -self.radius)

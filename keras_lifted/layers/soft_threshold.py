@@ -29,15 +29,13 @@ class SoftThreshold(Thresholded):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `threshold` is negative or not finite, or `learnable` no bool.
+        ValueError: If `threshold` is negative or not finite, or `learnable` no bool.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.SoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
     [[-2.0, 0.0]]
     """

@@ -33,15 +33,13 @@ class Softmax(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `axis` is no axis of a sample.
+        ValueError: If `axis` is no axis of a sample.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.Softmax()(np.array([[0.0, 0.0]])).numpy().tolist()
     [[0.5, 0.5]]
     """

@@ -21,7 +21,7 @@ class Thresholded(ProximalActivation):
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `threshold` is negative or not finite, or `learnable` no bool.
+        ValueError: If `threshold` is negative or not finite, or `learnable` no bool.
     """
 
     def __init__(

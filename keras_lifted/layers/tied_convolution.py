@@ -49,7 +49,7 @@ class TiedConvolution(keras.layers.Layer):
         scale: `s`, or None for the map alone.
 
     Raises:
-        ValueError: if an argument is malformed, or the channels do not fit.
+        ValueError: If an argument is malformed, or the channels do not fit.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742.
 
@@ -103,7 +103,7 @@ class TiedConvolution(keras.layers.Layer):
         scale: float | None = None,
         training: bool = False,
     ) -> Tensor:
-        """`L inputs` or `Lᵀ inputs`, times `scale/‖L‖²` if there is a scale."""
+        """Return `L inputs` or `Lᵀ inputs`, times `scale/‖L‖²` if there is a scale."""
         kernel = ops.convert_to_tensor(self.kernel)
         x = _apply(kernel, inputs, adjoint)
         if scale is None:
@@ -112,11 +112,11 @@ class TiedConvolution(keras.layers.Layer):
         return x * ops.cast(scale / self._square(kernel, training), x.dtype)
 
     def norm(self) -> Tensor:
-        """`‖L‖` as far as it is known, `()`."""
+        """Return `‖L‖` as far as it is known, `()`."""
         return ops.sqrt(self._square(ops.convert_to_tensor(self.kernel), False))
 
     def _square(self, kernel: Tensor, training: bool) -> Tensor:
-        """`‖L v‖²` at the direction `v` of length 1, `()`."""
+        """Return `‖L v‖²` at the direction `v` of length 1, `()`."""
         kernel = lifted_real(kernel)
         v = ops.stop_gradient(ops.convert_to_tensor(self.direction))
         if training:
@@ -125,7 +125,7 @@ class TiedConvolution(keras.layers.Layer):
         return ops.maximum(ops.sum(ops.square(_apply(kernel, v, False))), 1e-12)
 
     def _amplified(self, shape: Any, dtype: Any = None) -> Tensor:
-        """`direction` for the kernel as it starts."""
+        """Return `direction` for the kernel as it starts."""
         kernel = ops.stop_gradient(lifted_real(self.kernel))
         v = keras.random.normal(shape, dtype=real_dtype(), seed=1)
         for _ in range(WARM):
@@ -134,14 +134,14 @@ class TiedConvolution(keras.layers.Layer):
 
 
 def _iterate(kernel: Tensor, v: Tensor) -> Tensor:
-    """One power iteration, `LᵀL v` at length 1; `v` where `L` is zero."""
+    """Take one power iteration, `LᵀL v` at length 1; `v` where `L` is zero."""
     w = _apply(kernel, _apply(kernel, v, False), True)
     size = ops.sqrt(ops.sum(ops.square(w)))
     return ops.where(size > 1e-12, w / ops.maximum(size, 1e-12), v)
 
 
 def _apply(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
-    """The adjoint of an odd kernel is the kernel turned round, channels exchanged."""
+    """Convolve; the adjoint's kernel is turned round, its channels exchanged."""
     if adjoint:
         kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
     channels = kernel.shape[2]

@@ -34,7 +34,7 @@ SAFETY = 1.2
 
 
 def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Tensor:
-    """Upper estimates of `L_l` per unit sample weight, `(blocks,)`.
+    """Return upper estimates of `L_l` per unit sample weight, `(blocks,)`.
 
     All lifted variables are probed in one call of the model: row r of a small
     batch perturbs only the lifted variable of call `r mod calls`.
@@ -117,7 +117,7 @@ def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
 
 
 def _normalise(direction: Lifted) -> tuple[Lifted, Tensor]:
-    """Each row to length 1, over all lifted variables together."""
+    """Return each row to length 1, over all lifted variables together."""
     total: Any = 0.0
     for value in direction.values():
         total = total + sum_per_sample(ops.square(value))

@@ -27,7 +27,7 @@ def parameter_gradient(
     d: Tensor,
     scale: Tensor,
 ) -> list[Tensor]:
-    """Derivatives of `Σ_i scale_i P` in the parameters of an activation.
+    """Return derivatives of `Σ_i scale_i P` in the parameters of an activation.
 
     Args:
         call: of the activation.
@@ -51,7 +51,7 @@ def parameter_gradient(
 
 
 def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
-    """`P` at the carrier `s` and the pre-activation `z`, without weights."""
+    """Return `P` at the carrier `s` and the pre-activation `z`, without weights."""
     sigma = ProximalMap.of(call.activation)
     value, rest = penalty.value(sigma, s, z), penalty.rest(sigma, z)
     return value if rest is None else value + rest
@@ -66,7 +66,7 @@ def moved(
     scale: Scale,
     first: bool,
 ) -> Tensor:
-    """`x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
+    """Return `x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
 
     Args:
         call: of the activation.

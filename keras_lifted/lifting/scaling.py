@@ -38,11 +38,11 @@ class Scale:
     least: float | None = None
 
     def like(self, tensor: Tensor) -> Tensor:
-        """`c_i w`, broadcast against `tensor`."""
+        """Return `c_i w`, broadcast against `tensor`."""
         return self._c(tensor) * self.weight
 
     def chosen(self, q: Tensor, z: Tensor) -> Scale:
-        """This with the weight that a sweep takes.
+        """Return this with the weight that a sweep takes.
 
         Args:
             q: derivative of the energy in the output of the block.

@@ -39,7 +39,7 @@ class StateScope(keras.StatelessScope):
         self._trace = current_trace()
 
     def add_update(self, update: tuple[Any, Tensor]) -> None:
-        """Keras calls this where a variable is assigned."""
+        """Note the variable; Keras calls this where one is assigned."""
         variable, value = update
         if STATEFUL and current_trace() != self._trace:
             variable.value.assign(value)  # in a branch or loop, which it may not leave

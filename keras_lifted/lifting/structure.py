@@ -69,7 +69,7 @@ class Structure:
         return depth
 
     def fed_by_inputs(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Those of the `values`, by key, that no lifted variable can change."""
+        """Return those of the `values`, by key, that no lifted variable can change."""
         within = {call.key for call in self.calls if call.chain is not None}
         return {
             key: z
@@ -152,7 +152,7 @@ def find_structure(
 
 
 def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str]:
-    """Keys of the calls whose first axis is that of the samples.
+    """Return the keys of the calls whose first axis is that of the samples.
 
     Found by tracing the model with two and with three samples; empty where it takes
     no such inputs.

@@ -9,7 +9,7 @@ INDEX = "lifted_index"
 
 
 def indexed(x: Any, index: Any) -> dict[str, Any]:
-    """Inputs of samples, with the index by which persistent training keeps them.
+    """Join inputs of samples with the index by which persistent training keeps them.
 
     Args:
         x: structure of arrays. The first axis is that of the samples.
@@ -31,7 +31,7 @@ def indexed(x: Any, index: Any) -> dict[str, Any]:
 
 
 def with_index(dataset: Any) -> Any:
-    """A `tf.data.Dataset` of single samples, each with its index.
+    """Return a `tf.data.Dataset` of single samples, each with its index.
 
     Enumerates the samples as they come, so call it before `shuffle` and `batch`,
     on a dataset whose order is the same every time.
@@ -40,7 +40,7 @@ def with_index(dataset: Any) -> Any:
         dataset: dataset. It yields `(x, y)` or `(x, y, sample_weight)` of one sample.
 
     Raises:
-        TypeError: if it is no `tf.data.Dataset`.
+        TypeError: If it is no `tf.data.Dataset`.
 
     Example:
 
@@ -64,7 +64,7 @@ def with_index(dataset: Any) -> Any:
 
 
 def take_index(x: Any) -> tuple[Any, Any]:
-    """The inputs, and their index or None."""
+    """Return the inputs, and their index or None."""
     if isinstance(x, dict) and set(x) == {INPUTS, INDEX}:
         return x[INPUTS], x[INDEX]
     return x, None

@@ -28,7 +28,7 @@ class LiftedModel(LiftedMixin, keras.Model):
         inputs, outputs, name: as for `keras.Model`.
 
     Raises:
-        TypeError: if a subclass defines `call`, or a model is passed.
+        TypeError: If a subclass defines `call`, or a model is passed.
 
     Source: Wang et al., arXiv 2510.09796.
 
@@ -42,7 +42,7 @@ class LiftedModel(LiftedMixin, keras.Model):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model`; says what to pass instead of a model or arrays."""
+        """Make it as `keras.Model`; say what to pass instead of a model or arrays."""
         if args and isinstance(args[0], keras.Model):
             raise TypeError(
                 "LiftedModel takes the inputs and outputs of a model, not the "
@@ -83,7 +83,7 @@ class LiftedSequential(LiftedMixin, keras.Sequential):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Sequential`; says what to pass instead of a model."""
+        """Make it as `keras.Sequential`; say what to pass instead of a model."""
         if args and isinstance(args[0], keras.layers.Layer):
             model = isinstance(args[0], keras.Model)
             raise TypeError(

@@ -34,7 +34,7 @@ keras.saving.get_custom_objects().update(
 
 
 def get(identifier: Any) -> keras.optimizers.Optimizer | None:
-    """A lifted optimizer: any other is wrapped with the defaults.
+    """Return a lifted optimizer: any other is wrapped with the defaults.
 
     A `LossScaleOptimizer` stays outermost, around the lifted one.
     """
@@ -53,7 +53,7 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
 
 
 def lifted_part(optimizer: Any) -> BlockCoordinateDescent | None:
-    """The lifted optimizer within `optimizer`, if there is one."""
+    """Return the lifted optimizer within `optimizer`, if there is one."""
     while optimizer is not None:
         if isinstance(optimizer, BlockCoordinateDescent):
             return optimizer

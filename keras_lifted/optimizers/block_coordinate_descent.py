@@ -60,7 +60,7 @@ class BlockCoordinateDescent(Delegating):
         name: str. The name of the optimizer. Defaults to "block_coordinate_descent".
 
     Raises:
-        ValueError: if an argument is unknown or out of range.
+        ValueError: If an argument is unknown or out of range.
 
     Source: Wang et al., arXiv 2510.09796, section 4.1.
 
@@ -102,7 +102,7 @@ class BlockCoordinateDescent(Delegating):
     # -- what the training step asks -----------------------------------------------
 
     def curvature(self, problem: LiftedProblem) -> Tensor:
-        """Curvature bounds of the lifted variables over their caution, `(blocks,)`."""
+        """Return curvature bounds of the lifted variables over their caution."""
         state = self.state
         bounds = ops.convert_to_tensor(state.curvature)
         if self.lifted_update.needs_curvature and problem.structure.calls:
@@ -152,7 +152,7 @@ class BlockCoordinateDescent(Delegating):
             variable.assign(ops.where(good, value, variable.value))
 
     def directions(self, problem: LiftedProblem, solution: Solution) -> list[Tensor]:
-        """What the weight optimizer is given for gradients: those of the solution."""
+        """Return the weight optimizer's gradients: those of the solution."""
         return solution.gradients
 
     @property
@@ -172,7 +172,7 @@ class BlockCoordinateDescent(Delegating):
         """Tell the optimizer whose blocks it trains; `compile` does this.
 
         Raises:
-            ValueError: if it trains the weights of another model already.
+            ValueError: If it trains the weights of another model already.
         """
         if self._known and not {id(v) for v in model.trainable_variables} <= (
             self._known
@@ -215,7 +215,7 @@ class BlockCoordinateDescent(Delegating):
         """Make room for lifted variables of so many samples; `fit` does this.
 
         Raises:
-            ValueError: if there is room for others already, or not enough.
+            ValueError: If there is room for others already, or not enough.
         """
         assert self.persistent is not None
         self.persistent = self.persistent.filled(samples, shapes)
@@ -240,10 +240,10 @@ class BlockCoordinateDescent(Delegating):
         grads: Sequence[Tensor],
         trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """One step of the weight optimizer.
+        """Take one step of the weight optimizer.
 
         Raises:
-            ValueError: if the model that is trained is not a lifted one.
+            ValueError: If the model that is trained is not a lifted one.
         """
         if self._model is None:
             raise ValueError(
@@ -256,7 +256,6 @@ class BlockCoordinateDescent(Delegating):
         self.weight_optimizer.apply(grads, trainable_variables)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         serialize = keras.saving.serialize_keras_object
         return {
             "weight_optimizer": serialize(self.weight_optimizer),
@@ -271,7 +270,6 @@ class BlockCoordinateDescent(Delegating):
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> BlockCoordinateDescent:
-        """The inverse of `get_config`."""
         config = dict(config)
         for key in _NESTED:
             if isinstance(config.get(key), dict):
@@ -282,7 +280,7 @@ class BlockCoordinateDescent(Delegating):
 
 
 def _ordinary(identifier: Any) -> keras.optimizers.Optimizer:
-    """A Keras optimizer that is not lifted already."""
+    """Return a Keras optimizer that is not lifted already."""
     optimizer = keras.optimizers.get(identifier)
     within = getattr(optimizer, "inner_optimizer", None)  # of a LossScaleOptimizer
     if any(isinstance(each, BlockCoordinateDescent) for each in (optimizer, within)):

@@ -154,7 +154,7 @@ class ISGM(BlockCoordinateDescent):
             ]
 
         def trial(curvatures: Tensor) -> tuple[Tensor, Tensor]:
-            """Curvatures along the steps, and where the gradient turned against one."""
+            """Return curvatures along steps, and which gradients turned against one."""
             taken = steps(curvatures)
             parts = _parts(blocks, taken)
             moved = [
@@ -192,7 +192,6 @@ class ISGM(BlockCoordinateDescent):
         ]
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         config = super().get_config()
         del config["weight_optimizer"], config["persistent"]
         rate = self.weight_optimizer.get_config()["learning_rate"]
@@ -205,7 +204,7 @@ class ISGM(BlockCoordinateDescent):
 
 
 def _parts(blocks: Sequence[WeightBlock], steps: Sequence[Tensor]) -> dict[int, Tensor]:
-    """The steps of all variables by place, flat."""
+    """Return the steps of all variables by place, flat."""
     parts: dict[int, Tensor] = {}
     for block, step in zip(blocks, steps, strict=True):
         parts |= block.split(step)

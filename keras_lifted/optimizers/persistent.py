@@ -39,7 +39,7 @@ class Persistent:
             the config keeps them so that a saved model needs no data. Defaults to None.
 
     Raises:
-        ValueError: if an argument is out of range, or, in `fit`, if the lifted
+        ValueError: If an argument is out of range, or, in `fit`, if the lifted
             variables take more than `memory_limit` and there is no `directory`, or
             more than its disk has to spare.
 
@@ -82,10 +82,10 @@ class Persistent:
     def filled(
         self, samples: int | None, shapes: Mapping[str, Sequence[int]]
     ) -> Persistent:
-        """These settings with what `fit` knows.
+        """Return these settings with what `fit` knows.
 
         Raises:
-            ValueError: if the number of samples is unknown or another one, or the
+            ValueError: If the number of samples is unknown or another one, or the
                 lifted variables need more memory than they may take.
         """
         known = self.samples if samples is None else samples
@@ -132,7 +132,6 @@ class Persistent:
         return self.directory is not None and self.needed > self.memory_limit
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         shapes = self.shapes
         return {
             "samples": self.samples,
@@ -143,16 +142,11 @@ class Persistent:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Persistent:
-        """The inverse of `get_config`."""
         return cls(**config)
 
 
 def get(identifier: Any) -> Persistent | None:
-    """Settings from settings, their config, True, a number of samples or False.
-
-    Raises:
-        ValueError: if it is none of these.
-    """
+    """Return the settings, or raise a ValueError."""
     if identifier is None or identifier is False:
         return None
     if identifier is True:

@@ -96,7 +96,7 @@ class LiftedState:
     def chosen_weights(
         self, problem: LiftedProblem, solution: Solution
     ) -> dict[str, Tensor]:
-        """The weights that the sweep took; of several calls the largest."""
+        """Return the weights that the sweep took; of several calls the largest."""
         weights: dict[int, Tensor] = {}
         for call in problem.structure.calls:
             weight = solution.last.weights[call.key]
@@ -108,7 +108,7 @@ class LiftedState:
     def steps(
         self, problem: LiftedProblem, solution: Solution, curvature: Tensor
     ) -> dict[str, Tensor]:
-        """What repeated updates need for the next batch.
+        """Return what repeated updates need for the next batch.
 
         The steps become shorter if the energy rose before the last of these.
         From stored lifted variables a rise was undone as well
@@ -126,7 +126,7 @@ class LiftedState:
         }
 
     def gaps(self, problem: LiftedProblem, solution: Solution) -> dict[str, Tensor]:
-        """Gaps of all blocks, and the sizes of their lifted variables."""
+        """Return gaps of all blocks, and the sizes of their lifted variables."""
         gaps = [lifted_real(0.0)] * len(self.first)
         sizes = list(gaps)
         of_calls = solution.gaps(problem)
@@ -139,14 +139,14 @@ class LiftedState:
     def multipliers(
         self, penalty: Penalty, gap: Tensor, size: Tensor, most: float
     ) -> dict[str, Tensor]:
-        """Penalty weights that the penalty moves, up to `most`."""
+        """Return penalty weights that the penalty moves, up to `most`."""
         first = lifted_real(self.first)
         moved = penalty.ascend(ops.convert_to_tensor(self.weight), gap, size)
         moved = ops.maximum(moved, FLOOR * first)
         return {"weight": ops.minimum(moved, ops.maximum(first, most))}
 
     def samples(self, problem: LiftedProblem, solution: Solution) -> dict[str, Tensor]:
-        """Some values of the lifted variables."""
+        """Return some values of the lifted variables."""
         some = [ops.zeros((SAMPLES,), real_dtype())] * len(self.first)
         for call, x in solution.lifted(problem):
             some[call.index] = _exactly(x)
@@ -154,7 +154,7 @@ class LiftedState:
 
 
 def _exactly(values: Tensor) -> Tensor:
-    """The first values, repeated where there are fewer."""
+    """Return the first values, repeated where there are fewer."""
     flat = ops.reshape(values, (-1,))
     if flat.shape[0] is not None and flat.shape[0] >= SAMPLES:
         return flat[:SAMPLES]

@@ -200,7 +200,6 @@ class SteepestDescent(keras.optimizers.Optimizer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         config = super().get_config()
         if isinstance(self._learning_rate, FitDecay):
             rate = float(ops.convert_to_numpy(self._learning_rate.rate))
@@ -294,7 +293,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         return self.add_variable(shape, "zeros", dtype=real_dtype(), name=name)
 
     def _decayed(self) -> Tensor:
-        """The part of the rate that its decay leaves."""
+        """Return the part of the rate that its decay leaves."""
         if isinstance(self._learning_rate, FitDecay):
             return self._learning_rate.part(self._iterations)
         return 1.0

@@ -55,8 +55,8 @@ class Penalty(abc.ABC):
             usual. Defaults to None.
 
     Raises:
-        ValueError: if a weight is not positive.
-        TypeError: if `weight` is neither a number nor a dict of numbers.
+        ValueError: If a weight is not positive.
+        TypeError: If `weight` is neither a number nor a dict of numbers.
     """
 
     default_weight: float | None = None
@@ -68,7 +68,7 @@ class Penalty(abc.ABC):
         self.weight = _checked(self.default_weight if weight is None else weight)
 
     def given(self, name: str) -> float | None:
-        """The weight that was given for the activation `name`, if one was."""
+        """Return the weight that was given for the activation `name`, if one was."""
         if isinstance(self.weight, dict):
             return self.weight.get(
                 name, self.weight.get("default", self.default_weight)
@@ -76,7 +76,7 @@ class Penalty(abc.ABC):
         return self.weight
 
     def weight_of(self, name: str, default: float = 10.0) -> float:
-        """The weight of the activation `name`, or `default` where none was given."""
+        """Return the weight of the activation `name`, if given, or `default`."""
         given = self.given(name)
         return default if given is None else given
 
@@ -85,33 +85,32 @@ class Penalty(abc.ABC):
         check_names(self.weight, names, *KEYED)
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this penalty again: attributes of their names."""
+        """Return the arguments that make it again: attributes of their names."""
         return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Penalty:
-        """The inverse of `get_config`."""
         return cls(**config)
 
     @abc.abstractmethod
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        """`P(point(s), z)` of each sample, `(batch,)`."""
+        """Return `P(point(s), z)` of each sample, `(batch,)`."""
 
     def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        """The carrier of the forward pass: `point(origin(z)) = σ(z)`."""
+        """Return the carrier of the forward pass: `point(origin(z)) = σ(z)`."""
         return sigma(z)
 
     def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        """The lifted variable `x` that `s` carries."""
+        """Return the lifted variable `x` that `s` carries."""
         return s
 
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        """`∂P/∂z` at the carrier `origin(z) − d`."""
+        """Return `∂P/∂z` at the carrier `origin(z) − d`."""
         s = self.origin(sigma, z) - d
         return _slope(lambda z: self.value(sigma, s, z), z)
 
     def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        """`(batch,)`, with the gradient of P in the parameters of `sigma`.
+        """Return `(batch,)`, with the gradient of P in the parameters of `sigma`.
 
         At `s = origin(z) − d`; like `pull`, it keeps the digits of a small `d`.
         """
@@ -125,7 +124,7 @@ class Penalty(abc.ABC):
         q: Tensor,
         step: Tensor,
     ) -> Tensor:
-        """Carrier of `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
+        """Carry `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
 
         The default minimises a quadratic of curvature 1 that lies above P.
         """
@@ -133,7 +132,7 @@ class Penalty(abc.ABC):
         return s - step / (1.0 + step) * (slope + q)
 
     def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
-        """What the energy holds besides `value`, at any x: `(batch,)`, or None.
+        """Return what the energy holds besides `value`, at any x: `(batch,)`, or None.
 
         Its gradient in z is part of `pull`, and drives the weights even at
         the forward pass: such a penalty is `contrastive`.
@@ -146,7 +145,7 @@ class Penalty(abc.ABC):
         return type(self).ascend is not Penalty.ascend
 
     def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
-        """Penalty weights of the next batch, `(blocks,)`; the same by default.
+        """Return penalty weights of the next batch, `(blocks,)`; the same by default.
 
         Args:
             weights: tensor, `(blocks,)`. Those of this batch.
@@ -159,7 +158,7 @@ class Penalty(abc.ABC):
 
 
 def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    """The gradient of the sum of `function` at `point`."""
+    """Return the gradient of the sum of `function` at `point`."""
 
     def total(point: Tensor) -> tuple[Tensor, None]:
         return ops.sum(function(point)), None

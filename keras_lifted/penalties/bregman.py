@@ -21,7 +21,7 @@ class Bregman(DualPenalty):
         weight: float or dict. As for `Penalty`. Defaults to None.
 
     Raises:
-        ValueError: if a weight is not positive.
+        ValueError: If a weight is not positive.
 
     Source: Wang & Benning, "Lifted Bregman training of neural networks",
     JMLR 24(232), 2023, eq. (8).

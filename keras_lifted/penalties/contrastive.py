@@ -51,7 +51,7 @@ class Contrastive(DualPenalty):
             predict, and the forward pass need not. Defaults to 0.1.
 
     Raises:
-        ValueError: if a weight is not positive, or `feedback` out of range.
+        ValueError: If a weight is not positive, or `feedback` out of range.
 
     Source: Zach & Estellers, "Contrastive learning for lifted networks",
     arXiv 1905.02507; the penalty of Askari et al., arXiv 1805.01532.

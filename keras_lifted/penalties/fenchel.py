@@ -41,7 +41,7 @@ class Fenchel(DualPenalty):
             `½‖x‖²`. 1e-4 is a relative displacement of about 1 %. Defaults to 1e-4.
 
     Raises:
-        ValueError: if a weight, `dual_step` or `tolerance` is out of range.
+        ValueError: If a weight, `dual_step` or `tolerance` is out of range.
 
     Source: Gu, Askari, El Ghaoui, "Fenchel lifted networks", arXiv
     1811.08039, sections 3 and 4; there the ascent is additive.

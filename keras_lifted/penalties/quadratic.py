@@ -29,7 +29,7 @@ class Quadratic(Penalty):
         weight: float or dict. As for `Penalty`. Defaults to None.
 
     Raises:
-        ValueError: if a weight is not positive.
+        ValueError: If a weight is not positive.
 
     Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, eq. (3).
 

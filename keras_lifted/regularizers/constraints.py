@@ -51,7 +51,7 @@ class Box(Regularizer):
         high: float. The greatest, more than `low`. Defaults to 1.0.
 
     Raises:
-        ValueError: if an end is not finite, or `high <= low`.
+        ValueError: If an end is not finite, or `high <= low`.
 
     Example:
 

@@ -39,15 +39,14 @@ class Denoiser(Regularizer):
             inference mode.
 
     Raises:
-        ValueError: if `network` is not a Keras layer.
+        ValueError: If `network` is not a Keras layer.
 
     Source: Venkatakrishnan, Bouman, Wohlberg, "Plug-and-play priors for model based
     reconstruction", 2013; Ryu et al., ICML 2019; Krasnosel'skii, 1955; Mann, 1953.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> blur = kl.imaging.GaussianBlur(1.0)
     >>> prior = kl.regularizers.Denoiser(kl.imaging.GaussianBlur(0.5))
     >>> y = np.ones((1, 9, 9, 1), "float32")
@@ -68,11 +67,11 @@ class Denoiser(Regularizer):
         self.network = network
 
     def value(self, v: Tensor) -> Tensor:
-        """0: a denoiser has no value."""
+        """Return 0: a denoiser has no value."""
         return sum_per_sample(ops.zeros_like(v))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        """`N(v)`, whatever the step."""
+        """Return `N(v)`, whatever the step."""
         return ops.cast(self.network(v, training=False), v.dtype)
 
     @property
@@ -88,7 +87,7 @@ class Denoiser(Regularizer):
     __rmul__ = __mul__
 
     def expansion(self, images: Tensor, iterations: int = 30) -> Tensor:
-        """The largest `‖2(N(a) − N(b)) − (a − b)‖/‖a − b‖` near images, `(batch,)`.
+        """Estimate the largest `‖2(N(a) − N(b)) − (a − b)‖/‖a − b‖` near images.
 
         At most 1 for a firmly nonexpansive network. Power iteration, by finite
         differences, of differences that grow: a lower bound of the largest.

@@ -27,7 +27,7 @@ class Tikhonov(Regularizer):
         weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
-        ValueError: if `weight` is not positive and finite.
+        ValueError: If `weight` is not positive and finite.
 
     Source: Tikhonov, 1963.
 
@@ -60,7 +60,7 @@ class L1(Regularizer):
         weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
-        ValueError: if `weight` is not positive and finite.
+        ValueError: If `weight` is not positive and finite.
 
     Source: Daubechies, Defrise, De Mol, 2004.
 
@@ -92,7 +92,7 @@ class GroupSparsity(Regularizer):
             Defaults to -1.
 
     Raises:
-        ValueError: if `weight` is not positive, or `axis` is not an axis of a sample.
+        ValueError: If `weight` is not positive, or `axis` is not an axis of a sample.
 
     Source: Yuan & Lin, 2006.
 
@@ -120,5 +120,5 @@ class GroupSparsity(Regularizer):
 
 
 def largest_per_sample(v: Tensor) -> Tensor:
-    """The largest entry of each sample, `(batch,)`."""
+    """Return the largest entry of each sample, `(batch,)`."""
     return ops.max(ops.reshape(v, (v.shape[0], -1)), axis=1)

@@ -42,7 +42,7 @@ class TotalVariation(Regularizer):
             have none. Defaults to None.
 
     Raises:
-        ValueError: if `weight` is not positive, `isotropic` not a bool, `shape` not a
+        ValueError: If `weight` is not positive, `isotropic` not a bool, `shape` not a
             shape, a sample has another number of entries, or inputs have fewer axes.
 
     Source: Rudin, Osher, Fatemi, 1992; Chambolle & Pock, 2011, section 6.
@@ -67,11 +67,11 @@ class TotalVariation(Regularizer):
         self.axes = None if axes is None else _checked_axes(axes)
 
     def operator_bound(self, shape: tuple[int, ...]) -> float:
-        """`‖∇‖² ≤ 4` for each side of the image."""
+        """Return `‖∇‖² ≤ 4` for each side of the image."""
         return 4.0 * len(self._sides(1 + len(self.shape or shape)))
 
     def operator(self, u: Tensor) -> Tensor:
-        """Forward differences, the shape of the image and then the number of sides."""
+        """Return forward differences: the shape of the image, then its sides."""
         u = self._image(u)
         sides = self._sides(len(u.shape))
         return ops.stack([_forward_difference(u, axis) for axis in sides], axis=-1)
@@ -94,7 +94,7 @@ class TotalVariation(Regularizer):
         return ops.reshape(u, (-1, *self.shape))
 
     def _sides(self, rank: int) -> tuple[int, ...]:
-        """The axes along which differences are taken."""
+        """Return the axes along which differences are taken."""
         if self.axes is not None:
             if max(self.axes) >= rank:
                 raise ValueError(

@@ -32,10 +32,10 @@ _NAMES: dict[str, Callable[[], LiftedUpdate]] = {
 
 
 def get(identifier: Any) -> LiftedUpdate:
-    """An update from an update, its name, its config, or None (Sweep).
+    """Return an update from an update, its name, its config, or None (Sweep).
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: If the name is unknown.
     """
     if identifier is None:
         return Sweep()

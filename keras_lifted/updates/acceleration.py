@@ -18,17 +18,17 @@ class Acceleration(abc.ABC):
 
     @abc.abstractmethod
     def start(self, s: Lifted) -> Any:
-        """Memory at the beginning and after a restart."""
+        """Return the memory at the beginning and after a restart."""
 
     def metric(self, memory: Any) -> Lifted | None:
-        """Diagonal metric that divides the step sizes, or None."""
+        """Return the diagonal metric that divides the step sizes, or None."""
         return None
 
     @abc.abstractmethod
     def extrapolate(
         self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
     ) -> tuple[Lifted, Any]:
-        """The next point and memory.
+        """Return the next point and memory.
 
         Args:
             memory: from `start` or the last call.
@@ -110,7 +110,7 @@ def _momentum(kappa: Tensor) -> Tensor:
 
 
 def _rolled_on(plain: Lifted, s: Lifted, before: Lifted, kappa: Lifted) -> Lifted:
-    """`p + β² (s − s₋)`."""
+    """Return `p + β² (s − s₋)`."""
     return {
         key: p + ops.square(_momentum(kappa[key])) * (s[key] - before[key])
         for key, p in plain.items()
@@ -125,10 +125,10 @@ _NAMES: dict[str, type[Acceleration]] = {
 
 
 def get(name: str | None) -> Acceleration | None:
-    """The acceleration of that name; None for none.
+    """Return the acceleration of that name; None for none.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: If the name is unknown.
     """
     if name is None:
         return None

@@ -44,7 +44,7 @@ class AllAtOnce(LiftedUpdate):
             None takes all rounds. Defaults to 0.1.
 
     Raises:
-        ValueError: if `forward` or `backward` is no positive integer, or `tolerance`
+        ValueError: If `forward` or `backward` is no positive integer, or `tolerance`
             no positive number.
 
     Source: the Jacobi order of Carreira-Perpiñán & Wang, arXiv 1212.5921, with the

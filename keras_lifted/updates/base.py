@@ -61,7 +61,7 @@ class Solution:
         carriers: Lifted | None = None,
         start: Tensor | None = None,
     ) -> Solution:
-        """The solution that ends with the sweep `last`.
+        """Return the solution that ends with the sweep `last`.
 
         Args:
             problem: LiftedProblem. What was solved.
@@ -104,17 +104,17 @@ class Solution:
         ]
 
     def lifted(self, problem: LiftedProblem) -> Iterator[tuple[Call, Tensor]]:
-        """Each call and its lifted variable."""
+        """Return each call and its lifted variable."""
         for call in problem.structure.calls:
             sigma = ProximalMap.of(call.activation)
             yield call, problem.penalty.point(sigma, self.last.carriers[call.key])
 
     def gaps(self, problem: LiftedProblem) -> Lifted:
-        """Mean penalty `P(x, z)` of each call, in the pairing of `last`."""
+        """Return the mean penalty `P(x, z)` of each call, in the pairing of `last`."""
         return measures.gaps(problem, self.last.carriers, self.last.z)
 
     def relative_gap(self, problem: LiftedProblem) -> Tensor:
-        """`√(P/½‖x‖²)` of means over samples, its mean over calls."""
+        """Return `√(P/½‖x‖²)` of means over samples, its mean over calls."""
         gaps = self.gaps(problem)
         ratios = [
             gaps[call.key] / (0.5 * ops.mean(sum_per_sample(ops.square(x))) + 1e-30)
@@ -123,13 +123,13 @@ class Solution:
         return ops.mean(ops.sqrt(ops.stack(ratios)))
 
     def energy(self, problem: LiftedProblem) -> Tensor:
-        """Loss and penalties of the last sweep; clamped less free."""
+        """Return loss and penalties of the last sweep; clamped less free."""
         energy = measures.energy_at(problem, self.last, self.last.carriers)
         return energy if self.free is None else energy - self.free.energy(problem)
 
 
 def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
-    """The solution of `update`; a contrastive penalty has two phases."""
+    """Return the solution of `update`; a contrastive penalty has two phases."""
     if not problem.trainable:
         passed = problem.forward()
         return Solution.of(problem, passed, passed)
@@ -149,7 +149,7 @@ def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> So
 
 
 def _never(*arguments: Any) -> Any:
-    """A move where nothing is lifted."""
+    """Return a move where nothing is lifted."""
     raise AssertionError(arguments)
 
 
@@ -174,7 +174,7 @@ class LiftedUpdate(abc.ABC):
 
     @abc.abstractmethod
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """Lifted variables of `problem`, and the weight gradients there.
+        """Return lifted variables of `problem`, and the weight gradients there.
 
         Args:
             problem: LiftedProblem. That of the batch.
@@ -182,10 +182,9 @@ class LiftedUpdate(abc.ABC):
         """
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this update again: attributes of their names."""
+        """Return the arguments that make it again: attributes of their names."""
         return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LiftedUpdate:
-        """The inverse of `get_config`."""
         return cls(**config)

@@ -38,7 +38,7 @@ class Mirror(LiftedUpdate):
             Defaults to "output_to_input".
 
     Raises:
-        ValueError: if `steps`, `tolerance` or `order` is out of range.
+        ValueError: If `steps`, `tolerance` or `order` is out of range.
 
     Source: Wang & Benning, JMLR 24(232), 2023, section 4.2 (dual form).
 
@@ -60,8 +60,6 @@ class Mirror(LiftedUpdate):
         self.order = check_order(order)
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """See `LiftedUpdate.solve`."""
-
         def step(
             sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
         ) -> Tensor:

@@ -37,7 +37,7 @@ class ProximalGradient(LiftedUpdate):
         order: str. As for `Mirror`. Defaults to "output_to_input".
 
     Raises:
-        ValueError: if `steps`, `acceleration`, `tolerance` or `order` is out of
+        ValueError: If `steps`, `acceleration`, `tolerance` or `order` is out of
             range.
 
     Source: Wang & Benning, JMLR 24(232), 2023, algorithm 1; Wang et al.,
@@ -65,8 +65,6 @@ class ProximalGradient(LiftedUpdate):
         self._acceleration = accelerations.get(acceleration)
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """See `LiftedUpdate.solve`."""
-
         def step(
             sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
         ) -> Tensor:

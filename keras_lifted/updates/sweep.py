@@ -53,5 +53,5 @@ class Sweep(LiftedUpdate):
 def full_step(
     call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """From the forward pass: the carrier `s − q`, pulled back by `q`."""
+    """Step from the forward pass to the carrier `s − q`, pulled back by `q`."""
     return s - q, q
