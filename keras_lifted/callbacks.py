@@ -34,9 +34,9 @@ _ABOUT = {
 
 @final
 class LiftedTensorBoard(keras.callbacks.Callback):
-    """Writes what each lifted block does, for TensorBoard.
+    """A callback that writes what each lifted block does, for TensorBoard.
 
-    Of the last training batch, for every block l of `model.lifted_blocks`:
+    It writes, of the last training batch, for every block l of `model.lifted_blocks`,
 
         relative_gap/l      √(P_l / ½‖x_l‖²) of means over the samples
         weighted_penalty/l  w_l · mean_i P_l(x_l,i, z_l,i), in units of the loss
@@ -49,12 +49,9 @@ class LiftedTensorBoard(keras.callbacks.Callback):
     `lifted/residual` (relative change in the last of them; 1 where no tolerance asks
     for it) and `lifted/caution`. Updates that use no curvature, such as the sweep,
     have none of these, nor `curvature` and `step_size`; blocks of infinite weight,
-    which are not lifted, have nothing. Each card says in its description what it is.
-
-    The Graphs page shows the layers, as with `keras.Sequential`.
-
-    The files lie in `<log_dir>/lifted`, so `log_dir` can be that of
-    `keras.callbacks.TensorBoard` and both show in one dashboard.
+    which are not lifted, have nothing. Each card describes what it shows, and the
+    Graphs page shows the layers. The files lie in `<log_dir>/lifted`, so `log_dir` can
+    be that of `keras.callbacks.TensorBoard`: one dashboard then shows both.
 
     Args:
         log_dir: str or path. The directory of the logs.

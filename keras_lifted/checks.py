@@ -28,7 +28,7 @@ def check_number(
     """Return `value` as a float if it is a finite number that is `allowed`.
 
     Raises:
-        ValueError: Otherwise, naming the argument, its owner and what is `expected`.
+        ValueError: Otherwise; it names the argument, its owner and what is `expected`.
     """
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if real and math.isfinite(value) and allowed(float(value)):
@@ -76,12 +76,8 @@ def check_names(
 ) -> None:
     """Raise a ValueError if the dict `given` names what is not among `known`.
 
-    Args:
-        given: a dict by name; anything else passes.
-        known: the names there are.
-        keyed: what the dict holds and by which names, for the error.
-        those: what the known names are, for the error.
-        default: whether the key "default" may serve all others.
+    `keyed` and `those` are, for the error, what the dict holds and what is known;
+    `default` says whether the key "default" may serve all others.
     """
     if not isinstance(given, dict):
         return

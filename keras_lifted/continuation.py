@@ -18,7 +18,7 @@ from keras_lifted.penalties.base import KEYED
 
 @final
 class PenaltyScheduler(keras.callbacks.Callback):
-    """Sets the penalty weights at the start of every epoch: continuation.
+    """A callback that sets the penalty weights at the start of every epoch.
 
     The method of auxiliary coordinates raises `w` step by step, so that early
     epochs are easy and late ones close to the nested network.

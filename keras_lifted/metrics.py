@@ -35,7 +35,7 @@ class LiftedGap(LiftedMetric):
     measured while training only: `evaluate` has no lifted variables.
 
     Args:
-        name: name in the logs.
+        name: str. The name in the logs. Defaults to "lifted_gap".
 
     Example:
 
@@ -53,11 +53,12 @@ class LiftedGap(LiftedMetric):
 class LiftedEnergy(LiftedMetric):
     """The lifted energy `ℓ + Σ_l w_l P_l`, in the units of the loss.
 
-    `ℓ` is the loss at the last sweep. Below the loss of the forward pass, which the
-    logs show, the lifted variables lowered it; a single sweep leaves `ℓ` there.
+    `ℓ` is the loss at the last sweep. Where the energy is below the loss of the forward
+    pass, which the logs show, the lifted variables lowered it; a single sweep leaves
+    `ℓ` there.
 
     Args:
-        name: name in the logs.
+        name: str. The name in the logs. Defaults to "lifted_energy".
 
     Example:
 

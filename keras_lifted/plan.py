@@ -11,10 +11,10 @@ import keras
 
 @final
 class PlanFit(keras.callbacks.Callback):
-    """Calls the optimizer's `plan_fit(steps)` with the steps of the whole `fit`.
+    """A callback that tells the optimizer the steps of the whole `fit`.
 
-    At its start, or after the first epoch where the data do not tell how many there
-    are, with the steps done as its second argument. An optimizer without that method is
+    It calls `plan_fit(steps)` at the start, or `plan_fit(steps, done)` after the first
+    epoch where the data do not tell their number. An optimizer without that method is
     left alone. `LiftedModel.fit` does this by itself.
 
     Example:

@@ -22,15 +22,9 @@ SHAPES: dict[int | None, tuple[str, str]] = {
 def check_shape(
     input_shape: Any, rank: int | None = None, free: bool = False
 ) -> tuple[Any, ...]:
-    """Return `input_shape` as a tuple of sizes, without the batch.
+    """Return `input_shape` as a tuple of `rank` sizes, without the batch.
 
-    Args:
-        input_shape: what came.
-        rank: how many sizes it must have; None for any number above zero.
-        free: whether None may stand for a height or width that varies.
-
-    Raises:
-        ValueError: If it is none.
+    With `free`, None may stand for height and width. Raise a ValueError otherwise.
     """
     listed = isinstance(input_shape, (tuple, list))
     shape = tuple(input_shape) if listed else ()
@@ -78,18 +72,13 @@ def check_class(cls: Any) -> Any:
 def activations(
     activation: Any, names: Sequence[str], argument: str = "activation"
 ) -> list[ProximalActivation]:
-    """Return a new proximal activation for every one of the `names`.
+    """Return a new proximal activation for every one of the `names` of layers.
 
-    Args:
-        activation: what `kl.layers.get` takes, for all of them, or a sequence of
-            these, one for each. An instance is a pattern: no two places share its
-            learnable parameters.
-        names: of the layers.
-        argument: what the caller calls `activation`, for the error.
+    `activation` is what `kl.layers.get` takes, for all of them, or a sequence of these;
+    no two places share an instance or its learnable parameters.
 
     Raises:
-        ValueError: If it means no proximal activation, or there are too many or
-            too few.
+        ValueError: If there is not one proximal activation for each of the names.
     """
     each = activation
     if not isinstance(activation, (tuple, list)):

@@ -51,7 +51,7 @@ def conv_net(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: If an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang et al., arXiv 2510.09796.
 

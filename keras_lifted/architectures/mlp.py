@@ -38,7 +38,7 @@ def mlp(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: If an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang & Benning, JMLR 24(232), 2023.
 

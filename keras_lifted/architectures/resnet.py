@@ -55,7 +55,7 @@ def resnet(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: If an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang et al., arXiv 2510.09796; He et al., arXiv 1512.03385.
 

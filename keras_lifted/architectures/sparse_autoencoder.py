@@ -58,7 +58,7 @@ def sparse_autoencoder(
         "activation_5".
 
     Raises:
-        ValueError: If an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang & Benning, JMLR 24(232), 2023.
 

@@ -57,7 +57,7 @@ def transformer_encoder(
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: If an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Vaswani et al., arXiv 1706.03762, with the normalisation before each part,
     Xiong et al., arXiv 2002.04745.

@@ -50,7 +50,7 @@ def unet(
         A model of class `cls`, its activations named "down_1", …, "up_1".
 
     Raises:
-        ValueError: If an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Ronneberger, Fischer & Brox, arXiv 1505.04597, with strides for pooling.
 

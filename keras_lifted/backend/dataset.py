@@ -16,12 +16,8 @@ def map_images(
 ) -> Any:
     """Return a data set of pairs `(function(image), image)`, images floating-point.
 
-    On JAX `function` runs outside the pipeline's graph, on NumPy arrays.
-
-    Args:
-        dataset: a `tf.data.Dataset`.
-        pick: the image of an element of it.
-        function: maps `(batch, h, w, c)` to the same rank.
+    `pick` takes the image from an element; `function` maps `(batch, h, w, c)` to the
+    same rank, on JAX outside the pipeline's graph, on NumPy arrays.
     """
     import tensorflow as tf
 

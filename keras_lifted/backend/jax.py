@@ -76,7 +76,7 @@ def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
 def while_loop(
     more: Callable[..., Tensor], body: Callable[..., Any], state: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """Return `lax.while_loop`, and a Python loop where nothing is being traced.
+    """Run `lax.while_loop`, or a Python loop where nothing is being traced.
 
     Outside `jit` every `lax.while_loop` would be compiled anew.
     """
@@ -103,7 +103,7 @@ def scan(
 
 
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-    """Return `lax.cond`, and a Python choice where nothing is being traced."""
+    """Run `lax.cond`, or a Python choice where nothing is being traced."""
     if not isinstance(predicate, jax.core.Tracer):
         return yes() if predicate else no()
     return jax.lax.cond(predicate, yes, no)

@@ -101,7 +101,7 @@ def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
 def while_loop(
     more: Callable[..., Tensor], body: Callable[..., Any], state: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """Return `tf.while_loop`."""
+    """Run `tf.while_loop`."""
     return tuple(tf.while_loop(more, lambda *s: tuple(body(*s)), state))
 
 
@@ -139,7 +139,7 @@ def scan(
 
 
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-    """Return `tf.cond`."""
+    """Run `tf.cond`."""
     return tf.cond(predicate, yes, no)
 
 
@@ -165,7 +165,7 @@ def poisson(rate: Tensor, seed: Tensor) -> Tensor:
 
 
 def make_train_function(model: Any, make: Callable[..., Any], *arguments: Any) -> Any:
-    """Return `make`, Keras's."""
+    """Call `make`, which is Keras's."""
     return make(*arguments)
 
 

@@ -18,15 +18,15 @@ Tensor = Any
 
 
 class Degradation(keras.layers.Layer, abc.ABC):
-    """A layer that degrades images: `y = degrade(x)`, and `Aᵀy` where linear.
+    """A layer that degrades images, `y = degrade(x)`.
 
-    Images are `(batch, height, width, channels)`, in any unit. A degradation acts
-    in training and inference alike. A subclass writes `degrade`; where that is
-    linear in `x`, `adjoint` is its transpose, `⟨A x, y⟩ = ⟨x, Aᵀ y⟩`, by reverse
-    mode.
+    Images are `(batch, height, width, channels)`, in any unit. A degradation acts in
+    training and inference alike. A subclass writes `degrade`; where that is linear in
+    `x`, `adjoint` is its transpose, `⟨A x, y⟩ = ⟨x, Aᵀ y⟩`, by reverse mode. Its
+    arguments are those of `keras.layers.Layer`.
 
     Attributes:
-        linear: whether `degrade` is linear, so that it has an adjoint.
+        linear: bool. Whether `degrade` is linear, so that it has an adjoint.
     """
 
     linear = True
@@ -73,7 +73,7 @@ class Degradation(keras.layers.Layer, abc.ABC):
         return vector_jacobian(self.degrade, zeros, y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return most degradations keep the shape."""
+        """Return the shape of the images: most degradations keep it."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -60,10 +60,7 @@ class Convolution(Degradation):
 def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
     """Return `x ∗ kernel` of each channel, in the shape of `x` unless "valid".
 
-    Args:
-        x: images, `(batch, height, width, channels)`.
-        kernel: `(rows, columns)`; its entry `(rows // 2, columns // 2)` keeps a pixel.
-        boundary: see `BOUNDARIES`.
+    The entry `(rows // 2, columns // 2)` of `kernel` keeps a pixel.
 
     Raises:
         ValueError: If the images are too small for the kernel.
@@ -86,8 +83,8 @@ def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
 def _shifted(x: Tensor, profile: np.ndarray) -> Tensor:
     """Sum shifted images, `Σ_ij profile_ij x(· + (i, j))`, for one row or column.
 
-    XLA makes one loop of it; on CPUs its depthwise convolutions take 30 times as long.
-    The adjoint is the same with the profile turned round.
+    XLA makes one loop of it, which CPUs run faster than depthwise convolutions. The
+    adjoint is the same with the profile turned round.
     """
     around = [(0, 0), *((n - 1, n - 1) for n in profile.shape), (0, 0)]
 

@@ -18,7 +18,7 @@ from keras_lifted.layers import checks
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Mask(Degradation):
-    """`y = m · x`, with `m` 0 at missing pixels (of all channels) and 1 elsewhere.
+    """`y = m · x`, with `m = 0` at missing pixels (of all channels) and 1 elsewhere.
 
     Args:
         fraction: float. The share of pixels that are missing, each by chance, in [0,

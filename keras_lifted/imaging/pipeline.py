@@ -23,7 +23,7 @@ def degrade(dataset: Any, operator: Degradation) -> Any:
         operator: degradation. What is done to the images.
 
     Raises:
-        ValueError: If `operator` is no degradation or `dataset` has no `map`.
+        ValueError: If `operator` is not a degradation or `dataset` has no `map`.
 
     Example:
 

@@ -98,7 +98,7 @@ class SSIM(keras.metrics.MeanMetricWrapper):
         dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
-        ValueError: If `data_range` is not positive or `gaussian` no bool.
+        ValueError: If `data_range` is not positive or `gaussian` is not a bool.
 
     Example:
 

@@ -33,14 +33,11 @@ _SAME = 1e-3
 class Path:
     """Inversions of one problem with different alpha, each from the last one's result.
 
-    Args:
-        solver: at its start.
-        noise: standard deviation of the data, `(batch,)`.
-        steps: at most so many for each inversion.
-
     Attributes:
-        alphas: tried so far.
-        residuals: the data residuals that they left.
+        noise: array, `(batch,)`. The standard deviation of the data.
+        steps: int. The most steps of each inversion.
+        alphas: list of arrays. Those tried so far.
+        residuals: list of arrays. The data residuals that they left.
     """
 
     def __init__(self, solver: Solver, noise: Array, steps: int) -> None:

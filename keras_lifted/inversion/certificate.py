@@ -42,21 +42,12 @@ def certificate(
                       + [g(u) − g(u⁺) − ⟨v, u − u⁺⟩] + ⟨e, u − w⟩,
 
     `e = ∇f(u) + Σ A_iᵀ p_i + v`: Fenchel-Young gaps, and what is left of the optimality
-    conditions. At a minimiser w the regularizers allow no more than some `−⟨e, w⟩`, as
-    `R(w) ≤ P(u)`. Where `g*` is finite everywhere it
-    is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0. Where g is a norm, all dual
-    variables are also taken times the s for which that is in its dual ball. As P is
-    not negative, P(u) itself is a bound too; the least of them counts.
-
-    Args:
-        scheme: g and the h_i.
-        regularizers: those of g, or None, and of the h_i.
-        gradient: `∇f(u)`.
-        u: inputs.
-        duals: the p_i.
-        objective: `P(u)`.
-        residual: relative, of the optimality conditions.
-        fit: the Fenchel-Young gap of f with its dual variable times s, from s.
+    conditions. At a minimiser w the regularizers bound `−⟨e, w⟩`, as `R(w) ≤ P(u)`.
+    Where `g*` is finite everywhere it is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0.
+    Where g is a norm, all dual variables are also taken times the s for which that is
+    in its dual ball. As P is not negative, P(u) itself is a bound too; the least of
+    them counts. `fit` maps s to the Fenchel-Young gap of f with its dual variable times
+    s.
     """
     one = ops.ones_like(objective)
     p, points = scheme.dual(u, duals, BALANCE * one)

@@ -74,10 +74,7 @@ def _coupled(potentials: Tensor, products: Tensor) -> Tensor:
 def relative_entropy(y: Tensor, x: Tensor, log_x: Tensor | None = None) -> Tensor:
     """Return `x − y + y log(y/x)`, for `y ≥ 0`; `+∞` for `x < 0`, and for `x = 0 < y`.
 
-    Args:
-        y: data.
-        x: where they are compared.
-        log_x: `log x`, where it is known beyond what `x` holds.
+    `log_x` is `log x`, where it is known beyond what `x` holds.
     """
     positive = ops.logical_and(y > 0, x > 0)
     safe_y = ops.where(y > 0, y, 1.0)

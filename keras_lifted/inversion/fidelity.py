@@ -92,7 +92,7 @@ class Fidelity(abc.ABC):
 class Bregman(Fidelity):
     """`F(y) + F*(z) − ⟨y, z⟩` of the last activation, `z` its pre-activation.
 
-    The gradient is `σ(z) − y`. What `invert` uses where no fidelity is named.
+    The gradient is `σ(z) − y`. `invert` uses it where no fidelity is named.
 
     Args:
         sigma: the proximal map.
@@ -120,7 +120,7 @@ class Bregman(Fidelity):
 class LeastSquares(Fidelity):
     """`½ Σ (z − y)²`, or `½ Σ ((z − y)/noise_std)²` where `invert` is given a map.
 
-    For Gaussian noise on the outputs, behind the last activation.
+    It suits Gaussian noise on the outputs, behind the last activation.
 
     Example:
 
@@ -152,7 +152,7 @@ class LeastSquares(Fidelity):
 class Huber(Fidelity):
     """`Σ h(z − y)`, `h(t) = t²/2` up to `delta` and `delta (|t| − delta/2)` beyond.
 
-    For data with outliers.
+    It suits data with outliers.
 
     Args:
         delta: float. A positive bound in the unit of y; of `y/noise_std` for a map of
@@ -190,9 +190,9 @@ class Huber(Fidelity):
 class KullbackLeibler(Fidelity):
     """`Σ z + b − y + y log(y/(z + b))`: minus the log-likelihood of Poisson counts.
 
-    `y ≥ 0` are the counts, `z + b` what is expected of them; `+∞` where that is
-    negative. Not smooth, so it enters by its proximal map, and the network must be
-    affine: a blur, a mask, a projection.
+    `y ≥ 0` are the counts and `z + b` what is expected of them; it is `+∞` where that
+    is negative. As it is not smooth it enters by its proximal map, and the network must
+    be affine: a blur, a mask, a projection.
 
     Args:
         background: float. `b ≥ 0`, the expected counts that do not come from the image.
@@ -228,7 +228,7 @@ class KullbackLeibler(Fidelity):
         return 1.0 - y / (z + self.background)
 
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
-        """Return `1/mean(y)`: what it is of the size of; nothing bounds it."""
+        """Return `1/mean(y)`, its size, as it has no bound."""
         mean = ops.mean(y, axis=tuple(range(1, len(y.shape))))
         return 1.0 / ops.maximum(mean + self.background, 1e-6)
 
@@ -241,15 +241,10 @@ class KullbackLeibler(Fidelity):
 
 
 def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray:
-    """Return `y`, or its projection onto the closed domain of the potential.
-
-    Args:
-        sigma: the network's last activation.
-        y: data.
-        out_of_range: "raise" or "project".
+    """Return `y`, or its projection onto the closed domain of the potential of `sigma`.
 
     Raises:
-        ValueError: If `y` leaves the domain and is not to be projected.
+        ValueError: If `y` leaves the domain and `out_of_range` is "raise".
     """
     values = ops.convert_to_tensor(y)
     terms = sigma.activation.potential_terms(values, *sigma.parameters)
@@ -275,10 +270,7 @@ def check_axes(
 ) -> None:
     """Raise a ValueError if outputs of coupled units were reshaped.
 
-    Args:
-        sigma: the network's last activation.
-        applied: the shape that it is applied to.
-        shown: the shape of the network's outputs.
+    `sigma` is applied to the shape `applied`; the network's outputs have `shown`.
     """
     if sigma.activation.separable or applied == shown:
         return

@@ -42,19 +42,19 @@ def invert(
 
         min_u  F(y) + F*(z) − ⟨y, z⟩ + alpha · R(u),
 
-    convex, with the gradient `Wᵀ(σ(z) − y)` of the fidelity, by PDHG (see
-    `inversion.PrimalDual`). With more blocks, or with noise behind σ, the same steps
-    are taken with z_L the nested function of u, by its derivative. Or, with a
+    which is convex, by PDHG (see `inversion.PrimalDual`) with the gradient
+    `Wᵀ(σ(z) − y)` of the fidelity. With more blocks, or with noise behind σ, it takes
+    the same steps with z_L the nested function of u, by its derivative. With a
     `penalty`, every hidden output is a lifted variable `x_l`, tied to its block:
 
         min_{u, X}  P_L(y, z_L) + Σ_l w_l P_l(x_l, z_l) + alpha · R(u).
 
     Each step moves all `x_l` by a proximal step, from the output to the input, and
-    `u` by a step of PDHG. No activation is differentiated, so that up to 150 lifted
-    steps come first where the nested gradient is 0 at the start. `solver` of the
-    result says what was solved. Neither is convex; steps that raise the objective by a
-    tenth are undone and shortened, and the best point is returned. The network runs
-    in inference mode and does not change.
+    `u` by a step of PDHG. No activation is differentiated; so up to 150 such steps come
+    first where the nested gradient is 0 at the start. The last two problems are not
+    convex: steps that raise the objective by a tenth are undone and shortened, and the
+    best point is returned. `solver` of the result says what was solved. The network
+    runs in inference mode and does not change.
 
     All samples are solved at once, each with a step history of its own. To invert
     several times, make an `inversion.Inverter`: it compiles once. The earlier names

@@ -48,11 +48,11 @@ OLD = {
 
 @final
 class Inverter:
-    """`invert` in two parts: what is compiled, and what changes from call to call.
+    """A compiled `invert`, for several calls with one network.
 
     The first call with data of some shape compiles; later ones of that shape run at
     once, whatever their y, alpha, start or steps. It reads the network's weights at
-    every call, and measures its norm anew where they have changed. All arguments are
+    every call, and measures its norm again where they have changed. All arguments are
     those of `invert`, which is one call of a new one.
 
     Args:
@@ -243,11 +243,7 @@ class Inverter:
 
 
 def renamed(old: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments by the names that they have now.
-
-    Raises:
-        TypeError: If an argument never had a name.
-    """
+    """Return arguments by the names that they have now, or raise a TypeError."""
     unknown = sorted(set(old) - set(OLD))
     if unknown:
         raise TypeError(

@@ -70,10 +70,10 @@ class PrimalDual(NamedTuple):
     hybrid gradient", 2021.
 
     Attributes:
-        direct: g, or None.
-        duals: the h_i.
-        lipschitz: L, `(batch,)`.
-        accelerated: which scheme.
+        direct: Term. The g, or None.
+        duals: tuple of Term. The h_i.
+        lipschitz: tensor, `(batch,)`. L.
+        accelerated: bool. Which of the two schemes it is.
     """
 
     direct: Term | None

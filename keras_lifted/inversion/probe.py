@@ -20,12 +20,7 @@ _ROUNDING = 1e-3
 
 
 def is_affine(z: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> bool:
-    """Return whether `z(a + b) + z(0) = z(a) + z(b)` for noise of two sizes.
-
-    Args:
-        z: a function of one input.
-        shape: of the input.
-    """
+    """Return whether `z(a + b) + z(0) = z(a) + z(b)` for noise of two sizes."""
     rng = np.random.default_rng(0)
     for size in (0.1, 10.0):
         a, b = size * rng.standard_normal((2, *shape))

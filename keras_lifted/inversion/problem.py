@@ -51,16 +51,12 @@ _ITERATIONS = 20
 class InverseProblem:
     """A network with its blocks; data, weights and input are arguments.
 
-    Args:
-        network: the network behind its source.
-        u: inputs; only their shape is used.
-        penalty: ties hidden lifted variables to their blocks.
-        fidelity: D; None for the penalty of the last block, of weight 1.
-
     Attributes:
+        network: the network behind its source.
+        penalty: ties hidden lifted variables to their blocks.
         hidden: the calls of hidden activations, in order of execution.
         sigma: the last activation, if it is fixed to the data; else the identity.
-        fidelity: D.
+        fidelity: D; of weight 1 the penalty of the last block where none is given.
         affine: whether `z_L` is affine in u: then E is convex.
         dtype: of inputs, lifted variables and energies.
     """
@@ -239,16 +235,9 @@ class InverseProblem:
     ) -> tuple[Tensor, Lifted]:
         """Return `∂E/∂u`, after a proximal step of every hidden variable.
 
-        One call of the network and one pass back from output to input, in which
-        every block moves its lifted variable and then pulls at its parents.
-
-        Args:
-            values: of the network's variables.
-            data: what the outputs are compared with.
-            u: inputs.
-            carriers: of the hidden lifted variables.
-            rates: step lengths, scalars or `(batch,)`.
-            hold: find the new lifted variables, but pull from the old ones.
+        One call of the network and one pass back from output to input, in which every
+        block moves its lifted variable and then passes on its gradient. With `hold` the
+        gradients are those at the old lifted variables.
         """
         if not self.fidelity.smooth:
             return ops.zeros_like(u), carriers

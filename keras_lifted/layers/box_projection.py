@@ -45,7 +45,7 @@ class BoxProjection(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If a bound is no number, or `lower > upper` anywhere.
+        ValueError: If a bound is not a number, or `lower > upper` anywhere.
 
     Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 

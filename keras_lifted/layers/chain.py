@@ -93,15 +93,10 @@ class Chain:
     ) -> tuple[Tensor, Tensors, Tensors]:
         """Go from the output to the input; each block passes on what `rule` returns.
 
-        Args:
-            q: derivative in `u_D`.
-            start: `before`, `z`, and what else `rule` reads of each block.
-            rule: what a block does with `q`.
-            dtypes: of what is kept of each block.
-
-        Returns:
-            The derivative in `u_0`, what is kept of all blocks, and the derivatives
-            in the weights.
+        `q` is the derivative in `u_D`; `start` holds `before`, `z`, and what else
+        `rule` reads of each block; `dtypes` are those of what is kept of each. It
+        returns the derivative in `u_0`, what is kept of all blocks, and the derivatives
+        in the weights.
         """
 
         def body(q: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
@@ -156,9 +151,7 @@ class Chain:
     def behind(self, q: Tensor, back: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return derivatives in `u_0` and in all `x`, given that in `u_D`.
 
-        Args:
-            q: derivative in `u_D`.
-            back: derivatives in `before` by way of all `z`; None where they are zero.
+        `back` are derivatives in `before` by way of all `z`; None where they are zero.
         """
         last = ops.expand_dims(q, 0)
         if back is None:

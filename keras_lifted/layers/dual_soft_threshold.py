@@ -30,7 +30,8 @@ class DualSoftThreshold(Thresholded):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `threshold` is negative or not finite, or `learnable` no bool.
+        ValueError: If `threshold` is negative or not finite, or `learnable` is not a
+            bool.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742; Combettes & Pesquet, "Deep
     neural network structures solving variational inequalities", 2020, section 2.

@@ -28,17 +28,9 @@ def per_sample_antiderivative(
 ) -> Tensor:
     """Return `sum_per_sample(terms(z))`, differentiated as `gradient(z)`.
 
-    Differentiating `terms` would cost more and lose digits, or give NaN where
-    a branch not taken is singular; `gradient` is the same function in exact
-    arithmetic.
-
-    Args:
-        terms: maps `z` to terms, `(batch, ...)`.
-        gradient: maps `z` to a tensor like `z`. It may close over no variable.
-        z: `(batch, ...)`.
-
-    Returns:
-        `(batch,)`.
+    Differentiating `terms` would cost more and lose digits, or give NaN where a branch
+    not taken is singular; `gradient`, which may close over no variable, is the same
+    function in exact arithmetic.
     """
 
     def function(z: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:

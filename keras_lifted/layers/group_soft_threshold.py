@@ -31,8 +31,8 @@ class GroupSoftThreshold(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `threshold` is negative or not finite, or `axis` is no axis
-            of a sample.
+        ValueError: If `threshold` is negative or not finite, or a sample has no such
+            `axis`.
 
     Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 

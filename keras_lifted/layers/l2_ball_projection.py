@@ -33,8 +33,8 @@ class L2BallProjection(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `radius` is not positive and finite, or `axis` is no axis of a
-            sample.
+        ValueError: If `radius` is not positive and finite, or a sample has no such
+            `axis`.
 
     Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 

@@ -147,8 +147,8 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
             `functools.partial`, which is recognised by what it computes.
 
     Returns:
-        A new `ProximalActivation`, or one that was passed in; None for linear
-        (nothing to lift), for what is no proximal map and for the unknown.
+        A new `ProximalActivation`, or one that was passed in; None for a linear
+        function, for what is not a proximal map and for the unknown.
 
     Example:
 
@@ -219,9 +219,9 @@ def get(identifier: Any) -> ProximalActivation:
 def is_not_proximal(function_or_layer: Any) -> bool:
     """Return whether this is an activation that is not a proximal map.
 
-    False for what is one, even if this package has no class for it, for linear
-    and for what is no activation. Parameters count: `LeakyReLU(negative_slope=2.0)`
-    is none.
+    It is False for proximal maps, even if this package has no class for them, for a
+    linear function and for what is not an activation. Parameters count:
+    `LeakyReLU(negative_slope=2.0)` is not a proximal map.
 
     Example:
 

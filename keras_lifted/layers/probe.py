@@ -34,12 +34,8 @@ _GRID = np.stack([_LINE, 0.01 * _LINE])[None].astype("float32")
 def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
     """Return the proximal activation that equals `function` on a grid of points.
 
-    Args:
-        function: of a tensor, such as a lambda or a `functools.partial`.
-
-    Returns:
-        An activation, `Identity` among them; None where `function` equals none that
-        has at most two parameters, or takes no tensor of three axes.
+    It may be `Identity`; it is None where `function` equals none that has at most two
+    parameters, or takes no tensor of three axes.
     """
     with eagerly():
         try:

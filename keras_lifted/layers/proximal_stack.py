@@ -46,9 +46,9 @@ class ProximalStack(keras.layers.Layer):
         inputs: `(batch, ..., units)`. The outputs have the same shape.
 
     Raises:
-        ValueError: If `units` or `depth` is no positive integer, `activation` is
-            no proximal map or couples other axes than the last, `residual` or
-            `use_bias` is no bool, or the last axis of the inputs is not `units`.
+        ValueError: If `units` or `depth` is not a positive integer, `activation` is not
+            a proximal map or couples other axes than the last, `residual` or `use_bias`
+            is not a bool, or the last axis of the inputs is not `units`.
 
     Source: Wang & Benning, JMLR 24(232), 2023, eq. (1), with equal widths.
 

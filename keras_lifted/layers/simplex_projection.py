@@ -30,8 +30,8 @@ class SimplexProjection(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `axis` is no axis of a sample, or `radius` is not positive and
-            finite.
+        ValueError: If `radius` is not positive and finite, or a sample has no such
+            `axis`.
 
     Source: Duchi et al., "Efficient projections onto the l1-ball", ICML 2008; Martins &
     Astudillo, "From softmax to sparsemax", ICML 2016.

@@ -29,7 +29,8 @@ class SoftThreshold(Thresholded):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `threshold` is negative or not finite, or `learnable` no bool.
+        ValueError: If `threshold` is negative or not finite, or `learnable` is not a
+            bool.
 
     Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 

@@ -33,7 +33,7 @@ class Softmax(ProximalActivation):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `axis` is no axis of a sample.
+        ValueError: If a sample has no such `axis`.
 
     Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 

@@ -14,15 +14,11 @@ Tensor = Any
 def softmax_prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
     """Return `argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex.
 
-    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and
-    `Σ eᵘ = 1`. The multiplier `ν` is the root of a falling function between two
-    known bounds: Newton's method, bisection where it leaves them. The last
-    Newton step, on all of `u` at once, is the one differentiated.
-
-    Args:
-        v: float32 or float64 points.
-        step: positive, constant along `axis`.
-        axis: axis of the simplex.
+    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and `Σ eᵘ =
+    1`. The multiplier `ν` is the root of a falling function between two known bounds:
+    Newton's method, bisection where it leaves them. The last Newton step, on all of `u`
+    at once, is the one differentiated. `step` is constant along `axis`; `v` is float32
+    or float64.
     """
     v = v - ops.max(v, axis=axis, keepdims=True)
     point, length = ops.stop_gradient(v), ops.stop_gradient(step)

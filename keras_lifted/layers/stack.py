@@ -65,8 +65,8 @@ class Stack(keras.layers.Layer):
         training, mask: given to every block.
 
     Raises:
-        ValueError: If `block` is no layer, `depth` no positive integer, `residual` no
-            bool, or the block changes the shape of its inputs.
+        ValueError: If `block` is not a layer, `depth` is not a positive integer,
+            `residual` is not a bool, or the block changes the shape of its inputs.
 
     Source: `flax.linen.scan` with variables of each step, as a Keras layer.
 

@@ -29,12 +29,10 @@ class TiedConvolution(keras.layers.Layer):
     `L x` is a convolution that keeps height and width, zeros around the image, no
     bias; `⟨L x, u⟩ = ⟨x, Lᵀ u⟩`. With `scale=s` a call is multiplied by
     `s/‖L‖²`, as the steps of proximal algorithms are. `‖L‖` is the spectral norm by
-    power iteration on images of 32 × 32 pixels: 30 iterations when the layer is
-    built, and one more each time that it is called in training. On larger images it
-    is a little larger: for random kernels of 3 × 3 and 5 × 5 the estimate of `‖L‖²`
-    was 2 to 4 % below its supremum, of 7 × 7 up to 10 %. Its gradient in the kernel
-    is that of `‖L v‖²` at the image `v` of the power iteration: without it training
-    would make kernels longer to no end.
+    power iteration on images of 32 × 32 pixels, a little below that on larger ones:
+    30 iterations when the layer is built, and one more at each call in training. Its
+    gradient in the kernel is that of `‖L v‖²` at the image `v` of the power iteration,
+    which keeps training from making kernels ever longer.
 
     Args:
         channels: int. The channels of `x`.

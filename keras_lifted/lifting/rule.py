@@ -29,14 +29,8 @@ def parameter_gradient(
 ) -> list[Tensor]:
     """Return derivatives of `Σ_i scale_i P` in the parameters of an activation.
 
-    Args:
-        call: of the activation.
-        penalty: `P`.
-        parameters: of the activation.
-        z: pre-activations, `(batch, ...)`.
-        d: displacements from which the rule pulls, which need not be those that
-            it moved by.
-        scale: `c_i w`, one number or one for each sample.
+    `d` are the displacements from which the rule pulls, which need not be those that it
+    moved by; `scale` is `c_i w`, one number or one for each sample.
     """
     if not parameters:
         return []
@@ -68,15 +62,9 @@ def moved(
 ) -> Tensor:
     """Return `x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
 
-    Args:
-        call: of the activation.
-        z: pre-activation, `(batch, ...)`.
-        slots: the current carrier, and a number: the new carrier and the penalty
-            weight show as their gradients.
-        move: chooses the new carrier.
-        penalty: `P`.
-        scale: `c_i w`.
-        first: whether the carrier of the forward pass stands for the current one.
+    The gradients of `slots`, the current carrier and a number, are the new carrier,
+    which `move` chooses, and the penalty weight. With `first` the carrier of the
+    forward pass stands for the current one.
     """
 
     def lifted(z: Tensor, slot: Tensor, number: Tensor, *parameters: Tensor) -> Any:

@@ -21,7 +21,7 @@ ROWS, NUMBERS = (2, 8), 2**15
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """`c_i w` of one block.
+    """The factor `c_i w` of one block.
 
     Attributes:
         c: weight of the samples in the loss, one number or `(batch,)`.
@@ -44,9 +44,8 @@ class Scale:
     def chosen(self, q: Tensor, z: Tensor) -> Scale:
         """Return this with the weight that a sweep takes.
 
-        Args:
-            q: derivative of the energy in the output of the block.
-            z: its pre-activation.
+        `q` is the derivative of the energy in the output of the block, `z` its
+        pre-activation.
         """
         if self.least is None:
             return self

@@ -108,13 +108,7 @@ class StackPass:
     rounds: Rounds | None
 
     def begin(self, u: Tensor, carriers: Tensor | None) -> Start:
-        """Return where a sweep begins; nothing is differentiated.
-
-        Args:
-            u: the input of the stack.
-            carriers: of the current lifted variables, batch first; None for the
-                forward pass.
-        """
+        """Return where a sweep begins, not differentiated."""
         chain, u = _chain(self.call), ops.stop_gradient(u)
         activation = self.call.activation
         fixed = tuple(ops.stop_gradient(each) for each in activation.parameters())

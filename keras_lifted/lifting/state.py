@@ -19,14 +19,10 @@ Updates = list[tuple[Any, Tensor]]
 class StateScope(keras.StatelessScope):
     """Keras's scope, which also knows the variables that were assigned.
 
-    Trainable variables that a layer assigns in its `call` (as SpectralNormalization
-    does) are differentiated at the new value, as in Keras's TensorFlow step; Keras's
-    JAX step drops what is assigned to them, and so does this.
-
-    Args:
-        trainable: variables whose values are given.
-        values: these values.
-        others: further variables and their values.
+    The values of the `trainable` variables are given. Those that a layer assigns in its
+    `call` (as SpectralNormalization does) are differentiated at the new value, as in
+    Keras's TensorFlow step; Keras's JAX step drops what is assigned to them, and so
+    does this.
     """
 
     def __init__(

@@ -83,12 +83,9 @@ def find_structure(
 ) -> Structure:
     """Trace one pass, without running it.
 
-    Args:
-        run: calls the model.
-        inputs: tensors; only their shapes and dtypes are used.
-        kept: names of blocks that are not lifted, by the user's wish.
-        trainable: values of the trainable variables, of which the same holds; nothing
-            that reads none of them is lifted. None to lift all.
+    Of `inputs` only shapes and dtypes are used. Blocks whose names are in `kept` are
+    not lifted, by the user's wish, nor is what reads none of the `trainable` values;
+    None lifts all.
     """
     calls: list[Call] = []
     shapes: dict[str, tuple[int, ...]] = {}

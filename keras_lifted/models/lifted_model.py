@@ -13,19 +13,20 @@ from keras_lifted.models.training import LiftedMixin
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class LiftedModel(LiftedMixin, keras.Model):
-    """A functional Keras model that trains by lifting instead of backprop.
+    """A functional Keras model that trains by lifting instead of backpropagation.
 
-    `LiftedModel(inputs, outputs)` in the place of `keras.Model(inputs,
-    outputs)`; `LiftedModel(m.inputs, m.outputs)` shares the layers of an
-    existing model. Outside training it is that Keras model: the same
-    predictions, the same weight files. A plain optimizer given to `compile`
-    trains by lifted Bregman with the default sweep.
+    `LiftedModel(inputs, outputs)` takes the place of `keras.Model(inputs, outputs)`;
+    `LiftedModel(m.inputs, m.outputs)` shares the layers of an existing model. Outside
+    training it is that Keras model: the same predictions, the same weight files. A
+    Keras optimizer given to `compile` trains by lifted Bregman with the default sweep.
 
     Subclasses build their graph in `__init__`; for a model with a `call` of
     its own use `class MyModel(keras_lifted.LiftedMixin, keras.Model)`.
 
     Args:
-        inputs, outputs, name: as for `keras.Model`.
+        inputs: symbolic tensors. As for `keras.Model`.
+        outputs: symbolic tensors. As for `keras.Model`.
+        name: str. The name of the model. Defaults to None.
 
     Raises:
         TypeError: If a subclass defines `call`, or a model is passed.
@@ -71,7 +72,12 @@ class LiftedModel(LiftedMixin, keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class LiftedSequential(LiftedMixin, keras.Sequential):
-    """`keras.Sequential` that trains by lifting; see `LiftedModel`.
+    """A `keras.Sequential` that trains by lifting; see `LiftedModel`.
+
+    Args:
+        layers: list of layers. As for `keras.Sequential`. Defaults to None.
+        trainable: bool. Whether its variables are trained. Defaults to True.
+        name: str. The name of the model. Defaults to None.
 
     Example:
 

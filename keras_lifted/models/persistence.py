@@ -66,7 +66,7 @@ def _is_built(model: Any) -> bool:
 def with_indices(
     model: Any, train: Callable[..., Any], *given: Any, **named: Any
 ) -> Any:
-    """Return `train(...)`, its samples numbered, where the optimizer keeps them.
+    """Call `train(...)`, its samples numbered, where the optimizer keeps them.
 
     `train` is the model's `fit` or `train_on_batch`, the rest its arguments.
 

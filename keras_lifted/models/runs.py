@@ -93,10 +93,8 @@ def find_runs(
 ) -> list[list[FoldableBlock]]:
     """Find maximal runs of at least `least` equal blocks in a row.
 
-    Args:
-        applications: all calls of layers, in an order in which they can be made.
-        shown: identities of the model's outputs.
-        least: the fewest blocks of a run.
+    `applications` are all calls of layers, in an order in which they can be made,
+    `shown` identities of the model's outputs.
     """
     blocks = _blocks(applications, shown)
     readers = _readers(applications)

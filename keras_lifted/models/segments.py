@@ -117,13 +117,7 @@ class Repeat:
 def find_repeats(
     applications: Sequence[Application], shown: set[int], least: int
 ) -> list[list[Repeat]]:
-    """Find runs of at least `least` equal blocks with weights, longest first by place.
-
-    Args:
-        applications: all calls of layers, in an order in which they can be made.
-        shown: identities of the model's outputs.
-        least: the fewest blocks of a run.
-    """
+    """Find runs of at least `least` equal blocks with weights, as `find_runs` does."""
     segments = _segments(applications, shown)
     runs: list[list[Repeat]] = []
     at = 0

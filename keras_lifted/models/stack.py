@@ -28,7 +28,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
     A Dense layer as wide as its inputs with a proximal activation, fused or as a layer
     of its own, `σ(x W + b)`, or such a block with a skip around it, `x + σ(x W + b)`,
     becomes a `ProximalStack`. All other layers that repeat, alone or in groups, become
-    a `Stack`, `residual` where all that a block does is to add to its input. The new
+    a `Stack`, `residual` where a block only adds to its input. The new
     model has the same outputs. Folded weights are copied, all other layers are shared
     with `model`, as by `LiftedModel(m.inputs, m.outputs)`; compile it before training.
 
@@ -40,7 +40,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
         A model of the same class.
 
     Raises:
-        ValueError: If it is no such model, or has no run of so many equal blocks.
+        ValueError: If it is not such a model, or has no run of so many equal blocks.
 
     Example:
 

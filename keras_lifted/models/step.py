@@ -81,7 +81,7 @@ def train_on(model: Any, data: Any) -> Any:
 def solve_once(
     model: Any, x: Any, y: Any, sample_weight: Any
 ) -> tuple[LiftedProblem, Solution]:
-    """Return what `train_on` would find for a batch of arrays; changes nothing.
+    """Return what `train_on` would find for a batch of arrays; change nothing.
 
     Raises:
         ValueError: If the model is not compiled, or the batch is malformed.

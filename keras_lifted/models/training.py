@@ -30,7 +30,7 @@ Tensor = Any
 
 
 class LiftedMixin:
-    """Lifted training for a Keras model class; put it before `keras.Model`.
+    """A mixin that trains a Keras model class by lifting; put it before `keras.Model`.
 
     Example:
 

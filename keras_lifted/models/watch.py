@@ -14,11 +14,7 @@ from keras import tree
 
 @final
 class NonFiniteLoss(keras.callbacks.Callback):
-    """Ends training after an epoch whose loss is NaN or infinite, and says why.
-
-    Args:
-        data: what `fit` was given, by name.
-    """
+    """A callback that ends training after an epoch whose loss is not finite."""
 
     def __init__(self, **data: Any) -> None:
         super().__init__()

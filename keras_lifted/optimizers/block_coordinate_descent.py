@@ -36,7 +36,7 @@ _NESTED = (
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class BlockCoordinateDescent(Delegating):
-    """Alternates lifted variables and weights, batch by batch.
+    """An optimizer that alternates lifted variables and weights, batch by batch.
 
     For each batch, `lifted_update` lowers the energy
     `mean_i ℓ + Σ_l w_l P_l(x_l, z_l)` in the lifted variables, then

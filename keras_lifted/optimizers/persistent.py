@@ -19,15 +19,15 @@ GIB = 2.0**30
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Persistent:
-    """Every sample keeps its lifted variables between epochs, by its index.
+    """Settings by which every sample keeps its lifted variables between epochs.
 
-    A step starts from what the last visit of the sample found, its first visit at
-    the forward pass. They are optimizer variables of shape `(samples, *shape)`, so
-    saving, loading and `BackupAndRestore` keep them. Where these would take more
-    than `memory_limit` and there is a `directory`, they are NumPy files in it; a
-    saved optimizer holds which samples it has visited, and goes on with the files.
-    Without them those samples start at the forward pass again. Each optimizer needs
-    a directory of its own, and one process. On TensorFlow steps that read files run
+    A step starts from what the last visit of the sample found, the first visit at the
+    forward pass. They are optimizer variables of shape `(samples, *shape)`, so saving,
+    loading and `BackupAndRestore` keep them. Where these would take more than
+    `memory_limit` and there is a `directory`, they are NumPy files in it; a saved
+    optimizer holds which samples it has visited, and goes on with the files. Without
+    the files those samples start at the forward pass again. Each optimizer needs a
+    directory of its own, and one process. On TensorFlow steps that read files run
     without XLA.
 
     Args:

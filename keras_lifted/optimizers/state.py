@@ -38,17 +38,17 @@ class LiftedState:
     Methods return new values by name; `BlockCoordinateDescent.observe` assigns them.
 
     Attributes:
-        weight: penalty weights, `(blocks,)`, chosen ones those of the last batch;
-            assign to them to anneal.
-        curvature: curvature bounds of the lifted variables, `(blocks,)`.
-        caution: factor on the step lengths of the lifted variables, halved
-            when an energy rose all the same, `()`.
-        iterations: updates per lifted variable in the last batch, `()`.
-        residual: relative change in the last of them, `()`.
-        gap: mean penalty of the last batch that was watched, `(blocks,)`.
-        size: `mean_i ½‖x_i‖²` then, in the units of the gap, `(blocks,)`.
-        sample: some values of its lifted variables, `(blocks, 256)`.
-        first: penalty weights at the start, not a variable.
+        weight: Variable, `(blocks,)`. Penalty weights, chosen ones those of the last
+            batch; assign to them to anneal.
+        curvature: Variable, `(blocks,)`. Curvature bounds of the lifted variables.
+        caution: Variable, `()`. A factor on the step lengths of the lifted variables,
+            halved when an energy rose all the same.
+        iterations: Variable, `()`. The updates per lifted variable in the last batch.
+        residual: Variable, `()`. The relative change in the last of them.
+        gap: Variable, `(blocks,)`. The mean penalty of the last batch that was watched.
+        size: Variable, `(blocks,)`. `mean_i ½‖x_i‖²` then, in the units of the gap.
+        sample: Variable, `(blocks, 256)`. Some values of its lifted variables.
+        first: tuple of float. The penalty weights at the start.
     """
 
     weight: keras.Variable

@@ -57,8 +57,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     Args:
         learning_rate: float, schedule or callable. `τ`, the root mean square of the
-            relative change of a kernel's singular values, at most. Defaults to None,
-            which is 0.1 for up to nine kernels and `0.1 (9/L)²`, at least 0.02, for L.
+            relative change of a kernel's singular values, at most. None for 0.1 with up
+            to nine kernels and `0.1 (9/L)²`, at least 0.02, with L. Defaults to None.
         geometry: str. "kronecker", "spectral" (without `P` and `Q`) or "frobenius"
             (without `polar` as well). Defaults to "kronecker".
         momentum: float. `k`, in [0, 1). Defaults to 0.95.
@@ -68,11 +68,11 @@ class SteepestDescent(keras.optimizers.Optimizer):
             "fit" for those of each `fit` of a `LiftedModel`, or of a `keras.Model` with
             the callback `PlanFit`; a number of steps; or None. Defaults to "fit".
         max_relative_decrease: float. The largest predicted decrease of the loss in one
-            step, as a part of the loss. Defaults to 0.05. Where the loss is not seen
-            (`keras.Model` on JAX or in mixed precision, several replicas of
-            `tf.distribute`) the other bound holds alone.
-        refresh_every: int. The steps after which `P` and `Q` are computed anew;
-            the first times come sooner. Defaults to 20.
+            step, as a part of the loss. Where the loss is not seen (`keras.Model` on
+            JAX or in mixed precision, several replicas of `tf.distribute`) the other
+            bound holds alone. Defaults to 0.05.
+        refresh_every: int. The steps between two refreshes of `P` and `Q`; the first
+            come sooner. Defaults to 20.
         name: str. The name of the optimizer. Defaults to "steepest_descent".
         **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `weight_decay`,
             `clipnorm`, `gradient_accumulation_steps` and `use_ema`.

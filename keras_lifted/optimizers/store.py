@@ -87,15 +87,8 @@ class VariableStore(Store):
 class FileStore(Store):
     """NumPy files in a folder, of which a batch's rows are read and written.
 
-    Files that are there already, of the same shapes, are gone on with.
-
-    Args:
-        folder: made if it is not there.
-        samples: number of samples.
-        shapes: `{key: shape of one sample}`.
-
-    Raises:
-        ValueError: If the disk has no room for them.
+    Files that are there already, of the same shapes, are gone on with. A ValueError
+    says that the disk has no room for them.
     """
 
     def __init__(

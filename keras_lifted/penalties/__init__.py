@@ -24,7 +24,10 @@ _NAMES: dict[str, Callable[[], Penalty]] = {
 
 
 def get(identifier: Any) -> Penalty:
-    """Return a penalty from a penalty, its name or its config.
+    """Return the penalty that `identifier` stands for.
+
+    Args:
+        identifier: penalty, str or dict. A penalty, its name or its config.
 
     Raises:
         ValueError: If the name is unknown.

@@ -25,27 +25,22 @@ KEYED = ("Penalty weights are keyed by activation name", "The model's activation
 class Penalty(abc.ABC):
     """`w · P(x, z)`, zero exactly where `x = σ(z)`.
 
-    The lifted variable is carried by its *carrier* `s`, `x = point(s)`: the
-    dual variable where that keeps `x` in the domain of the potential, `x`
-    itself where no domain binds it. At the forward pass `s = origin(z)`; an
-    update moves it to `s = origin(z) − d`, and `pull(z, d)` is then `∂P/∂z`,
+    An update moves the *carrier* `s` of a lifted variable, `x = point(s)`: the dual
+    variable where that keeps `x` in the domain of the potential, else `x` itself. At
+    the forward pass `s = origin(z)`; at `s = origin(z) − d`, `pull(z, d)` is `∂P/∂z`,
     computed from the displacement `d` so that a small one loses no digits.
 
-    A subclass writes `value`; the other methods have defaults for `s = x` and
-    a P whose gradient in x is 1-Lipschitz. Override `pull` and `drive` where
-    a formula keeps the digits of a small `d`, `proximal` where there is a
-    closed form.
+    A subclass writes `value`; the other methods have defaults for `s = x` and a P whose
+    gradient in x is 1-Lipschitz. Override `pull` and `drive` where a formula keeps the
+    digits of a small `d`, `proximal` where there is a closed form.
 
     Attributes:
-        default_weight: the weight where none is given; None: the update's default,
-            which sweeps choose from the data.
-        largest_weight: above it float32 loses the pull of this penalty,
-            whatever the update.
-        contrastive: whether the weight gradients at the lifted variables
-            without the loss (the free phase) are subtracted from those with
-            it (the clamped phase).
-        needs_proximal: whether it is defined for proximal maps only; if not, every
-            activation of a model is lifted.
+        default_weight: float. The weight where none is given; None for the update's.
+        largest_weight: float. Above it float32 loses the gradient of this penalty.
+        contrastive: bool. Whether the weight gradients of the free phase, without the
+            loss, are subtracted from those of the clamped phase, with it.
+        needs_proximal: bool. Whether it is defined for proximal maps only; if not,
+            every activation of a model is lifted.
 
     Args:
         weight: float or dict. The penalty weight `w > 0`, or `{activation name:
@@ -134,8 +129,8 @@ class Penalty(abc.ABC):
     def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
         """Return what the energy holds besides `value`, at any x: `(batch,)`, or None.
 
-        Its gradient in z is part of `pull`, and drives the weights even at
-        the forward pass: such a penalty is `contrastive`.
+        Its gradient in z is part of `pull`, and is not zero at the forward pass: such a
+        penalty is `contrastive`.
         """
         return None
 

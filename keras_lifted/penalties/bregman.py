@@ -14,8 +14,8 @@ from keras_lifted.penalties.dual import DualPenalty
 class Bregman(DualPenalty):
     """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
 
-    No derivative of the activation appears anywhere. The carrier is the dual
-    variable `v`, `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
+    The activation is never differentiated. The carrier is the dual variable `v`,
+    `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
 
     Args:
         weight: float or dict. As for `Penalty`. Defaults to None.

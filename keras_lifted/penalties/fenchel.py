@@ -26,12 +26,11 @@ class Fenchel(DualPenalty):
 
         w ← w · exp(ρ (g − t) / (g + t)),
 
-    dual ascent in the geometry of positive multipliers: w grows where the
-    constraint is violated and falls where it is slack, by at most a factor
-    `exp(ρ)` per batch. Gap and `½‖x‖²` have the same units, so neither the
-    number of units of a block nor their scale matters. Multipliers fall to
-    no less than a tenth of the first ones, and rise no higher than what the
-    update resolves in float32.
+    which is dual ascent in the geometry of positive multipliers: w grows where the
+    constraint is violated and falls where it is slack, by at most a factor `exp(ρ)` per
+    batch. Gap and `½‖x‖²` have the same units, so neither the number of units of a
+    block nor their size matters. Multipliers stay above a tenth of the first ones, and
+    within what the update resolves in float32.
 
     Args:
         weight: float or dict. The first multipliers `w > 0`, as for `Penalty`; None for

@@ -21,8 +21,8 @@ Tensor = Any
 class Quadratic(Penalty):
     """`P(x, z) = ½‖x − σ(z)‖²`, with `∂P/∂z = σ'(z)ᵀ(σ(z) − x)`.
 
-    The method of auxiliary coordinates (MAC). It differentiates the
-    activation; one sweep of it *is* backpropagation, for every weight. It needs no
+    It is that of the method of auxiliary coordinates (MAC), and differentiates the
+    activation: one sweep of it *is* backpropagation, for every weight. It needs no
     proximal map, so every activation of a model is lifted, GELU and SiLU as well.
 
     Args:

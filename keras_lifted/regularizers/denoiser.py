@@ -18,7 +18,7 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Denoiser(Regularizer):
-    """What is known about inputs, in the form of a network `N` that removes noise.
+    """A prior in the form of a network `N` that removes noise: plug-and-play.
 
     `invert` looks for a fixed point `u = N(u − ∇f(u)/L)` of the steps
 
@@ -29,10 +29,10 @@ class Denoiser(Regularizer):
     certificate; `residual` is `L ‖u⁺ − u‖/‖∇f(u)‖`. Further regularizers may be
     added, whose weights count.
 
-    Guarantee: if N is firmly nonexpansive, `‖N(a) − N(b)‖² ≤ ⟨N(a) − N(b), a − b⟩`, f
-    is convex and a fixed point exists, then the steps converge to one, and `‖u⁺ − u‖`
-    never grows. `kl.models.proximal_network(scheme="averaged")` is so by construction;
-    `expansion` measures others. A network that is not may still do well, or run away.
+    If N is firmly nonexpansive, `‖N(a) − N(b)‖² ≤ ⟨N(a) − N(b), a − b⟩`, f is convex
+    and a fixed point exists, then the steps converge to one, and `‖u⁺ − u‖` never
+    grows. `kl.models.proximal_network(scheme="averaged")` is so by construction;
+    `expansion` measures others. A network that is not may do well, or diverge.
 
     Args:
         network: layer or model. It maps images to images of the same shape, and runs in

@@ -25,13 +25,13 @@ Tensor = Any
 class TotalVariation(Regularizer):
     """`R(u) = weight · Σ_pixels ‖(∇u)_pixel‖`, ∇ the forward differences.
 
-    Isotropic: the Euclidean norm of the differences along all sides. Anisotropic:
-    the sum of their absolute values. The difference past the last pixel is 0.
+    The isotropic norm is the Euclidean one of the differences along all sides, the
+    other the sum of their absolute values. The difference past the last pixel is 0.
     Channels do not mix. `‖∇‖² ≤ 4 · sides`.
 
     Args:
         weight: float. A positive factor. Defaults to 1.0.
-        isotropic: bool. Which norm is taken. Defaults to True.
+        isotropic: bool. Whether the norm is isotropic. Defaults to True.
         shape: tuple. The shape of one sample as an image, `(height, width)` or
             `(height, width, channels)`, or `(length,)`; for networks whose inputs are
             flat. Defaults to None.
@@ -42,8 +42,9 @@ class TotalVariation(Regularizer):
             have none. Defaults to None.
 
     Raises:
-        ValueError: If `weight` is not positive, `isotropic` not a bool, `shape` not a
-            shape, a sample has another number of entries, or inputs have fewer axes.
+        ValueError: If `weight` is not positive, `isotropic` is not a bool, `shape` is
+            not a shape, a sample has another number of entries, or inputs have fewer
+            axes.
 
     Source: Rudin, Osher, Fatemi, 1992; Chambolle & Pock, 2011, section 6.
 
@@ -67,7 +68,7 @@ class TotalVariation(Regularizer):
         self.axes = None if axes is None else _checked_axes(axes)
 
     def operator_bound(self, shape: tuple[int, ...]) -> float:
-        """Return `‖∇‖² ≤ 4` for each side of the image."""
+        """Return the bound `‖∇‖² ≤ 4` of each side, summed over the sides."""
         return 4.0 * len(self._sides(1 + len(self.shape or shape)))
 
     def operator(self, u: Tensor) -> Tensor:

@@ -32,7 +32,11 @@ _NAMES: dict[str, Callable[[], LiftedUpdate]] = {
 
 
 def get(identifier: Any) -> LiftedUpdate:
-    """Return an update from an update, its name, its config, or None (Sweep).
+    """Return the update that `identifier` stands for.
+
+    Args:
+        identifier: update, str, dict or None. An update, its name or its config; None
+            for `Sweep()`.
 
     Raises:
         ValueError: If the name is unknown.

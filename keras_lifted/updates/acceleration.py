@@ -30,11 +30,8 @@ class Acceleration(abc.ABC):
     ) -> tuple[Lifted, Any]:
         """Return the next point and memory.
 
-        Args:
-            memory: from `start` or the last call.
-            s: the current point.
-            plain: the plain step from it.
-            kappa: inverse condition number of each block.
+        `s` is the current point, `plain` the step from it without acceleration, `kappa`
+        the inverse condition number of each block.
         """
 
 

@@ -28,18 +28,18 @@ class Solution:
     """Lifted variables of one batch, and the weight gradients at them.
 
     Attributes:
-        forward: the forward pass it started from.
-        last: the sweep that chose the lifted variables and took the weight
-            gradients: each block's from its inputs before that sweep and its
-            lifted variable after it. From stored lifted variables, or in
-            another order than from output to input, a pass that moves none
-            and takes the gradients exactly at them.
-        start: the energy at the lifted variables it started from.
-        left: the energy at the lifted variables before the last sweep.
-        iterations: updates of every lifted variable, a scalar.
-        residual: relative change in the last of them, a scalar; 1 where no
+        forward: Swept. The forward pass it started from.
+        last: Swept. The sweep that chose the lifted variables and took the weight
+            gradients: each block's from its inputs before that sweep and its lifted
+            variable after it. From stored lifted variables, or in another order than
+            from output to input, it is a pass that moves none and takes the gradients
+            exactly at them.
+        start: tensor, `()`. The energy at the lifted variables it started from.
+        left: tensor, `()`. The energy at the lifted variables before the last sweep.
+        iterations: tensor, `()`. The updates of every lifted variable.
+        residual: tensor, `()`. The relative change in the last of them; 1 where no
             tolerance asks for it.
-        free: of a contrastive penalty, the solution without the loss.
+        free: Solution. That without the loss, of a contrastive penalty.
     """
 
     forward: Swept
@@ -157,13 +157,13 @@ class LiftedUpdate(abc.ABC):
     """Chooses the lifted variables of a batch, given the weights.
 
     Attributes:
-        needs_curvature: whether `solve` reads curvature bounds.
-        starts_anywhere: whether it can go on from stored lifted variables.
-        default_weight: penalty weight where the user gives none.
-        chooses_weight: whether it is the least of one that a sweep chooses from the
-            data (`lifting.scaling.Scale`).
-        largest_weight: above it the lifted variables of repeated updates come
-            so close to the forward pass that float32 cannot tell them apart.
+        needs_curvature: bool. Whether `solve` reads curvature bounds.
+        starts_anywhere: bool. Whether it can go on from stored lifted variables.
+        default_weight: float. The penalty weight where the user gives none.
+        chooses_weight: bool. Whether it is the least of one that a sweep chooses from
+            the data (`lifting.scaling.Scale`).
+        largest_weight: float. Above it float32 cannot tell the lifted variables of
+            repeated updates from the forward pass.
     """
 
     needs_curvature = True

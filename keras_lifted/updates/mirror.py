@@ -25,7 +25,7 @@ Tensor = Any
 class Mirror(LiftedUpdate):
     """`v_l ← (1−τ) v_l + τ (z_l − q_l)`, `x_l = σ(v_l)`, repeated.
 
-    A step in the Bregman distance of F: it needs the activation alone, no
+    This is a step in the Bregman distance of F, which needs the activation alone, no
     scaled proximal map. `τ = 1/(1 + L_l/w_l)` with L from power iteration.
 
     Args:

@@ -26,9 +26,9 @@ Tensor = Any
 class ProximalGradient(LiftedUpdate):
     """`x_l ← prox_{μF}(x_l − μ(q_l − z_l))`, `μ ≤ 1/‖W_{l+1}‖²`, repeated.
 
-    `steps` rounds, the first from the forward pass or from stored variables.
-    Step lengths come from power iteration on the children of each block, so
-    the energy cannot increase; a step that would raise it is undone.
+    It starts at the forward pass or at stored lifted variables. Step lengths come from
+    power iteration on the children of each block, so the energy cannot increase; a step
+    that would raise it is undone.
 
     Args:
         steps: int. The most updates of each lifted variable, at least 1. Defaults to 3.
