@@ -7,6 +7,8 @@ from typing import final
 
 import keras
 
+__all__ = ["LiftedEnergy", "LiftedGap"]
+
 Tensor = Any
 
 
