@@ -27,7 +27,15 @@ EXAMPLES = [
     "tensorflow-datasets",
     *TENSORBOARD,
 ]
-DOCS = ["latex2mathml", "mkdocs-material", "mkdocstrings[python]"]
+DOCS = [
+    "ipykernel",
+    "jupytext",
+    "latex2mathml",
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "nbconvert",
+    *EXAMPLES,
+]
 JAX = ["jax[cpu]"]
 DEV = ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scipy", *EXAMPLES]
 

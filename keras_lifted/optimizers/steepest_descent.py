@@ -126,7 +126,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
         self._named_fallback = fallback if isinstance(fallback, str) else None
         if self._named_fallback:
             usual = float(ops.convert_to_numpy(self.fallback.learning_rate))
-            self.fallback.learning_rate = lambda: usual * self._decayed()
+            # Not assigned: TensorFlow exports no optimizer that lost a variable.
+            self.fallback = type(self.fallback)(lambda: usual * self._decayed())
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Find the kernels and create the state."""
