@@ -46,6 +46,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The keras_lifted authors",
+    project_urls={"Paper": "https://arxiv.org/abs/2510.09796"},
     license="MIT",
     keywords=[
         "keras",
@@ -55,6 +56,8 @@ setup(
         "proximal",
         "optimizer",
         "inverse problems",
+        "jax",
+        "tensorflow",
     ],
     packages=find_packages(include=["keras_lifted", "keras_lifted.*"]),
     package_data={"keras_lifted": ["py.typed"]},
@@ -70,6 +73,7 @@ setup(
     },
     classifiers=[
         "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",

@@ -28,10 +28,14 @@ def on_files(files: Any, config: Any) -> None:
 def _rendered(name: str, script: str) -> dict[str, str | bytes]:
     notebook = jupytext.reads(script, fmt="py:percent")
     os.environ.setdefault("KERAS_LIFTED_DIGITS", "1")
-    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", coalesce_streams=True
+    ).execute()
     for cell in notebook.cells:
         cell["outputs"] = [
-            each for each in cell.get("outputs", []) if each.get("name") != "stderr"
+            each
+            for each in cell.get("outputs", [])
+            if each.output_type == "display_data" or each.get("name") == "stdout"
         ]
     markdown, resources = MarkdownExporter().from_notebook_node(
         notebook, {"unique_key": name}
