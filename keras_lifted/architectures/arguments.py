@@ -1,4 +1,4 @@
-"""Arguments that the builders share: checks, and activations made anew."""
+"""Arguments that the builders share: checks, and new activations."""
 
 from __future__ import annotations
 

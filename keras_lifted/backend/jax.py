@@ -78,7 +78,7 @@ def while_loop(
 ) -> tuple[Any, ...]:
     """Run `lax.while_loop`, or a Python loop where nothing is being traced.
 
-    Outside `jit` every `lax.while_loop` would be compiled anew.
+    Outside `jit` every `lax.while_loop` would be compiled again.
     """
     while not isinstance(go := more(*state), jax.core.Tracer):
         if not go:

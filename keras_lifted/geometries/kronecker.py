@@ -55,7 +55,7 @@ def refresh(
     gradients: Sequence[Tensor],
     keep: Tensor,
 ) -> list[State]:
-    """Take gradients into the covariances, and compute all roots anew.
+    """Take gradients into the covariances, and compute all roots again.
 
     Args:
         layouts: sequence of Layout. Of all groups of kernels.

@@ -13,7 +13,7 @@ Tensor = Any
 def degrade(dataset: Any, operator: Degradation) -> Any:
     """Return a data set of pairs `(degraded, clean)`, as `fit` takes them.
 
-    Noise and resampled masks are drawn anew in every epoch; call `.cache()` on the
+    Noise and resampled masks are drawn again in every epoch; call `.cache()` on the
     result to draw them once.
 
     Args:

@@ -1,4 +1,4 @@
-"""How long the steps are, and when what is dear is computed anew."""
+"""How long the steps are, and when statistics are refreshed."""
 
 from __future__ import annotations
 
