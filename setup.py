@@ -27,7 +27,15 @@ EXAMPLES = [
     "tensorflow-datasets",
     *TENSORBOARD,
 ]
-DOCS = ["latex2mathml", "mkdocs-material", "mkdocstrings[python]"]
+DOCS = [
+    "ipykernel",
+    "jupytext",
+    "latex2mathml",
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "nbconvert",
+    *EXAMPLES,
+]
 JAX = ["jax[cpu]"]
 DEV = ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scipy", *EXAMPLES]
 
@@ -38,6 +46,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The keras_lifted authors",
+    project_urls={"Paper": "https://arxiv.org/abs/2510.09796"},
     license="MIT",
     keywords=[
         "keras",
@@ -47,6 +56,8 @@ setup(
         "proximal",
         "optimizer",
         "inverse problems",
+        "jax",
+        "tensorflow",
     ],
     packages=find_packages(include=["keras_lifted", "keras_lifted.*"]),
     package_data={"keras_lifted": ["py.typed"]},
@@ -62,6 +73,7 @@ setup(
     },
     classifiers=[
         "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",

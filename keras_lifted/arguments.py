@@ -7,10 +7,10 @@ from typing import Any
 
 
 def arguments_of(instance: Any) -> dict[str, Any]:
-    """`{name: attribute of that name}` for every argument of the constructor.
+    """Return `{name: attribute of that name}` for every argument of the constructor.
 
     Raises:
-        ValueError: if an argument has no attribute of its name.
+        ValueError: If an argument has no attribute of its name.
     """
     config = {}
     for name, parameter in inspect.signature(type(instance)).parameters.items():

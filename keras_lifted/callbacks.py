@@ -34,9 +34,9 @@ _ABOUT = {
 
 @final
 class LiftedTensorBoard(keras.callbacks.Callback):
-    """Writes what each lifted block does, for TensorBoard.
+    """A callback that writes what each lifted block does, for TensorBoard.
 
-    Of the last training batch, for every block l of `model.lifted_blocks`:
+    It writes, of the last training batch, for every block l of `model.lifted_blocks`,
 
         relative_gap/l      √(P_l / ½‖x_l‖²) of means over the samples
         weighted_penalty/l  w_l · mean_i P_l(x_l,i, z_l,i), in units of the loss
@@ -49,26 +49,24 @@ class LiftedTensorBoard(keras.callbacks.Callback):
     `lifted/residual` (relative change in the last of them; 1 where no tolerance asks
     for it) and `lifted/caution`. Updates that use no curvature, such as the sweep,
     have none of these, nor `curvature` and `step_size`; blocks of infinite weight,
-    which are not lifted, have nothing. Each card says in its description what it is.
-
-    The Graphs page shows the layers, as with `keras.Sequential`.
-
-    The files lie in `<log_dir>/lifted`, so `log_dir` can be that of
-    `keras.callbacks.TensorBoard` and both show in one dashboard.
+    which are not lifted, have nothing. Each card describes what it shows, and the
+    Graphs page shows the layers. The files lie in `<log_dir>/lifted`, so `log_dir` can
+    be that of `keras.callbacks.TensorBoard`: one dashboard then shows both.
 
     Args:
-        log_dir: directory of the logs, a string or path.
-        update_freq: "epoch" writes at the end of every epoch, with the epoch
-            (from 0) as its step; an integer n every n training batches and
-            "batch" every one, with the number of batches trained as its
-            step. On JAX each write waits for the device.
-        histograms: whether to write `lifted_variable`.
-        blocks: names of the blocks to show; None for all.
+        log_dir: str or path. The directory of the logs.
+        update_freq: str or int. "epoch" writes at the end of every epoch, with the
+            epoch (from 0) as its step; an integer n every n training batches and
+            "batch" every one, with the number of batches trained as its step. On JAX
+            each write waits for the device. Defaults to "epoch".
+        histograms: bool. Whether `lifted_variable` is written. Defaults to True.
+        blocks: list of str. The names of the blocks to show; None for all. Defaults to
+            None.
 
     Raises:
-        ImportError: if TensorBoard is not installed.
-        TypeError: if the model that is trained is not lifted.
-        ValueError: if `update_freq` is neither "epoch", "batch" nor a
+        ImportError: If TensorBoard is not installed.
+        TypeError: If the model that is trained is not lifted.
+        ValueError: If `update_freq` is neither "epoch", "batch" nor a
             positive integer.
 
     Source: the penalties of Wang et al., arXiv 2510.09796, section 3; the step
@@ -113,7 +111,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         self._in_epoch = 0
 
     def set_model(self, model: Any) -> None:
-        """Keras calls this before training."""
+        """Check the model; Keras calls this before training."""
         optimizer = getattr(model, "optimizer", None)
         if lifted_part(optimizer) is None:
             raise TypeError(
@@ -138,7 +136,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         _write_graph(self._writer, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Batches are numbered anew in every epoch."""
+        """Number the batches from the start."""
         self._in_epoch = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -152,7 +150,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
             self._write(self._trained)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write, with `update_freq="epoch"`."""
+        """Write if `update_freq` is "epoch"."""
         if not self._every:
             self._write(epoch)
         self._writer.flush()
@@ -205,7 +203,7 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         return {f"lifted_variable/{name}": sample[i] for i, name in self._lifted()}
 
     def _lifted(self) -> list[tuple[int, str]]:
-        """Index and name of the blocks whose weight is finite."""
+        """Return index and name of the blocks whose weight is finite."""
         penalty = self._optimizer.penalty
         return [
             (i, block.name)
@@ -243,7 +241,7 @@ def _write_graph(writer: Any, model: Any) -> None:
 
 
 def _batches(update_freq: Any) -> int:
-    """Batches between two writes; 0 for once an epoch."""
+    """Return the batches between two writes; 0 for once an epoch."""
     if update_freq == "epoch":
         return 0
     if update_freq == "batch":
@@ -259,7 +257,7 @@ def _batches(update_freq: Any) -> int:
 
 
 def _summary() -> Any:
-    """TensorFlow's summary writers; every backend uses them, as in Keras."""
+    """Return TensorFlow's summary writers; every backend uses them, as in Keras."""
     from tensorflow import summary
 
     return summary

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def described(value: Any) -> str:
-    """A value for an error: arrays by type and shape, never their entries."""
+    """Return a value for an error: arrays by type and shape, never their entries."""
     shape: Any = getattr(value, "shape", None)
     if isinstance(shape, tuple) or hasattr(shape, "as_list"):
         return f"{type(value).__name__} of shape {tuple(shape)}"
@@ -25,10 +25,10 @@ def check_number(
     expected: str,
     owner: str = "",
 ) -> float:
-    """`value` as a float if it is a finite number that is `allowed`.
+    """Return `value` as a float if it is a finite number that is `allowed`.
 
     Raises:
-        ValueError: otherwise, naming the argument, its owner and what is `expected`.
+        ValueError: Otherwise; it names the argument, its owner and what is `expected`.
     """
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if real and math.isfinite(value) and allowed(float(value)):
@@ -40,19 +40,19 @@ def check_number(
 
 
 def check_between(name: str, value: Any, low: float, high: float) -> float:
-    """`value` as a float within `[low, high)`, or a ValueError."""
+    """Return `value` as a float within `[low, high)`, or a ValueError."""
     expected = f"of at least {low:g} and below {high:g}"
     return check_number(name, value, lambda number: low <= number < high, expected)
 
 
 def is_count(value: Any) -> bool:
-    """Whether it is an integer of at least 1, and no bool."""
+    """Return whether it is an integer of at least 1, and no bool."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return whole and bool(value >= 1)
 
 
 def check_count(name: str, value: Any, meaning: str = "") -> int:
-    """`value` as a positive int, or a ValueError that says what it counts."""
+    """Return `value` as a positive int, or a ValueError that says what it counts."""
     if is_count(value):
         return int(value)
     raise ValueError(
@@ -62,11 +62,7 @@ def check_count(name: str, value: Any, meaning: str = "") -> int:
 
 
 def check_kernel_size(value: Any) -> int:
-    """`value` as an odd positive integer.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return `value` as an odd positive integer, or raise a ValueError."""
     if is_count(value) and value % 2:
         return int(value)
     raise ValueError(
@@ -80,12 +76,8 @@ def check_names(
 ) -> None:
     """Raise a ValueError if the dict `given` names what is not among `known`.
 
-    Args:
-        given: a dict by name; anything else passes.
-        known: the names there are.
-        keyed: what the dict holds and by which names, for the error.
-        those: what the known names are, for the error.
-        default: whether the key "default" may serve all others.
+    `keyed` and `those` are, for the error, what the dict holds and what is known;
+    `default` says whether the key "default" may serve all others.
     """
     if not isinstance(given, dict):
         return

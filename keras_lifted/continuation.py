@@ -18,18 +18,18 @@ from keras_lifted.penalties.base import KEYED
 
 @final
 class PenaltyScheduler(keras.callbacks.Callback):
-    """Sets the penalty weights at the start of every epoch: continuation.
+    """A callback that sets the penalty weights at the start of every epoch.
 
     The method of auxiliary coordinates raises `w` step by step, so that early
     epochs are easy and late ones close to the nested network.
 
     Args:
-        schedule: `schedule(epoch, weights)` returns the new weight, one number
-            for all blocks or a dict by activation name (others keep theirs).
+        schedule: callable. `schedule(epoch, weights)` returns the new weight, one
+            number for all blocks or a dict by activation name (others keep theirs).
             `epoch` counts from 0, `weights` is `{activation name: weight}`.
 
     Raises:
-        ValueError: if the model is not lifted, a weight is not positive and
+        ValueError: If the model is not lifted, a weight is not positive and
             finite, or a name is unknown.
 
     Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, section 3.

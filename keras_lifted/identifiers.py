@@ -20,17 +20,10 @@ def resolve(
     names: Mapping[str, Callable[[], T]],
     expected: str,
 ) -> T:
-    """The object that `identifier` stands for.
+    """Return the object that `identifier` stands for, or raise a ValueError.
 
-    Args:
-        identifier: an instance of `kind`, its config, or one of the names, in
-            whatever case.
-        kind: the class of what is looked for.
-        names: makes an object, by name.
-        expected: what the error says of it, before "Received: …".
-
-    Raises:
-        ValueError: if it is none of these.
+    It is an instance of `kind`, its config, or one of the `names`, in whatever case;
+    `expected` is what the error says of it, before "Received: …".
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)

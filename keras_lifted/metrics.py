@@ -7,6 +7,8 @@ from typing import final
 
 import keras
 
+__all__ = ["LiftedEnergy", "LiftedGap"]
+
 Tensor = Any
 
 
@@ -21,7 +23,6 @@ class LiftedMetric(keras.metrics.Mean):
         super().update_state(value, sample_weight=samples)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         return {"name": self.name}
 
 
@@ -36,7 +37,7 @@ class LiftedGap(LiftedMetric):
     measured while training only: `evaluate` has no lifted variables.
 
     Args:
-        name: name in the logs.
+        name: str. The name in the logs. Defaults to "lifted_gap".
 
     Example:
 
@@ -54,11 +55,12 @@ class LiftedGap(LiftedMetric):
 class LiftedEnergy(LiftedMetric):
     """The lifted energy `ℓ + Σ_l w_l P_l`, in the units of the loss.
 
-    `ℓ` is the loss at the last sweep. Below the loss of the forward pass, which the
-    logs show, the lifted variables lowered it; a single sweep leaves `ℓ` there.
+    `ℓ` is the loss at the last sweep. Where the energy is below the loss of the forward
+    pass, which the logs show, the lifted variables lowered it; a single sweep leaves
+    `ℓ` there.
 
     Args:
-        name: name in the logs.
+        name: str. The name in the logs. Defaults to "lifted_energy".
 
     Example:
 

@@ -11,10 +11,10 @@ import keras
 
 @final
 class PlanFit(keras.callbacks.Callback):
-    """Calls the optimizer's `plan_fit(steps)` with the steps of the whole `fit`.
+    """A callback that tells the optimizer the steps of the whole `fit`.
 
-    At its start, or after the first epoch where the data do not tell how many there
-    are, with the steps done as its second argument. An optimizer without that method is
+    It calls `plan_fit(steps)` at the start, or `plan_fit(steps, done)` after the first
+    epoch where the data do not tell their number. An optimizer without that method is
     left alone. `LiftedModel.fit` does this by itself.
 
     Example:
@@ -36,7 +36,7 @@ class PlanFit(keras.callbacks.Callback):
                 self._tell(int(self.params["steps"]), epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Plan, after the first epoch of steps that were not known."""
+        """Plan after the first epoch of steps that were not known."""
         if self._begun is not None and self._begun[0] == epoch:
             if not self.params["steps"]:
                 self._tell(self._taken() - self._begun[1], epoch + 1)
@@ -52,7 +52,7 @@ class PlanFit(keras.callbacks.Callback):
 
 
 def planner(optimizer: Any) -> Callable[..., None] | None:
-    """The method `plan_fit` of `optimizer` or of what it wraps, if there is one."""
+    """Return `plan_fit` of `optimizer` or of what it wraps, if there is one."""
     while optimizer is not None:
         plan = getattr(optimizer, "plan_fit", None)
         if plan is not None:

@@ -2,7 +2,7 @@
 # # Lifted training in ten minutes
 #
 # A lifted model is an ordinary Keras model that trains without end-to-end
-# backpropagation: every hidden activation becomes a *lifted variable* `x`, a
+# backpropagation. Every hidden activation becomes a *lifted variable* `x`, a
 # penalty `w P(x, z)` ties it to the pre-activation `z` of its block, and every
 # block learns from its own input and its own target only.
 
@@ -14,6 +14,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 import keras_lifted as kl
@@ -71,14 +72,13 @@ def network(activation):
     )
 
 
-plain = network(lambda name: "relu")
-model = kl.LiftedModel(plain.inputs, plain.outputs)
+reference = network(lambda name: "relu")
+model = kl.LiftedModel(reference.inputs, reference.outputs)
 
 # %% [markdown]
-# `compile` and `fit` are Keras's. A plain optimizer trains by lifted Bregman with
-# the default update, the *sweep*, at about the cost of backprop. The two extra
-# metrics are the energy (loss plus penalties) and the gap (mean penalty). For long
-# runs add `jit_compile=True`: it compiles for some seconds, then steps are faster.
+# `compile` and `fit` are Keras's. A Keras optimizer trains by lifted Bregman with the
+# default update, the *sweep*, at about the cost of backpropagation. For long runs add
+# `jit_compile=True`: it compiles for some seconds, then steps are faster.
 
 # %%
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -86,13 +86,13 @@ model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
 print("blocks:", [block.name for block in model.lifted_blocks])
 batches = {"batch_size": 100, "verbose": 2}
 model.fit(x, y, epochs=2, validation_data=(x_test, y_test), **batches)
-same = plain.predict(x_test, verbose=0)
+same = reference.predict(x_test, verbose=0)
 assert np.allclose(model.predict(x_test, verbose=0), same, atol=1e-4)
 
 # %% [markdown]
 # ## Look at the lifted variables
-# What the update would set them to for a batch, and how far (in the penalty) each
-# is from the activation of its block.
+# `lifted_variables` is what the update would set them to for a batch, `lifted_gaps`
+# how far (in the penalty) each is from the activation of its block.
 
 # %%
 for name, value in model.lifted_variables(x[:100], y[:100]).items():
@@ -101,7 +101,7 @@ print("gaps:", model.lifted_gaps(x[:100], y[:100]))
 
 # %% [markdown]
 # ## Choose penalty, weights and update
-# Weights can be set by the name of the block; "default" serves the rest. A larger
+# Weights can be set by the name of the block; "default" serves all others. A larger
 # weight ties a block closer to its pre-activation. `ProximalGradient` takes several
 # steps on the lifted variables for each step on the weights. The penalty weights
 # are optimizer variables: assign to them to anneal.
@@ -136,7 +136,7 @@ for name, value in sparse.lifted_variables(x[:100], y[:100]).items():
 # %% [markdown]
 # ## Save and load
 # The file holds architecture, weights, penalty, update and optimizer state, so
-# training goes on where it stopped. Weight files interchange with the plain model.
+# training goes on where it stopped. Weight files fit the Keras model, too.
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -149,8 +149,19 @@ with tempfile.TemporaryDirectory() as folder:
 
     weights = pathlib.Path(folder) / "model.weights.h5"
     model.save_weights(weights)
-    plain.load_weights(weights)
+    reference.load_weights(weights)
 
 # %% [markdown]
-# Next: `keras_lifted.callbacks.LiftedTensorBoard` shows gaps, curvatures, step
-# sizes and lifted variables of every block while `fit` runs.
+# ## A picture
+# These are test images with the classes that the model predicts for them. Next: the
+# other tutorials show your own data, TensorBoard, and loading and serving.
+
+# %%
+side = int(np.sqrt(x.shape[1]))
+classes = sparse.predict(x_test[:8], verbose=0).argmax(axis=-1)
+_, axes = plt.subplots(1, 8, figsize=(9, 1.6))
+for axis, image, label in zip(axes, x_test, classes, strict=False):
+    axis.imshow(image.reshape(side, side), cmap="gray_r")
+    axis.set_title(f"class {label}", fontsize=9)
+    axis.axis("off")
+plt.show()

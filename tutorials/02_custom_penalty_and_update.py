@@ -13,6 +13,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 from keras import ops
 from sklearn.datasets import load_digits
@@ -28,9 +29,9 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 # %% [markdown]
 # ## A penalty
 # `P(x, z) = Σ_j h(σ(z)_j − x_j)`, with Huber's h: quadratic up to `delta`, linear
-# beyond. Its pull on a block is clipped at `delta` in every unit, so no single sample
-# can pull hard. `value` is all a penalty must say; gradients follow from it. Here a
-# lifted variable is carried by itself, `s = x`; `sigma` is the activation of the block,
+# beyond. Its gradient is clipped at `delta` in every unit, so no single sample counts
+# much. `value` is all a penalty must say; gradients follow from it. Here an update
+# moves the lifted variable itself, `s = x`; `sigma` is the activation of the block,
 # and `value` returns one number per sample.
 #
 # `register_keras_serializable` lets a saved model find the class again. It is saved by
@@ -83,8 +84,8 @@ class DampedSweep(kl.updates.LiftedUpdate):
 
 # %% [markdown]
 # ## Train
-# With each other, and with what the package has. Contrastive training runs any update
-# twice, with the loss and without it; yours need not know.
+# Both work with each other, and with what the package has. Contrastive training runs
+# any update twice, with the loss and without it; yours need not know.
 
 
 # %%
@@ -128,3 +129,18 @@ assert loaded.optimizer.penalty.delta == 0.01
 assert loaded.optimizer.lifted_update.tau == 0.5
 expected = model.predict(x_test, verbose=0)
 assert np.allclose(loaded.predict(x_test, verbose=0), expected, atol=1e-4)
+
+# %% [markdown]
+# ## A picture
+# This is the penalty of one unit at `z = 0`, beside the quadratic one.
+
+# %%
+points = np.linspace(-0.05, 0.05, 201).astype("float32")[:, None]
+zeros, identity = np.zeros_like(points), kl.layers.Identity()
+for each in (Huber(), kl.penalties.Quadratic()):
+    values = each.value(identity, points, zeros)
+    plt.plot(points, values, label=type(each).__name__)
+plt.xlabel("x − σ(z)")
+plt.ylabel("P(x, z)")
+plt.legend()
+plt.show()

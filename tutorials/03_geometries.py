@@ -1,19 +1,19 @@
-"""Geometries of the weight step: a deep network that Adam hardly learns.
+# %% [markdown]
+# # A deep network that Adam hardly learns
+#
+# `SteepestDescent` moves every kernel, with its bias, as one matrix, along the
+# direction that is steepest in a norm of matrices: its *geometry*. Here a network of
+# six sigmoid layers, with Keras's default initialisation and no normalisation, is
+# trained by Adam and in each geometry, on Fashion-MNIST, or offline on scikit-learn's
+# digits.
 
-    python tutorials/03_geometries.py
-
-`SteepestDescent` moves every kernel, with its bias, as one matrix, along the direction
-that is steepest in a norm of matrices: its geometry. Here a network of six sigmoid
-layers, with Keras's default initialisation and no normalisation, is trained by Adam and
-in each geometry, on Fashion-MNIST, or offline on scikit-learn's digits. It runs in
-about a minute.
-"""
-
+# %%
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 import keras_lifted as kl
@@ -40,12 +40,13 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 x, y = data()
 split = len(x) * 5 // 6
 
-# 1. A model that is hard to train
-#
+# %% [markdown]
+# ## A model that is hard to train
 # Every sigmoid layer shrinks what comes through it, forwards and backwards: the
 # first layers see a gradient a thousandth the size of the last one's.
 
 
+# %%
 def build() -> kl.LiftedModel:
     keras.utils.set_random_seed(0)
     inputs = keras.Input((x.shape[1],))
@@ -55,8 +56,8 @@ def build() -> kl.LiftedModel:
     return kl.LiftedModel(inputs, keras.layers.Dense(10, name="out")(h))
 
 
-def train(optimizer: str | keras.optimizers.Optimizer) -> float:
-    """Test accuracy after six epochs."""
+def train(optimizer: str | keras.optimizers.Optimizer) -> list[float]:
+    """Test accuracy after each of six epochs."""
     model = build()
     model.compile(
         optimizer=optimizer,
@@ -64,12 +65,15 @@ def train(optimizer: str | keras.optimizers.Optimizer) -> float:
         metrics=["accuracy"],
         jit_compile=True,
     )
-    model.fit(x[:split], y[:split], batch_size=32, epochs=6, verbose=0)
-    return model.evaluate(x[split:], y[split:], verbose=0, return_dict=True)["accuracy"]
+    test = (x[split:], y[split:])
+    history = model.fit(
+        x[:split], y[:split], 32, epochs=6, verbose=0, validation_data=test
+    )
+    return history.history["val_accuracy"]
 
 
-# 2. Three geometries
-#
+# %% [markdown]
+# ## Three geometries
 # "frobenius" moves a kernel along its mean gradient, by a part of the kernel's size.
 # "spectral" makes all singular values of that step alike, so that directions which the
 # gradient hardly shows move as far as the others. "kronecker", the default, first
@@ -78,32 +82,41 @@ def train(optimizer: str | keras.optimizers.Optimizer) -> float:
 # varies a lot. The learning rate is the relative size of a step; its default depends
 # on the depth, and it falls to zero over the epochs of `fit`.
 
+# %%
 geometries = ("frobenius", "spectral", "kronecker")
 optimizers = {name: kl.optimizers.SteepestDescent(geometry=name) for name in geometries}
 accuracy = {name: train(optimizer) for name, optimizer in optimizers.items()}
 accuracy["adam"] = train("adam")
-for name, value in accuracy.items():
-    print(f"{name}: test accuracy {value:.3f}")
+for name, values in accuracy.items():
+    print(f"{name}: test accuracy {values[-1]:.3f}")
+    plt.plot(range(1, 7), values, label=name)
+plt.xlabel("epoch")
+plt.ylabel("test accuracy")
+plt.legend()
+plt.show()
 
-# 3. What moves how
-#
+# %% [markdown]
+# ## What moves how
 # What is not a kernel, such as an embedding or the gain of a normalisation, is moved
 # by `fallback`, an ordinary Keras optimizer. Here every variable is part of a kernel.
 
+# %%
 for variable, geometry in list(optimizers["kronecker"].chosen_geometries().items())[:2]:
     print(f"{variable}: {geometry}")
 
-# 4. Any Keras model
-#
+# %% [markdown]
+# ## Any Keras model
 # It reads gradients alone, so that `keras.Model` takes it too; the callback tells it
 # how many steps there will be.
 
-plain = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(10)])
-plain.compile(
+# %%
+single = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(10)])
+single.compile(
     kl.optimizers.SteepestDescent(),
     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )
-plain.fit(x[:split], y[:split], epochs=2, verbose=0, callbacks=[kl.callbacks.PlanFit()])
-value = plain.evaluate(x[split:], y[split:], verbose=0, return_dict=True)["accuracy"]
+plan = kl.callbacks.PlanFit()
+single.fit(x[:split], y[:split], epochs=2, verbose=0, callbacks=[plan])
+value = single.evaluate(x[split:], y[split:], verbose=0, return_dict=True)["accuracy"]
 print(f"one layer, by backpropagation: test accuracy {value:.3f}")

@@ -1,19 +1,18 @@
-"""Inverting a perceptron: an image from 512 activations.
+# %% [markdown]
+# # An image from 512 activations
+#
+# A perceptron, one dense layer with ReLU, maps an image of 64 × 64 pixels to 512
+# numbers, about half of them 0. `kl.invert` recovers the image from them, with total
+# variation as what it knows about images.
 
-    python tutorials/04_inverting_a_perceptron.py
-
-A perceptron, one dense layer with ReLU, maps an image of 64 × 64 pixels to 512
-numbers, about half of them 0. `kl.invert` recovers the image from them, with total
-variation as what it knows about images. It runs in half a minute, and draws
-`inverting_a_perceptron.png` where matplotlib is installed.
-"""
-
+# %%
 import os
 import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 import keras_lifted as kl
@@ -21,9 +20,11 @@ import keras_lifted as kl
 keras.utils.set_random_seed(0)
 SIDE, OUTPUTS = 64, 512
 
-# 1. An image and a network
+# %% [markdown]
+# ## An image and a network
 
 
+# %%
 def phantom() -> np.ndarray:
     """A disc and a square, `(1, 64, 64, 1)`."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -53,8 +54,8 @@ def psnr(x: np.ndarray) -> float:
     return float(kl.imaging.psnr(x, clean)[0])
 
 
-# 2. Invert
-#
+# %% [markdown]
+# ## Invert
 # There are eight times as many pixels as outputs, so infinitely many images explain
 # them. `invert` takes the one that also has a small total variation:
 #
@@ -64,6 +65,7 @@ def psnr(x: np.ndarray) -> float:
 # fixed to the data. It is convex, where ½‖relu(W u + b) − y‖² is not, and its gradient
 # is Wᵀ(relu(W u + b) − y): no derivative of the ReLU.
 
+# %%
 tv = kl.regularizers.TotalVariation()
 exact = kl.invert(network, y, tv, alpha=2.5e-3, max_steps=1500)
 print(f"clean data: {psnr(exact.x):.1f} dB after {exact.iterations} steps")
@@ -73,8 +75,8 @@ print(
 )
 assert exact.converged and psnr(exact.x) > 30
 
-# 3. Noise
-#
+# %% [markdown]
+# ## Noise
 # Noise in the outputs asks for more regularisation. Say how much noise there is, and
 # `alpha` follows: the one that leaves a residual of the noise's size (the discrepancy
 # principle). The noise lies behind the ReLU, so that some outputs are negative:
@@ -82,6 +84,7 @@ assert exact.converged and psnr(exact.x) > 30
 # and have no derivative, by lifted steps, and goes on without. The theorem's rule is
 # for the convex fidelity, into whose range the outputs are projected.
 
+# %%
 std = 0.05
 # The kinks of ReLU keep the residual above the tolerance here.
 warnings.filterwarnings("ignore", message="The inversion did not converge")
@@ -98,29 +101,25 @@ for name, result in (("discrepancy", found), ("theorem", by_rule)):
     )
 assert psnr(found.x) > psnr(by_rule.x)
 
-# 4. What else is known
-#
+# %% [markdown]
+# ## What else is known
 # Regularizers add up. Here the pixels are known to lie in [0, 1], too.
 
+# %%
 both = tv + kl.regularizers.Box(0.0, 1.0)
 boxed = kl.invert(network, noisy, both, noise_std=std)
 print(f"noise {std}, in [0, 1]: {psnr(boxed.x):.1f} dB")
 assert 0 <= boxed.x.min() and boxed.x.max() <= 1
 
-# 5. A picture
+# %% [markdown]
+# ## A picture
 
-try:
-    import matplotlib.pyplot as plt
-except ImportError:
-    print("No matplotlib: no picture.")
-else:
-    found = {"clean": exact, "noise": found, "noise, in [0, 1]": boxed}
-    titles = {f"{name}: {psnr(each.x):.1f} dB": each.x for name, each in found.items()}
-    figure, axes = plt.subplots(1, 4, figsize=(11, 3))
-    for axis, (title, image) in zip(
-        axes, [("image", clean), *titles.items()], strict=True
-    ):
-        axis.imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
-        axis.set_title(title, fontsize=9)
-        axis.axis("off")
-    figure.savefig("inverting_a_perceptron.png", dpi=120, bbox_inches="tight")
+# %%
+results = {"clean": exact, "noise": found, "noise, in [0, 1]": boxed}
+titles = {f"{name}: {psnr(each.x):.1f} dB": each.x for name, each in results.items()}
+_, axes = plt.subplots(1, 4, figsize=(11, 3))
+for axis, (title, image) in zip(axes, [("image", clean), *titles.items()], strict=True):
+    axis.imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
+    axis.set_title(title, fontsize=9)
+    axis.axis("off")
+plt.show()

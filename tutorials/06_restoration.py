@@ -1,11 +1,9 @@
 # %% [markdown]
 # # Restoring natural images
 #
-#     python tutorials/06_restoration.py [FOLDER]
-#
 # A small proximal network learns to remove noise from natural images, by lifted
-# training. The images are those of a folder, or pictures that come with scikit-image.
-# Runs in about a minute.
+# training. The images are pictures that come with scikit-image, or those of a folder
+# that the script is given: `python tutorials/06_restoration.py FOLDER`.
 
 # %%
 import os
@@ -15,6 +13,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 from skimage import color
 from skimage import data
@@ -37,8 +36,9 @@ def grey(picture):
     return color.rgb2gray(picture[..., :3]) if picture.ndim == 3 else picture
 
 
-if sys.argv[1:]:
-    files = sorted(pathlib.Path(sys.argv[1]).iterdir())
+folder = pathlib.Path(sys.argv[-1])
+if folder.is_dir():
+    files = sorted(folder.iterdir())
     pictures = [
         grey(io.imread(file))
         for file in files
@@ -108,6 +108,14 @@ for name, (psnr, ssim) in quality.items():
     print(f"{name}: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}")
 assert quality["restored"][0] > quality["noisy"][0] + 3
 assert quality["restored"][1] > quality["noisy"][1]
+
+_, axes = plt.subplots(1, 3, figsize=(10, 3.5))
+shown = {"clean": clean_test, "noisy": noisy_test, "restored": restored}
+for axis, (name, each) in zip(axes, shown.items(), strict=True):
+    axis.imshow(np.asarray(each)[0, ..., 0], cmap="gray", vmin=0, vmax=1)
+    axis.set_title(name)
+    axis.axis("off")
+plt.show()
 
 # %% [markdown]
 # ## The network as a prior

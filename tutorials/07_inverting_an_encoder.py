@@ -1,12 +1,9 @@
 # %% [markdown]
-# # Inverting an encoder
-#
-#     python tutorials/07_inverting_an_encoder.py
+# # Images from the codes of an encoder
 #
 # An autoencoder learns a code of images and a decoder back from it. `kl.invert` needs
 # no decoder: it looks for an image whose code is the given one, with little total
-# variation. Both are compared here, with codes as they are and with noise. It runs in
-# about a minute, and draws `inverting_an_encoder.png` where matplotlib is installed.
+# variation. Both are compared here, with codes as they are and with noise.
 
 # %%
 import os
@@ -15,6 +12,7 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 import keras_lifted as kl
@@ -121,23 +119,18 @@ assert psnr(exact.x) > psnr(restored.x)
 # ## A picture
 
 # %%
-try:
-    import matplotlib.pyplot as plt
-except ImportError:
-    print("No matplotlib: no picture.")
-else:
-    rows = {
-        "image": images,
-        "inverse": exact.x,
-        "decoder": decoded,
-        "inverse, noise": restored.x,
-        "decoder, noise": decoded_noisy,
-    }
-    figure, axes = plt.subplots(len(rows), len(images), figsize=(8, 5.5))
-    for line, (title, row) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, row, strict=True):
-            axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
-        decibels = "" if row is images else f"\n{psnr(row):.1f} dB"
-        line[0].set_ylabel(title + decibels, fontsize=8)
-    figure.savefig("inverting_an_encoder.png", dpi=100, bbox_inches="tight")
+rows = {
+    "image": images,
+    "inverse": exact.x,
+    "decoder": decoded,
+    "inverse, noise": restored.x,
+    "decoder, noise": decoded_noisy,
+}
+_, axes = plt.subplots(len(rows), len(images), figsize=(8, 5.5))
+for line, (title, row) in zip(axes, rows.items(), strict=True):
+    for axis, image in zip(line, row, strict=True):
+        axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+        axis.set(xticks=[], yticks=[])
+    decibels = "" if row is images else f"\n{psnr(row):.1f} dB"
+    line[0].set_ylabel(title + decibels, fontsize=8)
+plt.show()

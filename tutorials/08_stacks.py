@@ -1,18 +1,18 @@
-"""Stacks: deep networks that compile at once, and whose blocks can move all at once.
+# %% [markdown]
+# # Deep stacks that compile at once
+#
+# A run of equal blocks is one layer, `kl.layers.Stack`. It computes in a loop, so that
+# its compile time does not grow with the depth, and in lifted training all of its
+# blocks can be updated together.
 
-    python tutorials/08_stacks.py
-
-A run of equal blocks is one layer, `kl.layers.Stack`. It computes in a loop, so that
-its compile time does not grow with the depth, and in lifted training all of its blocks
-can be updated together. It runs in less than a minute.
-"""
-
+# %%
 import os
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 import keras_lifted as kl
@@ -22,11 +22,12 @@ rng = np.random.default_rng(0)
 x = rng.normal(size=(512, 16)).astype("float32")
 y = np.tanh(x @ rng.normal(size=(16, 1))).astype("float32")
 
-# 1. Any block, many times
-#
+# %% [markdown]
+# ## Any block, many times
 # The block is a layer or a model that keeps the shape of its input. Each of the copies
 # has weights, state and seeds of its own; here branches start small beside the stream.
 
+# %%
 DEPTH = 32
 
 
@@ -48,10 +49,11 @@ def network(depth: int, cls: type = keras.Model) -> keras.Model:
     return cls(inputs, layers.Dense(1)(h))
 
 
-# 2. Compile time is flat in depth
-#
+# %% [markdown]
+# ## Compile time is flat in depth
 # In a keras.Model, too: the compiled program holds a single block.
 
+# %%
 for depth in (8, 128):
     model = network(depth)
     model.compile("adam", "mse", jit_compile=True)
@@ -59,10 +61,11 @@ for depth in (8, 128):
     model.train_on_batch(x, y)
     print(f"depth {depth:3d}: first step {time.process_time() - start:.1f} s")
 
-# 3. Single layers, and back
-#
+# %% [markdown]
+# ## Single layers, and back
 # `get_blocks` gives the blocks as layers, `kl.stack` folds the equal blocks of a model.
 
+# %%
 model = network(6)
 inputs = h = keras.Input((16,))
 for each in model.get_layer("stack").get_blocks():
@@ -74,13 +77,14 @@ difference = np.abs(unrolled.predict(x, verbose=0) - folded.predict(x, verbose=0
 print(f"outputs differ by {difference:.0e}")
 assert difference < 1e-4
 
-# 4. All blocks at once
-#
+# %% [markdown]
+# ## All blocks at once
 # In a lifted model the outputs of the blocks are lifted variables. `AllAtOnce`
 # evaluates all blocks together, in rounds. With as many rounds as blocks their gradient
 # is that of backpropagation; as branches are small beside the stream, few come close.
 
 
+# %%
 def gradient(update: object) -> np.ndarray:
     """What a step of SGD with rate 1 takes from the first kernels of all blocks."""
     model = network(DEPTH, kl.LiftedModel)
@@ -95,13 +99,19 @@ def gradient(update: object) -> np.ndarray:
 
 
 exact = gradient("sweep")
+errors = {}
 for rounds in (1, 2, 4):
     update = kl.updates.AllAtOnce(rounds, rounds, tolerance=None)
-    error = np.linalg.norm(gradient(update) - exact) / np.linalg.norm(exact)
-    print(f"{rounds} rounds: the gradient differs by {error:.1%}")
+    errors[rounds] = np.linalg.norm(gradient(update) - exact) / np.linalg.norm(exact)
+    print(f"{rounds} rounds: the gradient differs by {errors[rounds]:.1%}")
 
-# 5. When it pays
-#
+plt.semilogy(list(errors), list(errors.values()), "o-")
+plt.xlabel("rounds over all blocks")
+plt.ylabel("relative error of the gradient")
+plt.show()
+
+# %% [markdown]
+# ## When it pays
 # A round of all blocks is one batched operation: a device that a single block does not
 # fill takes about the time of one block for it, with JAX. On a processor rounds repeat
-# work, and the loop is the faster one. See "When lifting pays" in docs/stacks.md.
+# work, and the loop is the faster one.

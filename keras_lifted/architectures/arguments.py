@@ -1,4 +1,4 @@
-"""Arguments that the builders share: checks, and activations made anew."""
+"""Arguments that the builders share: checks, and new activations."""
 
 from __future__ import annotations
 
@@ -22,15 +22,9 @@ SHAPES: dict[int | None, tuple[str, str]] = {
 def check_shape(
     input_shape: Any, rank: int | None = None, free: bool = False
 ) -> tuple[Any, ...]:
-    """`input_shape` as a tuple of sizes, without the batch.
+    """Return `input_shape` as a tuple of `rank` sizes, without the batch.
 
-    Args:
-        input_shape: what came.
-        rank: how many sizes it must have; None for any number above zero.
-        free: whether None may stand for a height or width that varies.
-
-    Raises:
-        ValueError: if it is none.
+    With `free`, None may stand for height and width. Raise a ValueError otherwise.
     """
     listed = isinstance(input_shape, (tuple, list))
     shape = tuple(input_shape) if listed else ()
@@ -46,11 +40,7 @@ def check_shape(
 
 
 def check_widths(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
-    """`value` as a tuple of at least `least` positive integers.
-
-    Raises:
-        ValueError: if it is none.
-    """
+    """Return a tuple of at least `least` positive integers, or raise a ValueError."""
     if not isinstance(value, (tuple, list)) or len(value) < least:
         raise ValueError(
             f"`{name}` must be a sequence of at least {least} widths, e.g. "
@@ -61,11 +51,7 @@ def check_widths(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """`value`, if it is one of the names.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return `value`, if it is one of the names, or raise a ValueError."""
     if isinstance(value, str) and value in choices:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
@@ -73,11 +59,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 
 def check_class(cls: Any) -> Any:
-    """`cls`, if it builds a functional model from inputs and outputs.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Check that `cls` builds a functional model, or raise a ValueError."""
     model = isinstance(cls, type) and issubclass(cls, keras.Model)
     if model and not issubclass(cls, keras.Sequential):
         return cls
@@ -90,18 +72,13 @@ def check_class(cls: Any) -> Any:
 def activations(
     activation: Any, names: Sequence[str], argument: str = "activation"
 ) -> list[ProximalActivation]:
-    """A new proximal activation for every one of the `names`.
+    """Return a new proximal activation for every one of the `names` of layers.
 
-    Args:
-        activation: what `kl.layers.get` takes, for all of them, or a sequence of
-            these, one for each. An instance is a pattern: no two places share its
-            learnable parameters.
-        names: of the layers.
-        argument: what the caller calls `activation`, for the error.
+    `activation` is what `kl.layers.get` takes, for all of them, or a sequence of these;
+    no two places share an instance or its learnable parameters.
 
     Raises:
-        ValueError: if it means no proximal activation, or there are too many or
-            too few.
+        ValueError: If there is not one proximal activation for each of the names.
     """
     each = activation
     if not isinstance(activation, (tuple, list)):

@@ -27,28 +27,31 @@ def conv_net(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """`x_l = σ_l(K_l ∗ x_{l−1} + b_l)` with strides, dense layers, a linear output.
+    """Build `x_l = σ_l(K_l ∗ x_{l−1} + b_l)` with strides, then dense layers.
 
     The strides take the place of pooling, so every block is one affine map of the
     lifted variables before it.
 
     Args:
-        input_shape: of one sample, `(height, width, channels)`.
-        filters: channels of the convolutions, from input to output.
-        outputs: width of the output, `(batch, outputs)`.
-        units: widths of the dense layers between the convolutions and the output.
-        activation: as for `mlp`; a sequence has one for each convolution, then one
-            for each dense layer.
-        kernel_size: side of the kernels in pixels, odd.
-        strides: by how much each convolution divides height and width.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, `(height, width, channels)`.
+        filters: sequence of int. The channels of the convolutions, from input to
+            output.
+        outputs: int. The width of the output, `(batch, outputs)`.
+        units: sequence of int. The widths of the dense layers before the output.
+            Defaults to ().
+        activation: activation or sequence. As for `mlp`; a sequence has one for each
+            convolution, then one for each dense layer. Defaults to "relu".
+        kernel_size: int. The odd side of the kernels in pixels. Defaults to 3.
+        strides: int. By how much each convolution divides height and width. Defaults to
+            2.
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang et al., arXiv 2510.09796.
 

@@ -10,7 +10,7 @@ from keras import layers
 def convolution(
     filters: int, kernel_size: int, name: str, strides: int = 1
 ) -> layers.Layer:
-    """Zero-padded, `(batch, height, width, channels)`, the size over `strides`."""
+    """Return a zero-padded convolution that divides the size by `strides`."""
     return layers.Conv2D(
         filters,
         kernel_size,
@@ -22,5 +22,5 @@ def convolution(
 
 
 def flatten() -> Any:
-    """To `(batch, height · width · channels)`."""
+    """Flatten to `(batch, height · width · channels)`."""
     return layers.Flatten(data_format="channels_last")

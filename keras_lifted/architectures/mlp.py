@@ -21,23 +21,24 @@ def mlp(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """`x_l = σ_l(W_l x_{l−1} + b_l)`, and a linear output `W_L x_{L−1} + b_L`.
+    """Build `x_l = σ_l(W_l x_{l−1} + b_l)` and a linear output `W_L x_{L−1} + b_L`.
 
     Args:
-        input_shape: of one sample, without the batch; it is flattened.
-        units: widths of the hidden layers, from input to output.
-        outputs: width of the output, `(batch, outputs)`.
-        activation: a proximal activation of `kl.layers`, its class, name or config,
-            for every hidden layer; or a sequence of these, one for each. An
-            instance is a pattern, of which each layer gets a copy.
-        cls: `kl.LiftedModel`, or `keras.Model` for the same network without lifting.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, without the batch; it is flattened.
+        units: sequence of int. The widths of the hidden layers, from input to output.
+        outputs: int. The width of the output, `(batch, outputs)`.
+        activation: activation or sequence. A proximal activation of `kl.layers`, its
+            class, name or config, for every hidden layer; or a sequence of these, one
+            for each. Each layer gets a copy of an instance. Defaults to "relu".
+        cls: class. `kl.LiftedModel`, or `keras.Model` for the same network without
+            lifting. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang & Benning, JMLR 24(232), 2023.
 

@@ -39,7 +39,7 @@ def proximal_network(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """An unrolled denoiser, `argmin_x ½‖x − z‖² + λ‖L x‖₁` for the input `z`.
+    """Unroll the denoiser `argmin_x ½‖x − z‖² + λ‖L x‖₁` of the input `z`.
 
     `L_k` is a convolution, `L_kᵀ` its adjoint with the same kernel, and
     `σ_k = prox_{τ g*} = clip(·, −λ_k, λ_k)` with `g = λ_k‖·‖₁`. From `u_0 = 0`, for
@@ -63,25 +63,28 @@ def proximal_network(
     Every `u_k` is lifted; the rest is affine in the `u_k` for given weights.
 
     Args:
-        input_shape: of one sample and of the output, `(height, width, channels)`;
-            height and width may be None.
-        filters: channels of the dual variables `u_k`.
-        steps: `K ≥ 1`.
-        scheme: "forward_backward", "accelerated" or "chambolle_pock".
-        threshold: where every `λ_k ≥ 0` starts, in the unit of `u`.
-        learnable: train the `λ_k`.
-        kernel_size: side of the kernels in pixels, odd.
-        shared: use one `L` for all steps: with equal `λ_k` the network then is the
-            algorithm itself, and converges as K grows. Always so in "averaged".
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample and of the output, `(height, width,
+            channels)`; height and width may be None.
+        filters: int. The channels of the dual variables `u_k`. Defaults to 64.
+        steps: int. `K ≥ 1`. Defaults to 20.
+        scheme: str. "forward_backward", "accelerated", "chambolle_pock" or "averaged".
+            Defaults to "forward_backward".
+        threshold: float. Where every `λ_k ≥ 0` starts, in the unit of `u`. Defaults to
+            0.1.
+        learnable: bool. Whether the `λ_k` are trained. Defaults to True.
+        kernel_size: int. The odd side of the kernels in pixels. Defaults to 3.
+        shared: bool. Whether all steps use one `L`: with equal `λ_k` the network then
+            is the algorithm itself, and converges as K grows. "averaged" always shares
+            it. Defaults to False.
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "dual_1", …; the layers of the
         `L_k` are `TiedConvolution` and are named "operator_1", ….
 
     Raises:
-        ValueError: if an argument is malformed.
+        ValueError: If an argument is malformed.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742; Beck & Teboulle, SIAM J.
     Imaging Sci. 2(1), 2009; Chambolle & Pock, J. Math. Imaging Vis. 40, 2011.

@@ -28,7 +28,7 @@ def resnet(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Residual blocks in stages; each stage begins with a convolution.
+    """Build residual blocks in stages, each of which begins with a convolution.
 
     With the skip inside, a block is `x_l = σ(x_{l−1} + K_l ∗ x_{l−1} + b_l)`. With
     the skip outside it is `u_l = u_{l−1} + V_l ∗ σ(K_l ∗ u_{l−1} + b_l) + c_l`: `u`
@@ -37,23 +37,25 @@ def resnet(
     block, and one affine map of it, are the output.
 
     Args:
-        input_shape: of one sample, `(height, width, channels)`; height and width
-            may be None.
-        filters: channels of the stages, from input to output.
-        outputs: width of the output, `(batch, outputs)`.
-        blocks: residual blocks in each stage.
-        skip: "inside" the activation or "outside".
-        activation: as for `mlp`; a sequence has `1 + blocks` for each stage, the
-            first of them for the convolution with which the stage begins.
-        kernel_size: side of the kernels in pixels, odd.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, `(height, width, channels)`; height
+            and width may be None.
+        filters: sequence of int. The channels of the stages, from input to output.
+        outputs: int. The width of the output, `(batch, outputs)`.
+        blocks: int. The number of residual blocks in each stage. Defaults to 2.
+        skip: str. Whether the skip is added "inside" the activation or "outside".
+            Defaults to "inside".
+        activation: activation or sequence. As for `mlp`; a sequence has `1 + blocks`
+            for each stage, the first for the convolution with which it begins. Defaults
+            to "relu".
+        kernel_size: int. The odd side of the kernels in pixels. Defaults to 3.
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang et al., arXiv 2510.09796; He et al., arXiv 1512.03385.
 

@@ -19,7 +19,7 @@ class Skip(layers.Concatenate):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if heights or widths differ.
+        ValueError: If heights or widths differ.
     """
 
     def __init__(self, multiple: int, **kwargs: Any) -> None:
@@ -27,7 +27,7 @@ class Skip(layers.Concatenate):
         self.multiple = multiple
 
     def call(self, inputs: Any) -> Any:
-        """The images joined, once their sizes are known to be equal."""
+        """Return the images joined, once their sizes are known to be equal."""
         sizes = [tuple(each.shape[1:3]) for each in inputs]
         for one, other in zip(*sizes, strict=True):
             if None not in (one, other) and one != other:
@@ -39,5 +39,4 @@ class Skip(layers.Concatenate):
         return super().call(inputs)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         return {**super().get_config(), "multiple": self.multiple}

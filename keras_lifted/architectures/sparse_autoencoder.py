@@ -30,22 +30,27 @@ def sparse_autoencoder(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Five affine maps `z_l = W_l x_{l−1} + b_l`; a soft threshold at the third.
+    """Build five affine maps `z_l = W_l x_{l−1} + b_l`, a soft threshold at the third.
 
     `x_1 = σ_1(z_1)`, `x_2 = σ_2(z_2)`, the code `x_3 = S_λ(z_3)` with
     `S_λ(z) = sign(z) · max(|z| − λ, 0)`, `x_4 = σ_4(z_4)`, and `z_5` or `σ_5(z_5)`.
     The code is sparse as `S_λ` is the proximal map of `λ‖·‖₁`.
 
     Args:
-        input_shape: of one sample, without the batch, and of the output.
-        code: width of the code, `(batch, code)`; its layer is named "code".
-        units: widths of the first, second and fourth layer.
-        threshold: `λ ≥ 0` of the code, in the unit of `z_3`.
-        learnable: train `λ`.
-        activation: of the first, second and fourth layer, as for `mlp`.
-        output_activation: of the output, likewise; None for a linear output.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, without the batch, and of the
+            output.
+        code: int. The width of the code, `(batch, code)`; its layer is named "code".
+            Defaults to 64.
+        units: sequence of int. The widths of the first, second and fourth layer.
+            Defaults to (256, 128, 256).
+        threshold: float. `λ ≥ 0` of the code, in the unit of `z_3`. Defaults to 0.1.
+        learnable: bool. Whether `λ` is trained. Defaults to False.
+        activation: activation or sequence. That of the first, second and fourth layer,
+            as for `mlp`. Defaults to "relu".
+        output_activation: activation. That of the output; None for a linear output.
+            Defaults to None.
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "activation_1",
@@ -53,7 +58,7 @@ def sparse_autoencoder(
         "activation_5".
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Wang & Benning, JMLR 24(232), 2023.
 

@@ -27,7 +27,7 @@ def transformer_encoder(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Sequences to vectors, through blocks of attention and a perceptron.
+    """Map sequences to vectors, through blocks of attention and a perceptron.
 
     With `N` a layer normalisation, `u_0 = E x + p` the tokens embedded and `p` their
     positions, block l is
@@ -40,21 +40,24 @@ def transformer_encoder(
     normalisation are an ordinary, differentiated part of the block between them.
 
     Args:
-        input_shape: of one sample, `(tokens, features)`.
-        outputs: width of the output, `(batch, outputs)`.
-        blocks: attention and perceptron, each as often.
-        width: of the embedded tokens, a multiple of `heads`.
-        heads: of each attention.
-        units: width of the perceptrons; four times `width` by default.
-        activation: as for `mlp`; a sequence has one for each block.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, `(tokens, features)`.
+        outputs: int. The width of the output, `(batch, outputs)`.
+        blocks: int. The number of attentions, and of perceptrons. Defaults to 2.
+        width: int. The width of the embedded tokens, a multiple of `heads`. Defaults to
+            64.
+        heads: int. The heads of each attention. Defaults to 4.
+        units: int. The width of the perceptrons; None for four times `width`. Defaults
+            to None.
+        activation: activation or sequence. As for `mlp`; a sequence has one for each
+            block. Defaults to "relu".
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "activation_1", ….
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Vaswani et al., arXiv 1706.03762, with the normalisation before each part,
     Xiong et al., arXiv 2002.04745.
@@ -94,7 +97,7 @@ def transformer_encoder(
 
 
 def _embedding(tokens: int, width: int) -> layers.Layer:
-    """An affine map of every token, the bias of each its position."""
+    """Return an affine map of every token, the bias of each its position."""
     return layers.EinsumDense(
         "btf,fw->btw",
         output_shape=(tokens, width),
@@ -105,7 +108,7 @@ def _embedding(tokens: int, width: int) -> layers.Layer:
 
 
 def _attend(u: Any, heads: int, size: int, name: str) -> Any:
-    """`u + Attention(N(u))`, `(batch, tokens, width)`."""
+    """Return `u + Attention(N(u))`, `(batch, tokens, width)`."""
     normal = layers.LayerNormalization(name=f"{name}_normalization")(u)
     attention = layers.MultiHeadAttention(heads, size, name=name)
     return layers.Add()([u, attention(normal, normal)])

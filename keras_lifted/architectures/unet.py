@@ -25,7 +25,7 @@ def unet(
     cls: Any = LiftedModel,
     name: str | None = None,
 ) -> Any:
-    """Images to images, through levels of which each has half the size.
+    """Map images to images, through levels of which each has half the size.
 
     Down, `x_l = σ(K_l ∗ x_{l−1} + b_l)`, with strides of 2 from the second level on;
     up, `y_l = σ(V_l ∗ [↑y_{l+1}, x_l] + c_l)`, where `↑` repeats pixels and `x_l` is
@@ -33,21 +33,24 @@ def unet(
     has two children, its neighbour and the other end of the skip.
 
     Args:
-        input_shape: of one sample, `(height, width, channels)`, height and width
-            multiples of `2^(levels − 1)`; None where they vary.
-        filters: channels of the levels, from fine to coarse.
-        outputs: channels of the output; those of the input by default.
-        activation: as for `mlp`; a sequence has one for each level on the way down,
-            then one for each but the coarsest on the way up.
-        kernel_size: side of the kernels in pixels, odd.
-        cls: `kl.LiftedModel` or `keras.Model`, as for `mlp`.
-        name: of the model.
+        input_shape: tuple. The shape of one sample, `(height, width, channels)`; height
+            and width are multiples of `2^(levels − 1)`, or None where they vary.
+        filters: sequence of int. The channels of the levels, from fine to coarse.
+            Defaults to (16, 32, 64).
+        outputs: int. The channels of the output; None for those of the input. Defaults
+            to None.
+        activation: activation or sequence. As for `mlp`; a sequence has one for each
+            level on the way down, then one for each but the coarsest on the way up.
+            Defaults to "relu".
+        kernel_size: int. The odd side of the kernels in pixels. Defaults to 3.
+        cls: class. As for `mlp`. Defaults to `kl.LiftedModel`.
+        name: str. The name of the model. Defaults to None.
 
     Returns:
         A model of class `cls`, its activations named "down_1", …, "up_1".
 
     Raises:
-        ValueError: if an argument is malformed, or an activation no proximal map.
+        ValueError: If an argument is malformed, or an activation is not a proximal map.
 
     Source: Ronneberger, Fischer & Brox, arXiv 1505.04597, with strides for pooling.
 

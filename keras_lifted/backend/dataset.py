@@ -14,14 +14,10 @@ Tensor = Any
 def map_images(
     dataset: Any, pick: Callable[[Any], Tensor], function: Callable[[Tensor], Tensor]
 ) -> Any:
-    """A data set of pairs `(function(image), image)`, images floating-point.
+    """Return a data set of pairs `(function(image), image)`, images floating-point.
 
-    On JAX `function` runs outside the pipeline's graph, on NumPy arrays.
-
-    Args:
-        dataset: a `tf.data.Dataset`.
-        pick: the image of an element of it.
-        function: maps `(batch, h, w, c)` to the same rank.
+    `pick` takes the image from an element; `function` maps `(batch, h, w, c)` to the
+    same rank, on JAX outside the pipeline's graph, on NumPy arrays.
     """
     import tensorflow as tf
 
@@ -41,7 +37,7 @@ def map_images(
 def in_pipeline(
     function: Callable[[Tensor], Tensor], images: Tensor, shape: Any
 ) -> Tensor:
-    """`function(images)` of this shape, within the graph of a pipeline."""
+    """Return `function(images)` of this shape, within the graph of a pipeline."""
     if not is_foreign(images):
         return function(images)
     import tensorflow as tf
@@ -55,6 +51,6 @@ def in_pipeline(
 
 
 def is_foreign(images: Any) -> bool:
-    """Whether it is a TensorFlow tensor in a program that runs on JAX."""
+    """Return whether it is a TensorFlow tensor in a program that runs on JAX."""
     module = type(images).__module__
     return keras.backend.backend() != "tensorflow" and module.startswith("tensorflow.")

@@ -25,7 +25,7 @@ class Graph:
     producer: Callable[[Node], tuple[str, tuple[Node, ...]]]
 
     def reaches(self, start: Node, goals: Iterable[Node]) -> set[Node]:
-        """The goals that `start` is or depends on, passing no other goal."""
+        """Return the goals that `start` is or depends on, passing no other goal."""
         goals = set(goals)
         found: set[Node] = set()
         seen: set[Node] = set()
@@ -42,7 +42,7 @@ class Graph:
         return found
 
     def skip(self, node: Node, operations: frozenset[str]) -> set[Node]:
-        """`node` and what it is a mere rearrangement of, by these operations."""
+        """Return `node` and what it is a mere rearrangement of, by these operations."""
         passed = {node}
         while True:
             name, parents = self.producer(node)

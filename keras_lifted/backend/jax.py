@@ -25,39 +25,39 @@ STATEFUL = False
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], arguments: Sequence[Any]
 ) -> tuple[tuple[Tensor, Any], list[Any]]:
-    """`function(*arguments)` and the gradients."""
+    """Return `function(*arguments)` and the gradients."""
     positions = tuple(range(len(arguments)))
     value, gradients = jax.value_and_grad(function, positions, has_aux=True)(*arguments)
     return value, list(gradients)
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """The gradient: all are dense."""
+    """Return the gradient: all are dense."""
     return gradient
 
 
 def vector_jacobian(
     function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
 ) -> Tensor:
-    """`(∂function/∂point)ᵀ cotangent`."""
+    """Return `(∂function/∂point)ᵀ cotangent`."""
     return jax.vjp(function, point)[1](cotangent)[0]
 
 
 def pullback(
     function: Callable[..., Tensor], point: Sequence[Tensor]
 ) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
-    """`function(*point)`, and the map from a cotangent to those in the point."""
+    """Return `function(*point)`, and the map from a cotangent to those in the point."""
     value, pull = jax.vjp(function, *point)
     return value, pull
 
 
 def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
-    """`function` of every slice of the first axis, in batched operations."""
+    """Return `function` of every slice of the first axis, in batched operations."""
     return jax.vmap(function)(*elements)
 
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
-    """The graph of `function(argument)`, traced and never run."""
+    """Return the graph of `function(argument)`, traced and never run."""
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), argument)
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(specs)
     made: dict[int, tuple[str, tuple[int, ...]]] = {}
@@ -76,9 +76,9 @@ def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
 def while_loop(
     more: Callable[..., Tensor], body: Callable[..., Any], state: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """`lax.while_loop`, and a Python loop where nothing is being traced.
+    """Run `lax.while_loop`, or a Python loop where nothing is being traced.
 
-    Outside `jit` every `lax.while_loop` would be compiled anew.
+    Outside `jit` every `lax.while_loop` would be compiled again.
     """
     while not isinstance(go := more(*state), jax.core.Tracer):
         if not go:
@@ -97,32 +97,32 @@ def scan(
     dtypes: tuple[Any, ...] = (),
     reverse: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`carry, outputs = body(carry, slices)` along the first axis of `inputs`."""
+    """Loop `carry, outputs = body(carry, slices)` along the first axis of `inputs`."""
     carry, outputs = jax.lax.scan(body, start, inputs, reverse=reverse)
     return carry, tuple(outputs)
 
 
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-    """`lax.cond`, and a Python choice where nothing is being traced."""
+    """Run `lax.cond`, or a Python choice where nothing is being traced."""
     if not isinstance(predicate, jax.core.Tracer):
         return yes() if predicate else no()
     return jax.lax.cond(predicate, yes, no)
 
 
 def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
-    """`function` of arrays, traced once for every set of shapes."""
+    """Compile `function` of arrays, once for every set of shapes."""
     return jax.jit(function) if xla else function
 
 
 def poisson(rate: Tensor, seed: Tensor) -> Tensor:
-    """Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
+    """Draw Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
     return jax.random.poisson(seed, rate).astype(rate.dtype)
 
 
 def run_step(
     model: Any, step: Callable[[Any], Any], state: Any, data: Any
 ) -> tuple[Any, tuple[list[Tensor], ...]]:
-    """`step(data)` on the values in `state`, and the new state."""
+    """Return `step(data)` on the values in `state`, and the new state."""
     groups = _groups(model)
     mapping = [
         pair
@@ -138,7 +138,7 @@ def run_step(
 def make_train_function(
     model: Any, make: Callable[..., None], force: bool = False
 ) -> None:
-    """`make`, Keras's, around a step in which the new state comes first.
+    """Call `make`, Keras's, around a step in which the new state comes first.
 
     Keras donates the state to a compiled step that answers `(logs, state)`. On CUDA
     such a step may write an output over a part of the state that it has yet to read
@@ -175,7 +175,7 @@ def make_train_function(
 
 
 def _groups(model: Any) -> tuple[list[Any], ...]:
-    """The variables of a step, as Keras orders their values."""
+    """Return the variables of a step, as Keras orders their values."""
     return (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -185,24 +185,24 @@ def _groups(model: Any) -> tuple[list[Any], ...]:
 
 
 def current_trace() -> Any:
-    """What identifies the trace that runs now."""
+    """Return what identifies the trace that runs now."""
     return get_opaque_trace_state(convention="flax")
 
 
 def eagerly() -> Any:
-    """Context in which operations run at once, within a trace too."""
+    """Return a context in which operations run at once, within a trace too."""
     return jax.ensure_compile_time_eval()
 
 
 def everywhere(good: Tensor) -> Tensor:
-    """`good`: one program runs on all devices."""
+    """Return `good`: one program runs on all devices."""
     return good
 
 
 def apply_if(
     good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """One step of `optimizer` where `good`, assigned to the variables; else none.
+    """Take one step of `optimizer` where `good`, else none.
 
     A branch, not a choice between old and new values: XLA would copy the old ones.
     """
@@ -232,7 +232,7 @@ def on_host(
 
 
 def read_rows(variable: Any, index: Tensor) -> Tensor:
-    """Rows of a variable, `(batch, …)`."""
+    """Return rows of a variable, `(batch, …)`."""
     return variable.value[index]
 
 
@@ -242,21 +242,21 @@ def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
 
 
 def check_scope(variables: Sequence[Any]) -> None:
-    """Nothing: JAX has no scopes of variables."""
+    """Do nothing: JAX has no scopes of variables."""
 
 
 def replicas() -> int:
-    """One: JAX shards a single program over its devices."""
+    """Return 1: JAX shards a single program over its devices."""
     return 1
 
 
 def accelerated() -> bool:
-    """Whether steps run on another device than the CPU."""
+    """Return whether steps run on another device than the CPU."""
     return bool(jax.default_backend() != "cpu")
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
-    """The values: JAX runs a single program over its devices."""
+    """Return the values: JAX runs a single program over its devices."""
     return list(values)
 
 

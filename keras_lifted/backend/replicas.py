@@ -11,7 +11,7 @@ Tensor = Any
 
 
 def everywhere(good: Tensor) -> Tensor:
-    """Whether a flag holds on all replicas."""
+    """Return whether a flag holds on all replicas."""
     if replicas() == 1:
         return good
     context = tf.distribute.get_replica_context()
@@ -22,7 +22,7 @@ def everywhere(good: Tensor) -> Tensor:
 def apply_if(
     good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """One step of `optimizer` where `good`, the same on all replicas; else none."""
+    """Take one step of `optimizer` on all replicas where `good`, else none."""
 
     def apply(gradients: Any = gradients) -> int:
         optimizer.apply(gradients, variables)
@@ -61,12 +61,12 @@ def check_scope(variables: Sequence[Any]) -> None:
 
 
 def replicas() -> int:
-    """Number of replicas in sync under `tf.distribute`."""
+    """Return the number of replicas in sync under `tf.distribute`."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
-    """Sums over the replicas of `tf.distribute`, each of which calls this."""
+    """Sum over the replicas of `tf.distribute`, each of which calls this."""
     if not tf.distribute.has_strategy():
         return list(values)
     context = tf.distribute.get_replica_context()

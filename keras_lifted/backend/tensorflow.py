@@ -24,7 +24,7 @@ STATEFUL = True
 def gradient(
     function: Callable[..., tuple[Tensor, Any]], arguments: Sequence[Any]
 ) -> tuple[tuple[Tensor, Any], list[Any]]:
-    """`function(*arguments)` and the gradients; None where nothing connects.
+    """Return `function(*arguments)` and the gradients; None where nothing connects.
 
     Those of tables of which rows are read are `IndexedSlices`, as in Keras's own step:
     its optimizers square the rows one by one, and the others cost nothing.
@@ -36,14 +36,14 @@ def gradient(
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """The gradient as a tensor, where it is `IndexedSlices`."""
+    """Return the gradient as a tensor, where it is `IndexedSlices`."""
     return tf.convert_to_tensor(gradient)
 
 
 def vector_jacobian(
     function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
 ) -> Tensor:
-    """`(∂function/∂point)ᵀ cotangent`."""
+    """Return `(∂function/∂point)ᵀ cotangent`."""
     with tf.GradientTape() as tape:
         tape.watch(point)
         value = function(point)
@@ -58,7 +58,7 @@ def vector_jacobian(
 def pullback(
     function: Callable[..., Tensor], point: Sequence[Tensor]
 ) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
-    """`function(*point)`, and the map from a cotangent to those in the point."""
+    """Return `function(*point)`, and the map from a cotangent to those in the point."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(point)
         value = function(*point)
@@ -72,7 +72,7 @@ def pullback(
 
 
 def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
-    """`function` of every slice of the first axis, in a loop.
+    """Return `function` of every slice of the first axis, in a loop.
 
     Its turns wait for none other, but XLA takes them one by one. TensorFlow cannot
     batch a convolution over kernels in a step that XLA compiles.
@@ -81,7 +81,7 @@ def batched(function: Callable[..., Any], elements: tuple[Any, ...]) -> Any:
 
 
 def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
-    """The graph of `function(argument)`, traced and never run."""
+    """Return the graph of `function(argument)`, traced and never run."""
     graph = func_graph("lifting_structure")
     with graph.as_default():
         outputs = function(tree.map_structure(_placeholder, argument))
@@ -101,7 +101,7 @@ def trace(function: Callable[[Any], Any], argument: Any) -> Graph:
 def while_loop(
     more: Callable[..., Tensor], body: Callable[..., Any], state: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """`tf.while_loop`."""
+    """Run `tf.while_loop`."""
     return tuple(tf.while_loop(more, lambda *s: tuple(body(*s)), state))
 
 
@@ -112,7 +112,7 @@ def scan(
     dtypes: tuple[Any, ...] = (),
     reverse: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`carry, outputs = body(carry, slices)` along the first axis of `inputs`.
+    """Loop `carry, outputs = body(carry, slices)` along the first axis of `inputs`.
 
     A `tf.while_loop` whose length is known, so that XLA can differentiate it.
     """
@@ -139,12 +139,12 @@ def scan(
 
 
 def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-    """`tf.cond`."""
+    """Run `tf.cond`."""
     return tf.cond(predicate, yes, no)
 
 
 def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
-    """`function` of structures of tensors, traced once for every set of shapes."""
+    """Compile `function` of structures of tensors, once for every set of shapes."""
     traced = tf.function(function, jit_compile=xla, autograph=False)
     concrete: dict[Any, Callable[..., Any]] = {}
 
@@ -159,18 +159,18 @@ def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., An
 
 
 def poisson(rate: Tensor, seed: Tensor) -> Tensor:
-    """Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
+    """Draw Poisson samples of mean `rate`; `seed` is what a SeedGenerator gives."""
     seed = tf.cast(tf.convert_to_tensor(seed), "int32")
     return tf.random.stateless_poisson(tf.shape(rate), seed, rate, dtype=rate.dtype)
 
 
 def make_train_function(model: Any, make: Callable[..., Any], *arguments: Any) -> Any:
-    """`make`, Keras's."""
+    """Call `make`, which is Keras's."""
     return make(*arguments)
 
 
 def _placeholder(part: Any) -> Any:
-    """A symbolic tensor of its shape and dtype, or None for none."""
+    """Return a symbolic tensor of its shape and dtype, or None for none."""
     if part is None or isinstance(part, tf.OptionalSpec):
         return None
     if isinstance(part, (tf.SparseTensor, tf.SparseTensorSpec)):
@@ -179,17 +179,17 @@ def _placeholder(part: Any) -> Any:
 
 
 def run_step(model: Any, step: Callable[[Any], Any], *arguments: Any) -> Any:
-    """For `(data,)`: `step(data)`; variables hold their values themselves."""
+    """Return `step(data)` of `(data,)`; variables hold their values themselves."""
     return step(*arguments)
 
 
 def current_trace() -> Any:
-    """What identifies the trace that runs now; None where all runs at once."""
+    """Return what identifies the trace that runs now; None where all runs at once."""
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
 def eagerly() -> Any:
-    """Context in which operations run at once, within a trace too."""
+    """Return a context in which operations run at once, within a trace too."""
     return tf.init_scope()
 
 
@@ -209,7 +209,7 @@ def on_host(
 
 
 def read_rows(variable: Any, index: Tensor) -> Tensor:
-    """Rows of a variable, `(batch, …)`."""
+    """Return rows of a variable, `(batch, …)`."""
     return tf.gather(variable.value, index)
 
 
@@ -219,5 +219,5 @@ def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
 
 
 def accelerated() -> bool:
-    """Whether steps run on another device than the CPU."""
+    """Return whether steps run on another device than the CPU."""
     return bool(tf.config.list_logical_devices("GPU"))

@@ -16,14 +16,14 @@ from keras.src.models import cloning
 
 
 def func_graph(name: str) -> Any:
-    """An empty TensorFlow graph that may read tensors of the graphs around it."""
+    """Return an empty graph that may read tensors of the graphs around it."""
     import tensorflow as tf
 
     return tf.__internal__.FuncGraph(name)
 
 
 def initializer_of(variable: keras.Variable) -> Any:
-    """What a variable made in a stateless scope, which is still open, starts from."""
+    """Return what a variable made in a stateless scope, still open, starts from."""
     return variable._initializer
 
 

@@ -55,7 +55,7 @@ def refresh(
     gradients: Sequence[Tensor],
     keep: Tensor,
 ) -> list[State]:
-    """Take gradients into the covariances, and compute all roots anew.
+    """Take gradients into the covariances, and compute all roots again.
 
     Args:
         layouts: sequence of Layout. Of all groups of kernels.
@@ -93,7 +93,7 @@ def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:
 
 
 def _sides(layout: Layout, x: Tensor) -> dict[str, Tensor]:
-    """Each side's index as rows, `(count, tiles, width, ...)`."""
+    """Return each side's index as rows, `(count, tiles, width, ...)`."""
     count, sites, height, width = layout.shape
     many, wide = layout.rows
     by_site = ops.reshape(x, (count, sites, many, wide, width))
@@ -108,7 +108,7 @@ def _sides(layout: Layout, x: Tensor) -> dict[str, Tensor]:
 
 
 def _columns(layout: Layout, x: Tensor) -> Tensor:
-    """Tiles of the outputs, `(count, tiles, rows, width)`."""
+    """Return tiles of the outputs, `(count, tiles, rows, width)`."""
     count, sites, height, _ = layout.shape
     x = ops.reshape(x, (count, sites * height, *layout.columns))
     return ops.swapaxes(x, 1, 2)

@@ -18,47 +18,46 @@ Tensor = Any
 
 
 class Degradation(keras.layers.Layer, abc.ABC):
-    """A layer that degrades images: `y = degrade(x)`, and `Aᵀy` where linear.
+    """A layer that degrades images, `y = degrade(x)`.
 
-    Images are `(batch, height, width, channels)`, in any unit. A degradation acts
-    in training and inference alike. A subclass writes `degrade`; where that is
-    linear in `x`, `adjoint` is its transpose, `⟨A x, y⟩ = ⟨x, Aᵀ y⟩`, by reverse
-    mode.
+    Images are `(batch, height, width, channels)`, in any unit. A degradation acts in
+    training and inference alike. A subclass writes `degrade`; where that is linear in
+    `x`, `adjoint` is its transpose, `⟨A x, y⟩ = ⟨x, Aᵀ y⟩`, by reverse mode. Its
+    arguments are those of `keras.layers.Layer`.
 
     Attributes:
-        linear: whether `degrade` is linear, so that it has an adjoint.
+        linear: bool. Whether `degrade` is linear, so that it has an adjoint.
     """
 
     linear = True
 
     @abc.abstractmethod
     def degrade(self, x: Tensor) -> Tensor:
-        """The degraded images of floating-point images `x`."""
+        """Return the degraded images of floating-point images `x`."""
 
     def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The shape of the images that degrade to images of this shape.
+        """Return the shape of the images that degrade to images of this shape.
 
         The least one, where several do.
         """
         return shape
 
     def build(self, input_shape: Any) -> None:
-        """No weights."""
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The degraded images."""
+        """Return the degraded images."""
         return self.degrade(self._images(inputs))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`Aᵀ y`, images of the shape that `degrade` takes.
+        """Return `Aᵀ y`, images of the shape that `degrade` takes.
 
         Args:
-            y: degraded images, `(batch, height, width, channels)`; the batch need
-                not be known.
+            y: tensor. Degraded images, `(batch, height, width, channels)`; the batch
+                may be unknown.
 
         Raises:
-            ValueError: if the degradation is not linear, or `y` are not images.
+            ValueError: If the degradation is not linear, or `y` are not images.
         """
         if not self.linear:
             raise ValueError(
@@ -74,7 +73,7 @@ class Degradation(keras.layers.Layer, abc.ABC):
         return vector_jacobian(self.degrade, zeros, y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Most degradations keep the shape."""
+        """Return the shape of the images: most degradations keep it."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -18,24 +18,23 @@ class Blur(Convolution):
     """`y = x ∗ kernel`, every channel convolved with one kernel.
 
     Args:
-        kernel: array `(rows, columns)`. It is used as it is: let it sum to 1 to keep
+        kernel: array, `(rows, columns)`. It is used as it is: let it sum to 1 to keep
             the brightness. Its middle is the entry `(rows // 2, columns // 2)`.
-        boundary: what lies outside the image: "symmetric" (its mirror image, edge
-            pixels repeated), "reflect" (not repeated), "replicate" (the edge pixel
-            goes on), "circular" (the other side), "zero", or "valid": only what
-            needs no pixel from outside, so that images become smaller.
-        **kwargs: arguments of `keras.layers.Layer`.
+        boundary: str. What lies outside the image: "symmetric" (its mirror image, edge
+            pixels repeated), "reflect" (not repeated), "replicate" (the edge pixel goes
+            on), "circular" (the other side), "zero", or "valid": only what needs no
+            pixel from outside, so that images become smaller. Defaults to "symmetric".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `kernel` is not a finite matrix, if `boundary` is unknown, or
+        ValueError: If `kernel` is not a finite matrix, if `boundary` is unknown, or
             if images are smaller than the kernel reaches.
 
     Source: scipy.ndimage.convolve, whose "reflect" is "symmetric" here.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> blur = kl.imaging.Blur(np.full((1, 3), 1 / 3))
     >>> blur(np.array([0.0, 3.0, 0.0]).reshape(1, 1, 3, 1)).numpy().ravel().tolist()
     [1.0, 1.0, 1.0]

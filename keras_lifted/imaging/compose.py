@@ -18,16 +18,15 @@ class Compose(Degradation):
     """`y = A_n(… A_2(A_1(x)))`; its adjoint is `A_1ᵀ A_2ᵀ … A_nᵀ y`.
 
     Args:
-        operators: the degradations, in the order in which they are applied.
-        **kwargs: arguments of `keras.layers.Layer`.
+        operators: sequence of degradations. They are applied in this order.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if there is none, or one of them is not a degradation.
+        ValueError: If there is none, or one of them is not a degradation.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> camera = kl.imaging.Compose(
     ...     [kl.imaging.GaussianBlur(1.0), kl.imaging.Downsample(2)]
     ... )

@@ -34,7 +34,7 @@ class Convolution(Degradation):
 
     @abc.abstractmethod
     def kernels(self) -> list[np.ndarray]:
-        """Kernels `(rows, columns)`."""
+        """Return the kernels, `(rows, columns)` each."""
 
     def degrade(self, x: Tensor) -> Tensor:
         for kernel in self.kernels():
@@ -48,7 +48,7 @@ class Convolution(Degradation):
         return self._grown(input_shape, -1)
 
     def _grown(self, shape: Any, sign: int) -> tuple[Any, ...]:
-        """The shape on the other side: "valid" loses a kernel less one pixel."""
+        """Return the shape on the other side: "valid" loses a kernel less one pixel."""
         batch, *sides, channels = shape
         if self.boundary == "valid":
             shapes = [kernel.shape for kernel in self.kernels()]
@@ -58,15 +58,12 @@ class Convolution(Degradation):
 
 
 def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
-    """`x ∗ kernel` of each channel, in the shape of `x` unless "valid".
+    """Return `x ∗ kernel` of each channel, in the shape of `x` unless "valid".
 
-    Args:
-        x: images, `(batch, height, width, channels)`.
-        kernel: `(rows, columns)`; its entry `(rows // 2, columns // 2)` keeps a pixel.
-        boundary: see `BOUNDARIES`.
+    The entry `(rows // 2, columns // 2)` of `kernel` keeps a pixel.
 
     Raises:
-        ValueError: if the images are too small for the kernel.
+        ValueError: If the images are too small for the kernel.
     """
     # Turned round, an even kernel reaches one pixel less before than after.
     widths = [((n - 1) // 2, n // 2) for n in kernel.shape]
@@ -84,10 +81,10 @@ def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
 
 
 def _shifted(x: Tensor, profile: np.ndarray) -> Tensor:
-    """`Σ_ij profile_ij x(· + (i, j))`: sums of shifted images, for one row or column.
+    """Sum shifted images, `Σ_ij profile_ij x(· + (i, j))`, for one row or column.
 
-    XLA makes one loop of it; on CPUs its depthwise convolutions take 30 times as long.
-    The adjoint is the same with the profile turned round.
+    XLA makes one loop of it, which CPUs run faster than depthwise convolutions. The
+    adjoint is the same with the profile turned round.
     """
     around = [(0, 0), *((n - 1, n - 1) for n in profile.shape), (0, 0)]
 
@@ -112,10 +109,10 @@ def _sum_of_shifts(x: Tensor, profile: np.ndarray) -> Tensor:
 
 
 def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
-    """Images with pixels before and after the rows, and the columns.
+    """Return images with pixels before and after the rows, and the columns.
 
     Raises:
-        ValueError: if the boundary needs more pixels than the images have.
+        ValueError: If the boundary needs more pixels than the images have.
     """
     for axis, name in ((0, "height"), (1, "width")):
         size, reach = x.shape[1 + axis], max(widths[axis])
@@ -145,7 +142,7 @@ def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
 
 
 def _slice(x: Tensor, axis: int, count: int) -> Tensor:
-    """The first `count` pixels along an axis, or the last for a negative count."""
+    """Return the first `count` pixels along an axis, or for −count the last."""
     size = x.shape[axis]
     part = slice(0, count) if count >= 0 else slice(count, size)
     if count == 0:
@@ -158,11 +155,7 @@ def _between(x: Tensor, axis: int, before: Tensor, after: Tensor) -> Tensor:
 
 
 def check_boundary(owner: str, boundary: Any) -> str:
-    """`boundary`, if it is the name of one.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return `boundary`, if it is the name of one, or raise a ValueError."""
     if isinstance(boundary, str) and boundary in BOUNDARIES:
         return boundary
     known = ", ".join(f"'{name}' ({means})" for name, means in BOUNDARIES.items())

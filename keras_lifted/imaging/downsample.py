@@ -23,15 +23,16 @@ class Downsample(Degradation):
     Rows and columns that fill no square, at the bottom and at the right, are dropped.
 
     Args:
-        factor: a positive integer, at most the height and the width.
-        filter: what a pixel is made of: "mean", of the square; "bicubic", the cubic
-            kernel of Keys (a = −1/2) widened by `factor`, centred at the square, edge
-            pixels repeated; or an array `(rows, columns)`, with which images are
-            convolved as by `Blur` before the first pixel of each square is taken.
-        **kwargs: arguments of `keras.layers.Layer`.
+        factor: int. It is positive, and at most the height and the width.
+        filter: str or array. What a pixel is made of: "mean", of the square; "bicubic",
+            the cubic kernel of Keys (a = −1/2) widened by `factor`, centred at the
+            square, edge pixels repeated; or an array `(rows, columns)`, with which
+            images are convolved as by `Blur` before the first pixel of each square is
+            taken. Defaults to "mean".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `factor` is not a positive integer, `filter` is unknown, or
+        ValueError: If `factor` is not a positive integer, `filter` is unknown, or
             the images are smaller than a square.
 
     Source: skimage.transform.downscale_local_mean; Keys, "Cubic convolution
@@ -39,8 +40,7 @@ class Downsample(Degradation):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.arange(6.0, dtype="float32").reshape(1, 2, 3, 1)
     >>> kl.imaging.Downsample(2)(image).numpy().ravel().tolist()
     [2.0]
@@ -88,7 +88,7 @@ class Downsample(Degradation):
 
 
 def _bicubic(s: int) -> tuple[int, np.ndarray]:
-    """How far the kernel begins before a square, and its entries."""
+    """Return how far the kernel begins before a square, and its entries."""
     centre = 0.5 * (s - 1)
     before = int(np.floor(2 * s - centre))
     t = np.abs(np.arange(-before, s + before) - centre) / s

@@ -19,20 +19,19 @@ class GaussianBlur(Convolution):
     """`y = x ∗ g`, `g(t) ∝ exp(−t²/2σ²)` along each side, cut at `4σ`.
 
     Args:
-        sigma: standard deviation `σ > 0`, in pixels.
-        boundary: as for `Blur`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        sigma: float. The standard deviation `σ > 0`, in pixels.
+        boundary: str. As for `Blur`. Defaults to "symmetric".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `sigma` is not positive and finite, if `boundary` is unknown,
+        ValueError: If `sigma` is not positive and finite, if `boundary` is unknown,
             or if images are smaller than the kernel reaches.
 
     Source: scipy.ndimage.gaussian_filter, with which it agrees.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.ones((1, 9, 9, 1), "float32")
     >>> bool(np.allclose(kl.imaging.GaussianBlur(1.5)(image), 1.0, atol=1e-5))
     True
@@ -51,6 +50,6 @@ class GaussianBlur(Convolution):
 
 
 def gaussian(sigma: float, radius: int) -> np.ndarray:
-    """`exp(−t²/2σ²)` at `t = −radius … radius`, scaled to the sum 1."""
+    """Return `exp(−t²/2σ²)` at `t = −radius … radius`, scaled to the sum 1."""
     profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return np.asarray(profile / profile.sum())

@@ -18,29 +18,31 @@ from keras_lifted.layers import checks
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Mask(Degradation):
-    """`y = m · x`, with `m` 0 at missing pixels (of all channels) and 1 elsewhere.
+    """`y = m · x`, with `m = 0` at missing pixels (of all channels) and 1 elsewhere.
 
     Args:
-        fraction: share of pixels that are missing, each by chance, in [0, 1].
-        box: `(top, left, height, width)` in pixels, missing altogether; instead
-            of `fraction`, or besides.
-        mask: a mask of one's own, instead or besides: `(height, width)`, `(height,
-            width, channels)`, or `(batch, height, width, channels)` with one mask
-            for each image; a single image is then masked by all. Entries multiply
-            pixels, so they may lie between 0 and 1.
-        resample: draw a new mask for each image at every call. Otherwise one mask
-            serves all, and `Mask` is a linear operator with an adjoint.
-        seed: of the mask; None for one that nobody knows, kept in the config.
-        **kwargs: arguments of `keras.layers.Layer`.
+        fraction: float. The share of pixels that are missing, each by chance, in [0,
+            1]. Defaults to None.
+        box: tuple. `(top, left, height, width)` in pixels, missing altogether; instead
+            of `fraction`, or besides. Defaults to None.
+        mask: array. A mask of one's own, instead or besides: `(height, width)`,
+            `(height, width, channels)`, or `(batch, height, width, channels)` with one
+            mask for each image; a single image is then masked by all. Entries multiply
+            pixels, so they may lie between 0 and 1. Defaults to None.
+        resample: bool. Whether every call draws a new mask for each image. Otherwise
+            one mask serves all, and `Mask` is a linear operator with an adjoint.
+            Defaults to False.
+        seed: int. The seed of the mask; None for one at random, which the config keeps.
+            Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if none of `fraction`, `box` and `mask` is given, if one of them
+        ValueError: If none of `fraction`, `box` and `mask` is given, if one of them
             is malformed, or if box or mask do not fit the images.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.ones((1, 3, 3, 1), "float32")
     >>> kl.imaging.Mask(box=(0, 0, 2, 3))(image).numpy().sum().item()
     3.0
@@ -88,7 +90,7 @@ class Mask(Degradation):
         return x * ops.cast(self.mask_of(x), x.dtype)
 
     def mask_of(self, x: Tensor) -> Tensor:
-        """The mask of images `x`, to broadcast against them, in float32."""
+        """Return the mask of images `x`, to broadcast against them, in float32."""
         height, width, channels = x.shape[1:]
         kept: Any = np.ones((1, height, width, 1), "float32")
         if self.mask is not None:
@@ -123,7 +125,7 @@ class Mask(Degradation):
 
 
 def _checked_mask(mask: Any) -> np.ndarray:
-    """A mask as `(images, height, width, channels)`."""
+    """Return a mask as `(images, height, width, channels)`."""
     array = np.asarray(mask, dtype="float32")
     if array.ndim not in (2, 3, 4) or not np.isfinite(array).all():
         raise ValueError(

@@ -26,21 +26,21 @@ class MotionBlur(Convolution):
     are shared by the four around them (bilinear).
 
     Args:
-        length: `ℓ > 0`, the length of the path in pixels.
-        angle: `φ` in degrees, from the width axis towards the top.
-        boundary: as for `Blur`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        length: float. `ℓ > 0`, the length of the path in pixels.
+        angle: float. `φ` in degrees, from the width axis towards the top. Defaults to
+            0.0.
+        boundary: str. As for `Blur`. Defaults to "symmetric".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `length` is not positive or `angle` not finite, if `boundary`
+        ValueError: If `length` is not positive or `angle` not finite, if `boundary`
             is unknown, or if images are smaller than the path reaches.
 
     Source: the usual linear motion kernel, e.g. MATLAB's fspecial("motion").
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.eye(9, dtype="float32")[None, :, :, None]
     >>> kl.imaging.MotionBlur(5.0, angle=45.0)(image).shape
     TensorShape([1, 9, 9, 1])
@@ -65,7 +65,7 @@ class MotionBlur(Convolution):
 
 
 def path_kernel(length: float, angle: float) -> np.ndarray:
-    """The kernel of a straight path through its middle, of the sum 1."""
+    """Return the kernel of a straight path through its middle, of the sum 1."""
     count = max(1, round(_POINTS * length))
     t = (np.arange(count) + 0.5) / count * length - 0.5 * length
     radians = math.radians(angle)

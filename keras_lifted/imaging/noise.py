@@ -22,19 +22,18 @@ class GaussianNoise(Degradation):
     `keras.layers.GaussianNoise` is silent in inference, this one never.
 
     Args:
-        std: standard deviation, at least 0, in the unit of the images.
-        seed: of the noise; None for one that nobody knows.
-        **kwargs: arguments of `keras.layers.Layer`.
+        std: float. The standard deviation, at least 0, in the unit of the images.
+        seed: int. The seed of the noise; None for one at random. Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `std` is negative or not finite.
+        ValueError: If `std` is negative or not finite.
 
     Source: Zhang et al., "Beyond a Gaussian denoiser", 2017, section I.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.zeros((1, 64, 64, 1), "float32")
     >>> noisy = kl.imaging.GaussianNoise(0.1, seed=0)(image)
     >>> bool(0.09 < np.std(noisy) < 0.11)
@@ -64,20 +63,19 @@ class PoissonNoise(Degradation):
     The variance of a pixel is `x/peak`. Negative pixels count as 0.
 
     Args:
-        peak: expected photons of a pixel of value 1, positive.
-        seed: of the noise; None for one that nobody knows.
-        **kwargs: arguments of `keras.layers.Layer`.
+        peak: float. The expected photons of a pixel of value 1, positive.
+        seed: int. The seed of the noise; None for one at random. Defaults to None.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `peak` is not positive and finite.
+        ValueError: If `peak` is not positive and finite.
 
     Source: Makitalo & Foi, "Optimal inversion of the Anscombe transformation in
     low-count Poisson image denoising", 2011, section I.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> image = np.full((1, 64, 64, 1), 0.5, "float32")
     >>> noisy = kl.imaging.PoissonNoise(100.0, seed=0)(image)
     >>> bool(0.06 < np.std(noisy) < 0.08)

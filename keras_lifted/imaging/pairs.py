@@ -21,10 +21,10 @@ _LARGEST = {"bool": 1.0, "uint8": 255.0, "uint16": 65535.0}
 def pair(
     owner: str, a: Tensor, b: Tensor, data_range: float | None
 ) -> tuple[Tensor, Tensor, float]:
-    """Both in one dtype, float32 or float64, and the range of their values.
+    """Return both in one dtype, float32 or float64, and the range of their values.
 
     Raises:
-        ValueError: if their shapes differ, they have no batch, or their range is
+        ValueError: If their shapes differ, they have no batch, or their range is
             needed and not known.
     """
     data_range = check_range(owner, data_range)
@@ -47,11 +47,7 @@ def pair(
 
 
 def check_range(owner: str, data_range: Any) -> float | None:
-    """A positive number, or None.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return a positive number, or None, or raise a ValueError."""
     if data_range is None:
         return None
     return checks.positive(owner, "data_range", data_range)

@@ -11,24 +11,23 @@ Tensor = Any
 
 
 def degrade(dataset: Any, operator: Degradation) -> Any:
-    """A data set of pairs `(degraded, clean)`, as `fit` takes them.
+    """Return a data set of pairs `(degraded, clean)`, as `fit` takes them.
 
-    Noise and resampled masks are drawn anew in every epoch; call `.cache()` on the
+    Noise and resampled masks are drawn again in every epoch; call `.cache()` on the
     result to draw them once.
 
     Args:
-        dataset: a `tf.data.Dataset` of images `(h, w, c)` or of batches of them; its
-            elements are images, pairs that begin with one, or dicts with the key
-            "image". Integers become floats of the same values: scale them first.
-        operator: a degradation.
+        dataset: dataset. A `tf.data.Dataset` of images `(h, w, c)` or batches of them,
+            of pairs that begin with one, or of dicts with the key "image". Integers
+            become floats of the same values: scale them first.
+        operator: degradation. What is done to the images.
 
     Raises:
-        ValueError: if `operator` is no degradation or `dataset` has no `map`.
+        ValueError: If `operator` is not a degradation or `dataset` has no `map`.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> import tensorflow as tf
     >>> images = tf.data.Dataset.from_tensor_slices(np.ones((8, 6, 6, 1), "float32"))
     >>> pairs = kl.imaging.degrade(images.batch(4), kl.imaging.Downsample(2))

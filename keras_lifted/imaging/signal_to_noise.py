@@ -16,28 +16,27 @@ Tensor = Any
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float | None = None) -> Tensor:
-    """`10 log₁₀(data_range² / mean (a − b)²)` of each image, in dB.
+    """Return `10 log₁₀(data_range² / mean (a − b)²)` of each image, in dB.
 
     Args:
-        a: images, `(batch, height, width, channels)`; any shape with a batch.
-        b: images of the same shape.
-        data_range: difference of the largest and smallest possible value. None is 1
-            for floats, with a warning where values lie beyond ±2, and the largest
-            value of the dtype for uint8, uint16 and bool.
+        a: tensor. Images, `(batch, height, width, channels)`; any shape with a batch.
+        b: tensor. Images of the same shape.
+        data_range: float. The difference of the largest and smallest possible value.
+            None is 1 for floats, with a warning where values lie beyond ±2, and the
+            largest value of the dtype for uint8, uint16 and bool. Defaults to None.
 
     Returns:
         `(batch,)`; infinite where two images are equal.
 
     Raises:
-        ValueError: if the shapes or the integer dtypes differ, `data_range` is not
+        ValueError: If the shapes or the integer dtypes differ, `data_range` is not
             positive, or is needed for integers of other dtypes.
 
     Source: skimage.metrics.peak_signal_noise_ratio, with which it agrees.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> a = np.zeros((1, 2, 2, 1), "float32")
     >>> round(float(kl.imaging.psnr(a, a + 0.1)[0]), 3)
     20.0
@@ -57,13 +56,13 @@ class PSNR(keras.metrics.MeanMetricWrapper):
     """The mean of `psnr` over images, in dB, as a Keras metric.
 
     Args:
-        data_range: as for `psnr`. Keras casts what a metric is given to floats, so
-            images of integers need it.
-        name: of the metric.
-        dtype: of the result.
+        data_range: float. As for `psnr`; images of integers need it, because Keras
+            casts what a metric is given to floats. Defaults to None.
+        name: str. The name of the metric. Defaults to "psnr".
+        dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
-        ValueError: if `data_range` is not positive.
+        ValueError: If `data_range` is not positive.
 
     Example:
 

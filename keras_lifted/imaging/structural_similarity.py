@@ -21,7 +21,7 @@ Tensor = Any
 def ssim(
     a: Tensor, b: Tensor, data_range: float | None = None, gaussian: bool = False
 ) -> Any:
-    """Structural similarity of each pair of images.
+    """Return the structural similarity of each pair of images.
 
         mean (2μ_a μ_b + c₁)(2σ_ab + c₂) / ((μ_a² + μ_b² + c₁)(σ_a² + σ_b² + c₂))
 
@@ -30,19 +30,18 @@ def ssim(
     and over channels.
 
     Args:
-        a: images, `(batch, height, width, channels)`.
-        b: images of the same shape.
-        data_range: difference of the largest and smallest possible value; as for
-            `psnr`.
-        gaussian: windows of 11 × 11 pixels with Gaussian weights, σ = 1.5, and
-            population variances, as in the paper; otherwise 7 × 7 pixels of equal
-            weight and sample variances.
+        a: tensor. Images, `(batch, height, width, channels)`.
+        b: tensor. Images of the same shape.
+        data_range: float. As for `psnr`. Defaults to None.
+        gaussian: bool. Whether windows have 11 × 11 pixels with Gaussian weights, σ =
+            1.5, and population variances, as in the paper; otherwise 7 × 7 pixels of
+            equal weight and sample variances. Defaults to False.
 
     Returns:
         `(batch,)`, 1 where two images are equal.
 
     Raises:
-        ValueError: if shapes differ, images are smaller than a window, or
+        ValueError: If shapes differ, images are smaller than a window, or
             `data_range` is not positive.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", 2004;
@@ -50,8 +49,7 @@ def ssim(
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> a = np.random.default_rng(0).random((1, 16, 16, 1), "float32")
     >>> kl.imaging.ssim(a, a).numpy().tolist()
     [1.0]
@@ -94,18 +92,17 @@ class SSIM(keras.metrics.MeanMetricWrapper):
     """The mean of `ssim` over images, as a Keras metric.
 
     Args:
-        data_range: as for `psnr`.
-        gaussian: weighted windows, as for `ssim`.
-        name: of the metric.
-        dtype: of the result.
+        data_range: float. As for `psnr`. Defaults to None.
+        gaussian: bool. As for `ssim`. Defaults to False.
+        name: str. The name of the metric. Defaults to "ssim".
+        dtype: str. The dtype of the result. Defaults to None.
 
     Raises:
-        ValueError: if `data_range` is not positive or `gaussian` no bool.
+        ValueError: If `data_range` is not positive or `gaussian` is not a bool.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> metric = kl.imaging.SSIM()
     >>> metric.update_state(np.ones((2, 8, 8, 1)), np.ones((2, 8, 8, 1)))
     >>> float(metric.result())

@@ -33,14 +33,11 @@ _SAME = 1e-3
 class Path:
     """Inversions of one problem with different alpha, each from the last one's result.
 
-    Args:
-        solver: at its start.
-        noise: standard deviation of the data, `(batch,)`.
-        steps: at most so many for each inversion.
-
     Attributes:
-        alphas: tried so far.
-        residuals: the data residuals that they left.
+        noise: array, `(batch,)`. The standard deviation of the data.
+        steps: int. The most steps of each inversion.
+        alphas: list of arrays. Those tried so far.
+        residuals: list of arrays. The data residuals that they left.
     """
 
     def __init__(self, solver: Solver, noise: Array, steps: int) -> None:
@@ -55,21 +52,21 @@ class Path:
         self.pilot = noise * solver.slope / max(soft, default=1.0)
 
     def run(self, alpha: Array) -> dict[str, Array]:
-        """The figures of an inversion with this alpha."""
+        """Return the figures of an inversion with this alpha."""
         stats = self.solver.run(alpha, self.steps)
         self.alphas.append(alpha)
         self.residuals.append(stats["data_residual"])
         return stats
 
     def theorem(self, source: float | None) -> Array:
-        """`√2 δ/‖v‖`, `(batch,)`; `source` is `‖v‖`, if it is known."""
+        """Return `√2 δ/‖v‖`, `(batch,)`; `source` is `‖v‖`, if it is known."""
         if source is not None:
             return self.target / source
         found = self.run(self.pilot)["data_residual"]
         return self.pilot * self.target / np.maximum(found, 1e-12 * self.target)
 
     def discrepancy(self) -> Array:
-        """The alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
+        """Return the alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
 
         The residual grows with alpha: factors of 8 until both sides are known, then
         regula falsi in logarithms. Where the residual stays below the noise however
@@ -130,7 +127,7 @@ def _next(
     below: Array,
     above: Array,
 ) -> Array:
-    """The next logarithm to try; for those that are found it hardly matters."""
+    """Return the next logarithm to try; for those that are found it hardly matters."""
     both = np.isfinite(low) & np.isfinite(high)
     left, right = np.where(both, low, 0.0), np.where(both, high, 1.0)
     share = np.where(both, below / np.where(both, below - above, 1.0), 0.5)

@@ -33,7 +33,7 @@ def certificate(
     residual: Tensor,
     fit: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """An upper bound of `P(u) − min P` of each sample, for `P = f + g + Σ h_i ∘ A_i`.
+    """Bound `P(u) − min P` of each sample from above, for `P = f + g + Σ h_i ∘ A_i`.
 
     For convex f with the gradient `∇f(u)`, for `p_i ∈ ∂h_i(ξ_i)` and `v ∈ ∂g(u⁺)` from
     one more step, every `w` has
@@ -42,21 +42,12 @@ def certificate(
                       + [g(u) − g(u⁺) − ⟨v, u − u⁺⟩] + ⟨e, u − w⟩,
 
     `e = ∇f(u) + Σ A_iᵀ p_i + v`: Fenchel-Young gaps, and what is left of the optimality
-    conditions. At a minimiser w the regularizers allow no more than some `−⟨e, w⟩`, as
-    `R(w) ≤ P(u)`. Where `g*` is finite everywhere it
-    is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0. Where g is a norm, all dual
-    variables are also taken times the s for which that is in its dual ball. As P is
-    not negative, P(u) itself is a bound too; the least of them counts.
-
-    Args:
-        scheme: g and the h_i.
-        regularizers: those of g, or None, and of the h_i.
-        gradient: `∇f(u)`.
-        u: inputs.
-        duals: the p_i.
-        objective: `P(u)`.
-        residual: relative, of the optimality conditions.
-        fit: the Fenchel-Young gap of f with its dual variable times s, from s.
+    conditions. At a minimiser w the regularizers bound `−⟨e, w⟩`, as `R(w) ≤ P(u)`.
+    Where `g*` is finite everywhere it is taken at `−∇f(u) − Σ A_iᵀ p_i`, and e is 0.
+    Where g is a norm, all dual variables are also taken times the s for which that is
+    in its dual ball. As P is not negative, P(u) itself is a bound too; the least of
+    them counts. `fit` maps s to the Fenchel-Young gap of f with its dual variable times
+    s.
     """
     one = ops.ones_like(objective)
     p, points = scheme.dual(u, duals, BALANCE * one)
@@ -100,7 +91,7 @@ def certificate(
 def _share(
     direct: Term | None, regularizer: Regularizer | None, slope: Tensor
 ) -> Tensor | None:
-    """The largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, if g is a norm."""
+    """Return the largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, of a norm g."""
     if direct is None or regularizer is None:
         return None
     size = regularizer.dual_norm(slope)
@@ -112,7 +103,7 @@ def _share(
 def _conjugate_gap(
     direct: Term | None, regularizer: Regularizer | None, slope: Tensor, u: Tensor
 ) -> Tensor | float:
-    """`g(u) + g*(−slope) + ⟨slope, u⟩`, where `g*` is finite everywhere; else +∞."""
+    """Return `g(u) + g*(−slope) + ⟨slope, u⟩`; +∞ where `g*` may be infinite."""
     if direct is None or regularizer is None:
         return float("inf")
     found = regularizer.conjugate(-slope, direct.factor)

@@ -16,11 +16,7 @@ from keras_lifted.regularizers.base import Regularizer
 
 
 def check_regularizer(regularizer: Any) -> Regularizer:
-    """A regularizer.
-
-    Raises:
-        ValueError: if it is not one.
-    """
+    """Return a regularizer, or raise a ValueError."""
     if isinstance(regularizer, Regularizer):
         return regularizer
     raise ValueError(
@@ -30,10 +26,10 @@ def check_regularizer(regularizer: Any) -> Regularizer:
 
 
 def check_data(y: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Data as an array with a batch, of outputs of this shape.
+    """Return the data as an array with a batch, of outputs of this shape.
 
     Raises:
-        ValueError: if it is not an array of numbers, not finite, empty or of another
+        ValueError: If it is not an array of numbers, not finite, empty or of another
             shape.
     """
     array = np.asarray(y)
@@ -65,10 +61,10 @@ def check_data(y: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Inputs to begin with, `shape`; zeros for None.
+    """Return inputs to begin with, `shape`; zeros for None.
 
     Raises:
-        ValueError: if they have another shape or are not finite.
+        ValueError: If they have another shape or are not finite.
     """
     if initial is None:
         return np.zeros(shape, dtype)
@@ -82,21 +78,17 @@ def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarra
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """One of the choices.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return one of the choices, or raise a ValueError."""
     if any(value is c or (isinstance(c, (str, int)) and value == c) for c in choices):
         return value
     raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
 
 
 def check_positive(name: str, value: Any, batch: int, fix: str) -> np.ndarray:
-    """A positive number, or one for each sample, as `(batch,)`.
+    """Return a positive number, or one for each sample, as `(batch,)`.
 
     Raises:
-        ValueError: otherwise; `fix` says what to do.
+        ValueError: Otherwise; `fix` says what to do.
     """
     try:
         numbers_ = np.broadcast_to(np.asarray(value, dtype="float64"), (batch,))
@@ -112,11 +104,7 @@ def check_positive(name: str, value: Any, batch: int, fix: str) -> np.ndarray:
 
 
 def check_tolerance(value: Any) -> float:
-    """A number of at least 0.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return a number of at least 0, or raise a ValueError."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if number and math.isfinite(value) and value >= 0:
         return float(value)
@@ -129,13 +117,13 @@ def check_tolerance(value: Any) -> float:
 def check_noise(
     value: Any, y: np.ndarray, regularizer: Regularizer
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Standard deviation of each sample, and `1/noise_std²` of each entry of y.
+    """Return the standard deviation of each sample, and `1/noise_std²` of each entry.
 
     Where a map is given the samples' is 1, in the unit of the map; else the second
     is None.
 
     Raises:
-        ValueError: if it is not positive, has another shape, or the regularizer has no
+        ValueError: If it is not positive, has another shape, or the regularizer has no
             weight that it could choose.
     """
     if not any(t.valued and not t.constraint for t in regularizer.terms):
@@ -173,7 +161,7 @@ def check_fidelity(fidelity: Any) -> None:
 
 
 def check_prox(regularizer: Regularizer, u: Any) -> bool:
-    """Whether every proximal map belongs to its value; a warning where it does not.
+    """Return whether every proximal map belongs to its value; warn where it does not.
 
     `prox(v, 1)` must not be worse than v itself as a minimum of `½‖w − v‖² + g(w)`.
     """

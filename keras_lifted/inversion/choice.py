@@ -19,18 +19,12 @@ Tensor = Any
 def problems(
     network: Sourced, u: Tensor, penalty: Any, fidelity: Fidelity | None
 ) -> list[InverseProblem]:
-    """The problem that is solved, and the one that a start without gradient needs.
+    """Return the problem to solve, and the one that a start without gradient needs.
 
-    With a penalty it is the lifted problem, as asked for, and so it is where nothing
-    is hidden: then it is convex. Otherwise it is the nested one, and the lifted one
-    comes second: the same primal-dual steps on the nested objective end ahead at equal
-    time, but from where units are silent they do not begin.
-
-    Args:
-        network: the network behind its source.
-        u: inputs; only their shape is used.
-        penalty: ties hidden lifted variables to their blocks, or None.
-        fidelity: D, or None.
+    With a penalty it is the lifted problem, and so it is where nothing is hidden: then
+    it is convex. Otherwise it is the nested one, and the lifted one comes second: the
+    nested one ends ahead at equal time, but from where units are silent it does not
+    begin. Of the inputs `u` only the shape is used.
     """
     tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
     lifted = InverseProblem(network, u, tie, fidelity)
@@ -41,7 +35,7 @@ def problems(
 
 
 def has_gradient(problem: InverseProblem, data: Data, u: Tensor) -> bool:
-    """Is the gradient of the nested objective at u other than 0, for all samples?
+    """Return whether the gradient of the nested objective at u is not 0 for any sample.
 
     At 0 a network without biases has none where its first activation is a ReLU.
     """

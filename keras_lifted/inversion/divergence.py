@@ -18,7 +18,7 @@ _NEAR, _SECANTS, _EQUAL = 0.1, 4, 1e-5
 
 
 def bregman_terms(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
-    """Terms of `F(y) + F*(z) − ⟨y, z⟩ = D_F(y, σ(z)) ≥ ½‖y − σ(z)‖²`, like `y`.
+    """Return terms of `F(y) + F*(z) − ⟨y, z⟩ = D_F(y, σ(z)) ≥ ½‖y − σ(z)‖²`, like `y`.
 
     Where units are coupled only their sum over a sample means something.
     """
@@ -57,7 +57,7 @@ def bregman_terms(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
 
 
 def _coupled(potentials: Tensor, products: Tensor) -> Tensor:
-    """Terms with the sum `Σ potentials − Σ products` of each sample, at least 0.
+    """Return terms with the sum `Σ potentials − Σ products` of each sample, at least 0.
 
     Potentials of coupled units have fewer entries than the units.
     """
@@ -72,12 +72,9 @@ def _coupled(potentials: Tensor, products: Tensor) -> Tensor:
 
 
 def relative_entropy(y: Tensor, x: Tensor, log_x: Tensor | None = None) -> Tensor:
-    """`x − y + y log(y/x)`, for `y ≥ 0`; `+∞` for `x < 0`, and for `x = 0 < y`.
+    """Return `x − y + y log(y/x)`, for `y ≥ 0`; `+∞` for `x < 0`, and for `x = 0 < y`.
 
-    Args:
-        y: data.
-        x: where they are compared.
-        log_x: `log x`, where it is known beyond what `x` holds.
+    `log_x` is `log x`, where it is known beyond what `x` holds.
     """
     positive = ops.logical_and(y > 0, x > 0)
     safe_y = ops.where(y > 0, y, 1.0)

@@ -49,38 +49,38 @@ class Fidelity(abc.ABC):
 
     @abc.abstractmethod
     def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """`D(z)` of each sample, `(batch,)`.
+        """Return `D(z)` of each sample, `(batch,)`.
 
         Args:
-            y: data.
-            weight: `1/noise_std²` where the noise differs by entry, else 1;
+            y: tensor. The data.
+            weight: tensor. `1/noise_std²` where the noise differs by entry, else 1; it
                 broadcasts against `y`.
-            z: outputs.
+            z: tensor. The outputs.
         """
 
     @abc.abstractmethod
     def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """`∇D(z)`, like `z`."""
+        """Return `∇D(z)`, like `z`."""
 
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
-        """Lipschitz constant of the gradient of each sample, `(batch,)`."""
+        """Return a Lipschitz constant of the gradient of each sample, `(batch,)`."""
         return ops.max(
             ops.broadcast_to(weight, ops.shape(y)), axis=tuple(range(1, len(y.shape)))
         )
 
     def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
-        """At least `D(z) + D*(s∇D(z)) − ⟨s∇D(z), z⟩`, `(batch,)`, for s from 0 to 1.
+        """Bound `D(z) + D*(s∇D(z)) − ⟨s∇D(z), z⟩`, `(batch,)`, for s from 0 to 1.
 
         `(1 − s) D(z)` is, as `D ≥ 0`.
         """
         return (1.0 - share) * self.value(y, weight, z)
 
     def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
-        """`argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
+        """Return `argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
         raise NotImplementedError
 
     def of(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """`D(z)`, differentiated as `gradient`."""
+        """Return `D(z)`, differentiated as `gradient`."""
         return per_sample_antiderivative(
             lambda z: self.value(y, weight, z)[:, None],
             lambda z: self.gradient(y, weight, z),
@@ -92,7 +92,7 @@ class Fidelity(abc.ABC):
 class Bregman(Fidelity):
     """`F(y) + F*(z) − ⟨y, z⟩` of the last activation, `z` its pre-activation.
 
-    The gradient is `σ(z) − y`. What `invert` uses where no fidelity is named.
+    The gradient is `σ(z) − y`. `invert` uses it where no fidelity is named.
 
     Args:
         sigma: the proximal map.
@@ -120,12 +120,11 @@ class Bregman(Fidelity):
 class LeastSquares(Fidelity):
     """`½ Σ (z − y)²`, or `½ Σ ((z − y)/noise_std)²` where `invert` is given a map.
 
-    For Gaussian noise on the outputs, behind the last activation.
+    It suits Gaussian noise on the outputs, behind the last activation.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(2, kernel_initializer="identity")
     >>> layer.build((None, 2))
     >>> result = kl.invert(
@@ -153,20 +152,20 @@ class LeastSquares(Fidelity):
 class Huber(Fidelity):
     """`Σ h(z − y)`, `h(t) = t²/2` up to `delta` and `delta (|t| − delta/2)` beyond.
 
-    For data with outliers.
+    It suits data with outliers.
 
     Args:
-        delta: positive, in the unit of y; of `y/noise_std` for a map of noise.
+        delta: float. A positive bound in the unit of y; of `y/noise_std` for a map of
+            noise. Defaults to 1.0.
 
     Raises:
-        ValueError: if `delta` is not positive and finite.
+        ValueError: If `delta` is not positive and finite.
 
     Source: Huber, "Robust estimation of a location parameter", 1964.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(1, kernel_initializer="ones")
     >>> layer.build((None, 1))
     >>> huber = kl.inversion.Huber(0.1)
@@ -191,22 +190,22 @@ class Huber(Fidelity):
 class KullbackLeibler(Fidelity):
     """`Σ z + b − y + y log(y/(z + b))`: minus the log-likelihood of Poisson counts.
 
-    `y ≥ 0` are the counts, `z + b` what is expected of them; `+∞` where that is
-    negative. Not smooth, so it enters by its proximal map, and the network must be
-    affine: a blur, a mask, a projection.
+    `y ≥ 0` are the counts and `z + b` what is expected of them; it is `+∞` where that
+    is negative. As it is not smooth it enters by its proximal map, and the network must
+    be affine: a blur, a mask, a projection.
 
     Args:
-        background: `b ≥ 0`, expected counts that do not come from the image.
+        background: float. `b ≥ 0`, the expected counts that do not come from the image.
+            Defaults to 0.0.
 
     Raises:
-        ValueError: if `background` is negative or not finite.
+        ValueError: If `background` is negative or not finite.
 
     Source: Csiszár, 1991; Chambolle & Pock, 2011.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
     >>> layer.build((None, 1))
     >>> counts = kl.inversion.KullbackLeibler()
@@ -229,7 +228,7 @@ class KullbackLeibler(Fidelity):
         return 1.0 - y / (z + self.background)
 
     def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
-        """`1/mean(y)`: what it is of the size of; nothing bounds it."""
+        """Return `1/mean(y)`, its size, as it has no bound."""
         mean = ops.mean(y, axis=tuple(range(1, len(y.shape))))
         return 1.0 / ops.maximum(mean + self.background, 1e-6)
 
@@ -242,15 +241,10 @@ class KullbackLeibler(Fidelity):
 
 
 def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray:
-    """`y`, or its projection onto the closed domain of the potential.
-
-    Args:
-        sigma: the network's last activation.
-        y: data.
-        out_of_range: "raise" or "project".
+    """Return `y`, or its projection onto the closed domain of the potential of `sigma`.
 
     Raises:
-        ValueError: if `y` leaves the domain and is not to be projected.
+        ValueError: If `y` leaves the domain and `out_of_range` is "raise".
     """
     values = ops.convert_to_tensor(y)
     terms = sigma.activation.potential_terms(values, *sigma.parameters)
@@ -276,10 +270,7 @@ def check_axes(
 ) -> None:
     """Raise a ValueError if outputs of coupled units were reshaped.
 
-    Args:
-        sigma: the network's last activation.
-        applied: the shape that it is applied to.
-        shown: the shape of the network's outputs.
+    `sigma` is applied to the shape `applied`; the network's outputs have `shown`.
     """
     if sigma.activation.separable or applied == shown:
         return

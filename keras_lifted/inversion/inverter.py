@@ -48,31 +48,31 @@ OLD = {
 
 @final
 class Inverter:
-    """`invert` in two parts: what is compiled, and what changes from call to call.
+    """A compiled `invert`, for several calls with one network.
 
     The first call with data of some shape compiles; later ones of that shape run at
     once, whatever their y, alpha, start or steps. It reads the network's weights at
-    every call, and measures its norm anew where they have changed. All arguments are
+    every call, and measures its norm again where they have changed. All arguments are
     those of `invert`, which is one call of a new one.
 
     Args:
-        network: a built layer or model with one input and one output.
-        regularizer: R, from `keras_lifted.regularizers`, with its weights.
-        penalty: ties hidden lifted variables to their blocks; None as for `invert`.
-        input_shape: shape of one input, where the network does not know it.
-        acceleration: "nesterov", or None.
-        jit_compile: compile the steps with XLA.
-        fidelity: how outputs are compared with y; None for the penalty of the last
-            block.
+        network: layer or model. It is built and has one input and one output.
+        regularizer: regularizer. R, from `keras_lifted.regularizers`, with its weights.
+        penalty: penalty, its name or config. As for `invert`. Defaults to None.
+        input_shape: tuple. The shape of one input, where the network does not know it.
+            Defaults to None.
+        acceleration: str. "nesterov", or None. Defaults to "nesterov".
+        jit_compile: bool. Whether XLA compiles the steps. Defaults to True.
+        fidelity: fidelity. How outputs are compared with y; None for the penalty of the
+            last block. Defaults to None.
 
     Raises:
-        ValueError: as `invert` does, for these arguments here and for the others when
+        ValueError: As `invert` does, for these arguments here and for the others when
             called.
 
     Example: a path of alphas, each from the last one's result.
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> layer = keras.layers.Dense(3, activation="relu", kernel_initializer="identity")
     >>> layer.build((None, 3))
     >>> inverter = kl.inversion.Inverter(layer, kl.regularizers.L1())
@@ -125,7 +125,7 @@ class Inverter:
         verbose: Any = 1,
         **old: Any,
     ) -> Inversion:
-        """Inputs whose outputs are `y`; see `invert`."""
+        """Find inputs whose outputs are `y`; see `invert`."""
         if old:
             return self(y, **{**_given(locals()), **renamed(old)})
         problem = self._ways[0].problem
@@ -191,7 +191,7 @@ class Inverter:
         )
 
     def _bounds(self, steps: Steps, start: Any) -> Any:
-        """`‖W‖²` and the rates of hidden variables, as the weights are now.
+        """Return `‖W‖²` and the rates of hidden variables, as the weights are now.
 
         New weights are looked at first: are the outputs random, or always the same?
         """
@@ -210,7 +210,7 @@ class Inverter:
     def _strength(
         self, y: np.ndarray, alpha: Any, noise_std: Any, rule: str | None, source: Any
     ) -> tuple[np.ndarray | None, Any, Any]:
-        """Factor on the regularizer or None, noise of samples, weights of entries."""
+        """Return alpha or None, the noise of samples, and weights of entries."""
         none = np.ones((1,) * y.ndim)
         if noise_std is None:
             if rule is not None or source is not None:
@@ -243,11 +243,7 @@ class Inverter:
 
 
 def renamed(old: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by the names that they have now.
-
-    Raises:
-        TypeError: if an argument never had a name.
-    """
+    """Return arguments by the names that they have now, or raise a TypeError."""
     unknown = sorted(set(old) - set(OLD))
     if unknown:
         raise TypeError(
@@ -258,7 +254,7 @@ def renamed(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The options among the local variables of `__call__`."""
+    """Return the options among the local variables of `__call__`."""
     return {k: v for k, v in arguments.items() if k not in ("self", "y", "old")}
 
 

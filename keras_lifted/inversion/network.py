@@ -41,17 +41,17 @@ class Sourced(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """The outputs of the network in inference."""
+        """Return the outputs of the network in inference."""
         return self.network(self.source(x))
 
 
 def sourced(
     network: Any, input_shape: Sequence[int] | None
 ) -> tuple[Sourced, tuple[int, ...], tuple[int, ...]]:
-    """The network ready to be lifted, the shapes of one input and of one output.
+    """Return the network ready to be lifted, the shapes of one input and of one output.
 
     Raises:
-        ValueError: if it is not a Keras layer, is not built and no `input_shape` says
+        ValueError: If it is not a Keras layer, is not built and no `input_shape` says
             how, or has several inputs or outputs.
     """
     if not isinstance(network, keras.layers.Layer):
@@ -82,10 +82,10 @@ def sourced(
 
 
 def _dtype_of(network: keras.layers.Layer) -> str:
-    """float64 if a variable is, or the layer has none and computes in it.
+    """Return float64 if a variable is, or the layer has none and computes in it.
 
     Raises:
-        ValueError: if float64 is asked for, but JAX does not offer it.
+        ValueError: If float64 is asked for, but JAX does not offer it.
     """
     asked = {v.dtype for v in network.variables} or {network.compute_dtype}
     if "float64" in asked and dtype_of(ops.zeros((), "float64")) != "float64":
@@ -100,7 +100,7 @@ def _dtype_of(network: keras.layers.Layer) -> str:
 def _input_shape(
     network: keras.layers.Layer, given: Sequence[int] | None
 ) -> tuple[int, ...]:
-    """The shape of one input."""
+    """Return the shape of one input."""
     if given is not None:
         return tuple(int(size) for size in given)
     known: Any = getattr(network, "input_shape", None)
@@ -130,7 +130,7 @@ def _is_size(size: Any) -> bool:
 
 
 def outputs_of(network: keras.layers.Layer, u: Tensor) -> np.ndarray:
-    """The outputs for one input, `(1, …)`."""
+    """Return the outputs for one input, `(1, …)`."""
     return np.asarray(ops.convert_to_numpy(network(u, training=False)))
 
 

@@ -70,10 +70,10 @@ class PrimalDual(NamedTuple):
     hybrid gradient", 2021.
 
     Attributes:
-        direct: g, or None.
-        duals: the h_i.
-        lipschitz: L, `(batch,)`.
-        accelerated: which scheme.
+        direct: Term. The g, or None.
+        duals: tuple of Term. The h_i.
+        lipschitz: tensor, `(batch,)`. L.
+        accelerated: bool. Which of the two schemes it is.
     """
 
     direct: Term | None
@@ -82,7 +82,7 @@ class PrimalDual(NamedTuple):
     accelerated: bool
 
     def start(self, u: Tensor, carriers: Lifted) -> State:
-        """The state before the first step: a structure of tensors, by sample.
+        """Return the state before the first step: a structure of tensors, by sample.
 
         `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
         `age` is k, `balance` is b, `checked` are ū and the p_i at the last check, and
@@ -103,7 +103,7 @@ class PrimalDual(NamedTuple):
         }
 
     def balanced(self, state: State) -> State:
-        """The state with the `b` of what has moved since the last call."""
+        """Return the state with the `b` of what has moved since the last call."""
         now = {"mean": state["mean"], "duals": state["duals"]}
         old, b, u = state["checked"], state["balance"], now["mean"]
         ways, sizes = ops.zeros_like(b), ops.zeros_like(b)
@@ -122,12 +122,12 @@ class PrimalDual(NamedTuple):
     def step(
         self, sweep: Sweep, state: State, carriers: Lifted
     ) -> tuple[State, Lifted]:
-        """One step of every sample.
+        """Take one step of every sample.
 
         Args:
-            sweep: the gradient of f, and new hidden variables.
-            state: from `start` or the last step.
-            carriers: of the hidden lifted variables.
+            sweep: callable. It returns the gradient of f, and new hidden variables.
+            state: state. From `start` or the last step.
+            carriers: list of tensors. Those of the hidden lifted variables.
         """
         if self.accelerated:
             return self._accelerated(sweep, state, carriers)
@@ -175,7 +175,7 @@ class PrimalDual(NamedTuple):
     def primal(
         self, u: Tensor, gradient: Tensor, duals: Any, total: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`u⁺ = prox_{τg}(u − τ(∇f + Σ A_iᵀ p_i))` with `τ = 1/(L total)`.
+        """Return `u⁺ = prox_{τg}(u − τ(∇f + Σ A_iᵀ p_i))` with `τ = 1/(L total)`.
 
         And the element `(u − u⁺)/τ − ∇f − Σ A_iᵀ p_i` of `∂g(u⁺)`.
         """
@@ -190,7 +190,7 @@ class PrimalDual(NamedTuple):
     def dual(
         self, u: Tensor, duals: Any, balance: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """`p_i⁺ = prox_{s h*}(p_i + s A_i u)` with `Σ s ‖A‖² = b L`.
+        """Return `p_i⁺ = prox_{s h*}(p_i + s A_i u)` with `Σ s ‖A‖² = b L`.
 
         By the prox of h (Moreau). And the point at which `p_i⁺` is in `∂h_i`.
         """
@@ -206,14 +206,14 @@ class PrimalDual(NamedTuple):
         return new, points
 
     def pull(self, u: Tensor, duals: Any) -> Tensor:
-        """`Σ A_iᵀ p_i`, in the shape of u."""
+        """Return `Σ A_iᵀ p_i`, in the shape of u."""
         total = ops.zeros_like(u)
         for term, p in zip(self.duals, duals, strict=True):
             total = total + term.pull(u, p)
         return total
 
     def value(self, u: Tensor) -> Tensor:
-        """`g(u) + Σ h_i(A_i u)`, `(batch,)`."""
+        """Return `g(u) + Σ h_i(A_i u)`, `(batch,)`."""
         total = ops.zeros((u.shape[0],), u.dtype)
         for term in (self.direct, *self.duals):
             if term is not None:
@@ -221,7 +221,7 @@ class PrimalDual(NamedTuple):
         return total
 
     def residual(self, gradient: Tensor, u: Tensor, duals: Any) -> Tensor:
-        """Relative residual of the optimality conditions, `(batch,)`.
+        """Return the relative residual of the optimality conditions, `(batch,)`.
 
         How far a plain step of length 1/L would move u, against `∇f`, and each p,
         against p; 0 exactly at a saddle point. Where those vanish, as in a fit without
@@ -245,10 +245,10 @@ TINY = 1e-30
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """`⟨a, b⟩` of each sample, `(batch,)`."""
+    """Return `⟨a, b⟩` of each sample, `(batch,)`."""
     return sum_per_sample(a * b)
 
 
 def norm(a: Tensor) -> Tensor:
-    """`‖a‖₂` of each sample, `(batch,)`."""
+    """Return `‖a‖₂` of each sample, `(batch,)`."""
     return ops.sqrt(dot(a, a))

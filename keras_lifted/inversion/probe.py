@@ -20,12 +20,7 @@ _ROUNDING = 1e-3
 
 
 def is_affine(z: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> bool:
-    """Whether `z(a + b) + z(0) = z(a) + z(b)` for noise of two sizes.
-
-    Args:
-        z: a function of one input.
-        shape: of the input.
-    """
+    """Return whether `z(a + b) + z(0) = z(a) + z(b)` for noise of two sizes."""
     rng = np.random.default_rng(0)
     for size in (0.1, 10.0):
         a, b = size * rng.standard_normal((2, *shape))
@@ -59,6 +54,6 @@ class Probe:
     def run(
         self, answer: Answer, values: list[Tensor], batch: Batch
     ) -> tuple[Tensor, None, None]:
-        """Half the squared norm of the pre-activations of the output."""
+        """Return half the squared norm of the pre-activations of the output."""
         z = self._problem._pre_activation(values, answer, batch.x)
         return 0.5 * ops.sum(ops.square(lifted_real(z))), None, None

@@ -51,16 +51,12 @@ _ITERATIONS = 20
 class InverseProblem:
     """A network with its blocks; data, weights and input are arguments.
 
-    Args:
-        network: the network behind its source.
-        u: inputs; only their shape is used.
-        penalty: ties hidden lifted variables to their blocks.
-        fidelity: D; None for the penalty of the last block, of weight 1.
-
     Attributes:
+        network: the network behind its source.
+        penalty: ties hidden lifted variables to their blocks.
         hidden: the calls of hidden activations, in order of execution.
         sigma: the last activation, if it is fixed to the data; else the identity.
-        fidelity: D.
+        fidelity: D; of weight 1 the penalty of the last block where none is given.
         affine: whether `z_L` is affine in u: then E is convex.
         dtype: of inputs, lifted variables and energies.
     """
@@ -111,7 +107,7 @@ class InverseProblem:
             )
 
     def _outputs_before(self, u: np.ndarray) -> np.ndarray:
-        """`z_L` of one input, in float64."""
+        """Return `z_L` of one input, in float64."""
         rows = self._real(u[None])
         found = self._pre_activation(self.values(), _plain, rows)
         return np.asarray(ops.convert_to_numpy(found), "float64")
@@ -120,15 +116,15 @@ class InverseProblem:
         return ops.cast(value, self.dtype)
 
     def values(self) -> Values:
-        """The current values of the network's variables."""
+        """Return the current values of the network's variables."""
         return [v.value for v in self.variables]
 
     def weight(self, call: Call) -> float:
-        """The penalty weight of a hidden call."""
+        """Return the penalty weight of a hidden call."""
         return self.penalty.weight_of(self.blocks[call.index].name)
 
     def map_of(self, call: Call) -> ProximalMap:
-        """The proximal map that a call applies."""
+        """Return the proximal map that a call applies."""
         return ProximalMap.of(call.activation)
 
     def _last_activation(self) -> Any:
@@ -138,14 +134,14 @@ class InverseProblem:
         return Identity()
 
     def _call(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
-        """The network's outputs, a scope of `answer` around every activation."""
+        """Return the network's outputs, a scope of `answer` around every activation."""
         mapping = list(zip(self.variables, values, strict=True))
         with keras.StatelessScope(mapping):
             with LiftingScope(self.blocks, answer):
                 return self.network(u, training=False)
 
     def _pre_activation(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
-        """`z_L`: the outputs of a network without its last activation."""
+        """Return `z_L`: the outputs of a network without its last activation."""
 
         def passing(call: Call, z: Tensor) -> Tensor:
             return z if call.key == self._output else answer(call, z)
@@ -153,11 +149,11 @@ class InverseProblem:
         return self._real(self._call(values, passing, u))
 
     def outputs(self, values: Values, u: Tensor) -> Tensor:
-        """The outputs of the ordinary, nested network."""
+        """Return the outputs of the ordinary, nested network."""
         return self._real(self._call(values, _plain, u))
 
     def origin(self, values: Values, u: Tensor) -> Lifted:
-        """Carriers of the hidden lifted variables at the forward pass."""
+        """Return the carriers of the hidden lifted variables at the forward pass."""
         carriers: Lifted = {}
         keys = {call.key for call in self.hidden}
 
@@ -172,7 +168,7 @@ class InverseProblem:
         return carriers
 
     def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
-        """Lipschitz constant of ∂E/∂u, and step lengths of the hidden variables.
+        """Return a Lipschitz constant of ∂E/∂u, and the hidden variables' step lengths.
 
         Power iteration on the blocks that read each of them; every activation is
         1-Lipschitz, so D is replaced by `½‖z_L‖²`: its curvature is a factor that the
@@ -189,7 +185,7 @@ class InverseProblem:
         return bounds[0], rates
 
     def terms(self, values: Values, data: Data, bound: Tensor) -> tuple[Term, ...]:
-        """The fidelity as a function with a proximal map, where it is not smooth."""
+        """Return a fidelity that is not smooth as a term with a proximal map."""
         if self.fidelity.smooth:
             return ()
         return (
@@ -207,7 +203,7 @@ class InverseProblem:
     def energies(
         self, values: Values, data: Data, u: Tensor, carriers: Lifted
     ) -> tuple[Tensor, Lifted]:
-        """Fidelity and hidden penalties (without weights), `(batch,)` each."""
+        """Return fidelity and hidden penalties (without weights), `(batch,)` each."""
         gaps: Lifted = {}
 
         def answer(call: Call, z: Tensor) -> Tensor:
@@ -222,7 +218,7 @@ class InverseProblem:
         return self.fidelity.value(*data, z), gaps
 
     def gap(self, values: Values, data: Data, u: Tensor, share: Tensor) -> Tensor:
-        """`fidelity.gap` at u where the fidelity is smooth, else 0; nothing hidden."""
+        """Return `fidelity.gap` at u of a smooth fidelity, else 0."""
         if not self.fidelity.smooth:
             return ops.zeros_like(share)
         z = self._pre_activation(values, _plain, u)
@@ -237,18 +233,11 @@ class InverseProblem:
         rates: Lifted,
         hold: bool = False,
     ) -> tuple[Tensor, Lifted]:
-        """`∂E/∂u`, after a proximal step of every hidden variable.
+        """Return `∂E/∂u`, after a proximal step of every hidden variable.
 
-        One call of the network and one pass back from output to input, in which
-        every block moves its lifted variable and then pulls at its parents.
-
-        Args:
-            values: of the network's variables.
-            data: what the outputs are compared with.
-            u: inputs.
-            carriers: of the hidden lifted variables.
-            rates: step lengths, scalars or `(batch,)`.
-            hold: find the new lifted variables, but pull from the old ones.
+        One call of the network and one pass back from output to input, in which every
+        block moves its lifted variable and then passes on its gradient. With `hold` the
+        gradients are those at the old lifted variables.
         """
         if not self.fidelity.smooth:
             return ops.zeros_like(u), carriers
@@ -271,7 +260,7 @@ class InverseProblem:
     def _rule(
         self, call: Call, z: Tensor, slot: Tensor, rate: Tensor, hold: bool
     ) -> Tensor:
-        """`x`, with a backward rule that moves it and passes on its pull."""
+        """Return `x`, with a backward rule that moves it and passes on its pull."""
         penalty, weight = self.penalty, self.weight(call)
         rate = per_sample(rate, z)
 
@@ -293,5 +282,5 @@ class InverseProblem:
 
 
 def _plain(call: Call, z: Tensor) -> Tensor:
-    """An answer that lifts nothing."""
+    """Return an answer that lifts nothing."""
     return call.plain(z)

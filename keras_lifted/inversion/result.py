@@ -20,7 +20,7 @@ class Flags(np.ndarray):
 
     @classmethod
     def of(cls, values: Any) -> Flags:
-        """These values, `(batch,)`."""
+        """Return these values, `(batch,)`, as flags."""
         return np.asarray(values, bool).view(cls)
 
     def __bool__(self) -> bool:
@@ -29,37 +29,38 @@ class Flags(np.ndarray):
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
-    """Inputs that explain the data, and how well. Each sample stands for itself.
+    """Inputs that explain the data, and how well they do; each sample by itself.
 
     Attributes:
-        x: the inputs, `(batch, …)`.
-        solver: which problem was solved: "convex", of one block; "lifted", with
+        x: array, `(batch, …)`. The inputs.
+        solver: str. Which problem was solved: "convex", of one block; "lifted", with
             lifted variables behind the blocks; "nested", the network as it is; or
             "lifted, then nested", where the start has no nested gradient.
-        objective: fidelity and penalties plus `alpha · R(x)`, `(batch,)`.
-        fidelity: `D(z)`, of outputs and data, `(batch,)`.
-        residual: relative residual of the optimality conditions, `(batch,)`.
-        certificate: an upper bound of how far `objective` is from its minimum,
-            `(batch,)`: the duality gap. NaN where the problem is not convex or the
-            regularizer has no value. Where the regularizer bounds no minimiser (a
-            `TotalVariation` or `NonNegative` alone), one is supposed within `2 ‖x‖`
+        objective: array, `(batch,)`. Fidelity and penalties plus `alpha · R(x)`.
+        fidelity: array, `(batch,)`. `D(z)`, of outputs and data.
+        residual: array, `(batch,)`. The relative residual of the optimality conditions.
+        certificate: array, `(batch,)`. The duality gap, an upper bound of how far
+            `objective` is from its minimum. It is NaN where the problem is not convex
+            or the regularizer has no value. Where the regularizer bounds no minimiser
+            (a `TotalVariation` or `NonNegative` alone), one is supposed within `2 ‖x‖`
             of x.
-        data_residual: `‖network(x) − y‖₂`, `(batch,)`, in the unit of y; of the
+        data_residual: array, `(batch,)`. `‖network(x) − y‖₂`, in the unit of y; of the
             differences divided by `noise_std` where that is a map.
-        noise_residual: what the noise alone would leave of it, `noise_std √m` for m
-            outputs, `(batch,)`; NaN without `noise_std`.
-        gap: largest penalty `P(x_l, z_l)` of a hidden block, `(batch,)`; 0 where none
-            is hidden.
-        alpha: factor on the regularizer, `(batch,)`.
-        path: "alpha" and "data_residual", `(rounds, batch)`: of every inversion that
-            was run until alpha was found, the last included.
-        iterations: steps taken, the lifted ones before nested ones included.
-        converged: `(batch,)`, whether `residual` reached the tolerance at the least
-            objective that was seen; true as a whole (`if result.converged`) where all
-            are.
-        history: what was found at each check with the final `alpha`: "iteration" and
-            "seconds", `(checks,)`, the first with compilation; "objective",
-            "residual", "data_residual", "gap" and "certificate", `(checks, batch)`.
+        noise_residual: array, `(batch,)`. What the noise alone would leave of it,
+            `noise_std √m` for m outputs; NaN without `noise_std`.
+        gap: array, `(batch,)`. The largest penalty `P(x_l, z_l)` of a hidden block; 0
+            where none is hidden.
+        alpha: array, `(batch,)`. The factor on the regularizer.
+        path: dict of arrays, `(rounds, batch)`. "alpha" and "data_residual" of every
+            inversion that was run until alpha was found, the last included.
+        iterations: int. The steps taken, the lifted ones before nested ones included.
+        converged: Flags, `(batch,)`. Whether `residual` reached the tolerance at the
+            least objective that was seen; true as a whole (`if result.converged`) where
+            all are.
+        history: dict of arrays. What was found at each check with the final `alpha`:
+            "iteration" and "seconds", `(checks,)`, the first with compilation;
+            "objective", "residual", "data_residual", "gap" and "certificate", `(checks,
+            batch)`.
     """
 
     x: np.ndarray

@@ -83,12 +83,7 @@ class Solver:
         return slope.astype("float64")
 
     def run(self, alpha: np.ndarray, steps: int) -> Stats:
-        """Up to `steps` steps from where it is; the figures of `best`.
-
-        Args:
-            alpha: factor on the regularizer, `(batch,)`.
-            steps: at most so many.
-        """
+        """Take up to `steps` steps from where it is; return the figures of `best`."""
         self._lowest = np.full_like(alpha, np.inf)
         self._first = np.zeros_like(alpha)
         self.history = {}
@@ -142,7 +137,7 @@ class Solver:
     def _block(
         self, alpha: np.ndarray, count: int, settled: np.ndarray
     ) -> tuple[Stats, np.ndarray]:
-        """`count` steps, the figures after them, and which samples are kept."""
+        """Take `count` steps; return the figures, and which samples are kept."""
         dtype = self.steps.problem.dtype
         rounding = 100.0 * np.finfo(dtype).eps
         slack = rounding * (np.abs(self._lowest) + 1e-2 * np.abs(self._first))
@@ -190,7 +185,7 @@ class Solver:
 
 
 def _below(stats: Stats) -> np.ndarray:
-    """A lower bound of the minimum, `(batch,)`; NaN where there is none."""
+    """Return a lower bound of the minimum, `(batch,)`; NaN where there is none."""
     known = np.isfinite(stats["objective"])
     objective = np.where(known, stats["objective"], np.nan)
     return np.asarray(objective - np.where(known, stats["certificate"], np.nan))

@@ -97,7 +97,7 @@ class Steps:
         self.lipschitz = compiled(problem.lipschitz, xla)
 
     def _scheme(self, instance: Instance, u: Tensor) -> PrimalDual:
-        """The steps of an instance, for inputs like u."""
+        """Return the steps of an instance, for inputs like u."""
         shape, alpha = tuple(u.shape[1:]), instance.alpha
         first = self._direct
         direct = None if first is None else Term.of(first, alpha, shape)
@@ -108,14 +108,14 @@ class Steps:
         return PrimalDual(direct, duals, curvature * bound, self._accelerated)
 
     def start(self, instance: Instance, u: Tensor) -> Point:
-        """The point before the first step: a forward pass from `u`."""
+        """Return the point before the first step: a forward pass from `u`."""
         with self._prior(instance):
             carriers = self.problem.origin(instance.values, u)
             iterate = self._scheme(instance, u).start(u, carriers)
         return Point(iterate, carriers, u, carriers)
 
     def _prior(self, instance: Instance) -> keras.StatelessScope:
-        """A scope in which the regularizer's variables have the instance's values."""
+        """Open a scope in which the regularizer has the instance's values."""
         return keras.StatelessScope(
             list(zip(self.variables, instance.prior, strict=True))
         )
@@ -148,7 +148,7 @@ class Steps:
     def _measure(
         self, scheme: PrimalDual, instance: Instance, iterate: State, carriers: Lifted
     ) -> dict[str, Tensor]:
-        """Figures at the mean iterate, `(batch,)` each."""
+        """Return figures at the mean iterate, `(batch,)` each."""
         problem, u, duals = self.problem, iterate["mean"], iterate["duals"]
         values, _, data, _, _, rates = instance
         fidelity, gaps = problem.energies(values, data, u, carriers)
@@ -187,14 +187,14 @@ class Steps:
 
 
 def _change(old: Tensor, new: Tensor, rate: Tensor) -> Tensor:
-    """Relative change per unit of step, `(batch,)`."""
+    """Return the relative change per unit of step, `(batch,)`."""
     moved = norm(new - old)
     change = moved / ops.maximum(norm(new), 1e-30) * (1.0 + rate) / rate
     return ops.where(moved == 0, 0.0, change)
 
 
 def choose(flags: Tensor, yes: Any, no: Any) -> Any:
-    """Sample by sample, `yes` or `no`: structures of tensors."""
+    """Choose `yes` or `no`, structures of tensors, sample by sample."""
     return keras.tree.map_structure(
         lambda a, b: ops.where(per_sample(flags, a), a, b), yes, no
     )

@@ -31,7 +31,7 @@ class Term(NamedTuple):
 
     @classmethod
     def of(cls, term: Regularizer, alpha: Tensor, shape: tuple[int, ...]) -> Term:
-        """`alpha · weight · g(A u)` of a regularizer, for samples of this shape."""
+        """Return `alpha · weight · g(A u)`, for samples of this shape."""
         if term.direct:
             return cls(term.value, term.prox, alpha * term.weight)
         bound = term.operator_bound(shape)
@@ -39,22 +39,22 @@ class Term(NamedTuple):
         return cls(term.value, term.prox, factor, term.operator, bound)
 
     def image(self, u: Tensor) -> Tensor:
-        """`A u`."""
+        """Return `A u`."""
         return u if self.operator is None else self.operator(u)
 
     def pull(self, u: Tensor, p: Tensor) -> Tensor:
-        """`Aᵀ p`, in the shape of u."""
+        """Return `Aᵀ p`, in the shape of u."""
         return p if self.operator is None else vector_jacobian(self.operator, u, p)
 
     def weighted(self, v: Tensor) -> Tensor:
-        """`factor · h(v)`, `(batch,)`."""
+        """Return `factor · h(v)`, `(batch,)`."""
         return self.factor * self.value(v)
 
 
 def split(
     regularizer: Regularizer,
 ) -> tuple[Regularizer | None, tuple[Regularizer, ...]]:
-    """The g of a regularizer, and its h_i; constraints stay with u itself."""
+    """Return the g of a regularizer, and its h_i; constraints stay with u itself."""
     direct = [term for term in regularizer.terms if term.direct]
     first = min(
         direct, key=lambda term: (term.valued, not term.constraint), default=None

@@ -1,4 +1,4 @@
-"""An activation that need be no proximal map, for penalties that ask for none."""
+"""An activation that need not be a proximal map, for penalties that ask for none."""
 
 from __future__ import annotations
 

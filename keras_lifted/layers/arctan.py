@@ -24,13 +24,11 @@ class Arctan(ProximalActivation):
     `Ψ(x) = −(2/π) log cos(πx/2) − x²/2` on `|x| < 1`, +∞ elsewhere;
     `F*(z) = (2/π)(z arctan z − ½ log(1 + z²))`. `prox` is solved by Newton's method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.Arctan()(np.array([[1.0]])).numpy().tolist()
     [[0.5]]
     """

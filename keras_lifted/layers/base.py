@@ -63,7 +63,7 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """`σ(inputs)`, or what the open lifting scope puts in its place."""
+        """Return `σ(inputs)`, or what the open lifting scope puts in its place."""
 
         def ordinary(z: Tensor) -> Tensor:
             return self.sigma(z, *self.parameters())
@@ -78,39 +78,39 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     # -- the mathematics, written by each activation ------------------------
 
     def parameters(self) -> tuple[Tensor, ...]:
-        """Learnable parameters, as tensors, in the order the functions take."""
+        """Return learnable parameters, as tensors, in the order the functions take."""
         return ()
 
     @abc.abstractmethod
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
-        """`σ(z)`, the shape and dtype of `z`."""
+        """Return `σ(z)`, the shape and dtype of `z`."""
 
     @abc.abstractmethod
     def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
-        """Terms whose sum over a sample is `F*(z)`."""
+        """Return terms whose sum over a sample is `F*(z)`."""
 
     @abc.abstractmethod
     def potential_terms(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Terms whose sum over a sample is `Ψ(x)`, +∞ outside its domain."""
+        """Return terms whose sum over a sample is `Ψ(x)`, +∞ outside its domain."""
 
     @abc.abstractmethod
     def scaled_prox(self, v: Tensor, step: Tensor, *parameters: Tensor) -> Tensor:
-        """`argmin_x ½‖x − v‖² + step · Ψ(x)`; `step` broadcasts against `v`."""
+        """Return `argmin_x ½‖x − v‖² + step · Ψ(x)`; `step` broadcasts against `v`."""
 
     def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
-        """`σ(z) − σ(z − d)`; override where a formula without cancellation exists."""
+        """Return `σ(z) − σ(z − d)`; override it with a formula without cancellation."""
         return self.sigma(z, *parameters) - self.sigma(z - d, *parameters)
 
     # -- what users call -----------------------------------------------------
 
     def conjugate(self, z: Tensor) -> Tensor:
-        """`F*(z)` of each sample, an antiderivative of the activation.
+        """Return `F*(z)` of each sample, an antiderivative of the activation.
 
         Its gradient is `σ(z)` itself, computed as the activation computes it;
         with learnable parameters it is what autodiff makes of the formula.
 
         Args:
-            z: pre-activations, `(batch, ...)`.
+            z: tensor. Pre-activations, `(batch, ...)`.
 
         Returns:
             `(batch,)`, float32 at least: sums over a sample overflow float16.
@@ -128,10 +128,10 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         return per_sample_antiderivative(self.conjugate_terms, self.sigma, z)
 
     def potential(self, x: Tensor) -> Tensor:
-        """`Ψ(x)` of each sample, +∞ outside the domain.
+        """Return `Ψ(x)` of each sample, +∞ outside the domain.
 
         Args:
-            x: points, `(batch, ...)`.
+            x: tensor. Points, `(batch, ...)`.
 
         Returns:
             `(batch,)`, float32 at least.
@@ -145,14 +145,15 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         return sum_per_sample(self.potential_terms(as_real(x), *self.parameters()))
 
     def prox(self, v: Tensor, step: Any = 1.0) -> Tensor:
-        """`argmin_x ½‖x − v‖² + step · Ψ(x)`; `step = 1` is the activation.
+        """Return `argmin_x ½‖x − v‖² + step · Ψ(x)`; `step = 1` is the activation.
 
         Args:
-            v: points, `(batch, ...)`.
-            step: positive number, or a tensor that broadcasts against `v`.
+            v: tensor. Points, `(batch, ...)`.
+            step: float or tensor. A positive number, or a tensor that broadcasts
+                against `v`. Defaults to 1.0.
 
         Raises:
-            ValueError: if a Python number `step` is not positive and finite.
+            ValueError: If a Python number `step` is not positive and finite.
 
         Example:
 

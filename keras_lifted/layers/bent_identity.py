@@ -23,13 +23,11 @@ class BentIdentity(ProximalActivation):
     `Ψ(x) = x/2 − ¼ log(1 + 2x)` on `x > −½`, +∞ elsewhere;
     `F*(z) = ¼(z² + z√(z² + 1) + arsinh z) − z/2`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.BentIdentity()(np.array([[0.0]])).numpy().tolist()
     [[0.0]]
     """

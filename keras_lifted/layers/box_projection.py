@@ -17,7 +17,7 @@ from keras_lifted.layers.precision import Tensor
 
 
 def _bound(name: str, value: Any) -> Any:
-    """`value` as a float or nested lists of floats."""
+    """Return `value` as a float or nested lists of floats."""
     try:
         array = np.asarray(value, dtype="float64")
     except (TypeError, ValueError):
@@ -38,21 +38,20 @@ class BoxProjection(ProximalActivation):
     `Ψ(x) = 0` in the box, +∞ elsewhere; `F*(z) = z σ(z) − ½ σ(z)²`.
 
     Args:
-        lower: lower bound, a number or an array that broadcasts against a batch;
-            −∞ where there is none.
-        upper: upper bound, likewise, nowhere below `lower`; +∞ where there is none.
-        **kwargs: arguments of `keras.layers.Layer`.
+        lower: float or array. The lower bound, which broadcasts against a batch; −∞
+            where there is none. Defaults to 0.0.
+        upper: float or array. The upper bound, likewise, nowhere below `lower`; +∞
+            where there is none. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if a bound is no number, or `lower > upper` anywhere.
+        ValueError: If a bound is not a number, or `lower > upper` anywhere.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> box = kl.layers.BoxProjection(lower=[0.0, 1.0], upper=2.0)
     >>> box(np.array([[-1.0, 3.0]])).numpy().tolist()
     [[0.0, 2.0]]

@@ -58,13 +58,13 @@ class Chain:
         return int((*self.weights, *self.state)[0].shape[0])
 
     def at(self, weights: Tensors) -> Chain:
-        """The chain with other weights."""
+        """Return the chain with other weights."""
         return dataclasses.replace(self, weights=weights)
 
     # -- one block after the other -------------------------------------------
 
     def run(self, u: Tensor, sigma: Callable[[Tensor], Tensor]) -> Tensor:
-        """`u_D` of the ordinary forward pass from `u_0`."""
+        """Return `u_D` of the ordinary forward pass from `u_0`."""
 
         def body(u: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
             z, left = self.block(u, *self._apart(slices))
@@ -77,7 +77,7 @@ class Chain:
     def run_kept(
         self, u: Tensor, sigma: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """`before` and `z` of that pass."""
+        """Return `before` and `z` of that pass."""
 
         def body(u: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
             z, left = self.block(u, *self._apart(slices))
@@ -91,17 +91,12 @@ class Chain:
     def sweep(
         self, q: Tensor, start: Tensors, rule: Rule, dtypes: tuple[Any, ...]
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """From the output to the input; each block passes on what `rule` returns.
+        """Go from the output to the input; each block passes on what `rule` returns.
 
-        Args:
-            q: derivative in `u_D`.
-            start: `before`, `z`, and what else `rule` reads of each block.
-            rule: what a block does with `q`.
-            dtypes: of what is kept of each block.
-
-        Returns:
-            The derivative in `u_0`, what is kept of all blocks, and the derivatives
-            in the weights.
+        `q` is the derivative in `u_D`; `start` holds `before`, `z`, and what else
+        `rule` reads of each block; `dtypes` are those of what is kept of each. It
+        returns the derivative in `u_0`, what is kept of all blocks, and the derivatives
+        in the weights.
         """
 
         def body(q: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
@@ -121,7 +116,7 @@ class Chain:
         return u + x if self.residual else x
 
     def _apart(self, values: Tensors) -> tuple[Tensors, Tensors]:
-        """Weights and state."""
+        """Return weights and state."""
         return values[: len(self.weights)], values[len(self.weights) :]
 
     def _differentiable(self, state: Tensors) -> Callable[[Tensor, Tensors], Tensor]:
@@ -130,23 +125,23 @@ class Chain:
     # -- all blocks at once ----------------------------------------------------
 
     def before(self, u: Tensor, x: Tensor) -> Tensor:
-        """`u_0 … u_{D−1}` from `u_0` and all `x`: a shift, or sums of prefixes."""
+        """Return `u_0 … u_{D−1}` from `u_0` and all `x`: a shift, or prefix sums."""
         first = ops.expand_dims(u, 0)
         if not self.residual:
             return ops.concatenate([first, x[:-1]], axis=0)
         return prefix_sums(ops.concatenate([first, x[:-1]], axis=0))
 
     def output(self, u: Tensor, x: Tensor) -> Tensor:
-        """`u_D` from `u_0` and all `x`."""
+        """Return `u_D` from `u_0` and all `x`."""
         return u + ops.sum(x, axis=0) if self.residual else x[-1]
 
     def pre_activations(self, before: Tensor) -> tuple[Tensor, Tensors]:
-        """All `z`, by batched operations, and what the blocks leave."""
+        """Return all `z`, by batched operations, and what the blocks leave."""
         z, left = self.blocks(before, self.weights, self.state)
         return ops.cast(z, before.dtype), left
 
     def pull_back(self, before: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensors]]:
-        """Takes derivatives in all `z` to those in `before` and in the weights."""
+        """Return what takes derivatives in all `z` to `before` and the weights."""
 
         def every(before: Tensor, weights: Tensors) -> Tensor:
             return self.at(weights).pre_activations(before)[0]
@@ -154,11 +149,9 @@ class Chain:
         return _pulled(every, before, self.weights)
 
     def behind(self, q: Tensor, back: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Derivatives in `u_0` and in all `x`, given that in `u_D`.
+        """Return derivatives in `u_0` and in all `x`, given that in `u_D`.
 
-        Args:
-            q: derivative in `u_D`.
-            back: derivatives in `before` by way of all `z`; None where they are zero.
+        `back` are derivatives in `before` by way of all `z`; None where they are zero.
         """
         last = ops.expand_dims(q, 0)
         if back is None:
@@ -178,7 +171,7 @@ class Chain:
 def _pulled(
     function: Callable[[Tensor, Tensors], Tensor], u: Tensor, weights: Tensors
 ) -> Callable[[Tensor], tuple[Tensor, Tensors]]:
-    """Takes derivatives in `function(u, weights)` to those in `u` and `weights`.
+    """Return what takes derivatives in `function(u, weights)` to its arguments.
 
     In the precision of lifted variables, as far as `function` keeps it.
     """
@@ -195,7 +188,7 @@ def _pulled(
 
 
 def batch_first(tensor: Tensor) -> Tensor:
-    """`(depth, batch, ...)` as `(batch, depth, ...)`."""
+    """Return `(depth, batch, ...)` as `(batch, depth, ...)`."""
     return ops.swapaxes(tensor, 0, 1)
 
 
@@ -203,7 +196,7 @@ depth_first = batch_first
 
 
 def prefix_sums(terms: Tensor) -> Tensor:
-    """`Σ_{k≤l} terms_k` along the first axis, with suffix sums as derivatives."""
+    """Return `Σ_{k≤l} terms_k` along the first axis; derivatives are suffix sums."""
 
     def function(terms: Tensor) -> Any:
         return _sums(terms), lambda *upstream: suffix_sums(upstream[0])
@@ -212,12 +205,12 @@ def prefix_sums(terms: Tensor) -> Tensor:
 
 
 def suffix_sums(terms: Tensor) -> Tensor:
-    """`Σ_{k≥l} terms_k` along the first axis; it has no derivative of its own."""
+    """Return `Σ_{k≥l} terms_k` along the first axis, which is not differentiated."""
     return _sums(terms, backwards=True)
 
 
 def _sums(terms: Tensor, backwards: bool = False) -> Tensor:
-    """Within up to 16 equal groups first, then over the groups.
+    """Sum within up to 16 equal groups first, then over the groups.
 
     Where devices share the first axis, only the sums of groups travel.
     """
@@ -234,7 +227,7 @@ def _sums(terms: Tensor, backwards: bool = False) -> Tensor:
 
 
 def _along(terms: Tensor, backwards: bool) -> Tensor:
-    """Sums along the second axis, from its first term on or from its last."""
+    """Sum along the second axis, from its first term on or from its last."""
     if backwards:
         return ops.flip(_along(ops.flip(terms, axis=1), False), axis=1)
     count = terms.shape[1]

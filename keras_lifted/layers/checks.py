@@ -17,10 +17,10 @@ def number(
     expected: str,
     fix: str,
 ) -> float:
-    """`value` as a float if it is a finite number that is `allowed`.
+    """Return `value` as a float if it is a finite number that is `allowed`.
 
     Raises:
-        ValueError: otherwise, from `expected` (what is allowed) and `fix`.
+        ValueError: Otherwise, from `expected` (what is allowed) and `fix`.
     """
     return check_number(name, value, allowed, f"{expected}; {fix}", owner)
 
@@ -28,7 +28,7 @@ def number(
 def interval(
     owner: str, low: tuple[str, Any], high: tuple[str, Any], fix: str
 ) -> tuple[float, float]:
-    """Two finite numbers, the second greater; both as `(name, value)`."""
+    """Check two finite numbers, the second greater; both come as `(name, value)`."""
     name, value = low
     least = number(owner, name, value, lambda _: True, "", fix)
     greatest = number(
@@ -42,19 +42,19 @@ def interval(
 
 
 def non_negative(owner: str, name: str, value: Any) -> float:
-    """A finite number `>= 0`."""
+    """Return a finite number `>= 0`."""
     return number(
         owner, name, value, lambda v: v >= 0, ">= 0", "pass 0.0 to switch it off"
     )
 
 
 def positive(owner: str, name: str, value: Any) -> float:
-    """A finite number `> 0`."""
+    """Return a finite number `> 0`."""
     return number(owner, name, value, lambda v: v > 0, "> 0", "pass 1.0 if unsure")
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
-    """A bool."""
+    """Return a bool."""
     if isinstance(value, bool):
         return value
     raise ValueError(
@@ -64,7 +64,7 @@ def flag(owner: str, name: str, value: Any) -> bool:
 
 
 def axis(owner: str, value: Any) -> int:
-    """An axis of a sample: any integer but 0, the batch."""
+    """Return an axis of a sample: any integer but 0, the batch."""
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if integer and value != 0:
         return int(value)
@@ -75,7 +75,7 @@ def axis(owner: str, value: Any) -> int:
 
 
 def axes(owner: str, value: Any) -> int | tuple[int, ...] | None:
-    """One axis, several, or None for all axes of a sample."""
+    """Check one axis, several, or None for all axes of a sample."""
     if value is None:
         return None
     if isinstance(value, (tuple, list)) and value:

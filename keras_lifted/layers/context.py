@@ -21,11 +21,7 @@ class Scope(Protocol):
     ) -> Any:
         """Answer `plain(z)`, or whatever the scope puts in its place.
 
-        Args:
-            layer: who asks.
-            z: its pre-activation; of a stack its input.
-            plain: what it does outside a scope.
-            chain: weights of a stack.
+        A stack hands over its input for `z`, and its weights as `chain`.
         """
 
 
@@ -38,7 +34,7 @@ _stack = _Stack()
 
 
 def current_scope() -> Scope | None:
-    """The innermost open lifting scope of this thread, or None."""
+    """Return the innermost open lifting scope of this thread, or None."""
     return _stack.scopes[-1] if _stack.scopes else None
 
 

@@ -34,7 +34,7 @@ _ZETA_2 = math.pi**2 / 6
 
 
 def dilogarithm_of_log(u: Tensor) -> Tensor:
-    """`Li₂(1 − e⁻ᵘ)` for `|u| <= log 2`."""
+    """Return `Li₂(1 − e⁻ᵘ)` for `|u| <= log 2`."""
     square = ops.square(u)
     tail = _COEFFICIENTS[-1]
     for coefficient in reversed(_COEFFICIENTS[:-1]):
@@ -43,14 +43,14 @@ def dilogarithm_of_log(u: Tensor) -> Tensor:
 
 
 def minus_dilogarithm_of_minus_exp(z: Tensor) -> Tensor:
-    """`−Li₂(−eᶻ)`, the antiderivative of softplus that vanishes at −∞."""
+    """Return `−Li₂(−eᶻ)`, the antiderivative of softplus that vanishes at −∞."""
     near = -dilogarithm_of_log(-ops.softplus(-ops.abs(z)))
     far = 0.5 * ops.square(ops.maximum(z, 0.0)) + _ZETA_2 - near
     return ops.where(z > 0, far, near)
 
 
 def dilogarithm_of_exp_less_zeta(x: Tensor) -> Tensor:
-    """`Li₂(e⁻ˣ) − π²/6` for `x >= 0`; zero at zero, no NaN for `x < 0`."""
+    """Return `Li₂(e⁻ˣ) − π²/6` for `x >= 0`; zero at zero, no NaN for `x < 0`."""
     x = ops.maximum(x, 0.0)
     small = ops.minimum(x, math.log(2.0))
     log_small = ops.log(ops.where(small > 0, -ops.expm1(-small), 1.0))

@@ -12,12 +12,12 @@ Tensor = Any
 
 
 def restrict(inside: Tensor, terms: Tensor) -> Tensor:
-    """`terms` where `inside`, +∞ elsewhere."""
+    """Return `terms` where `inside`, +∞ elsewhere."""
     return ops.where(inside, terms, float("inf"))
 
 
 def tolerance(x: Tensor) -> float:
-    """Relative error up to which a sum or norm still counts as right.
+    """Return the relative error up to which a sum or norm still counts as right.
 
     A float32 `x` may hold bfloat16 values, each rounded by up to 2⁻⁸ of itself,
     so 5e-3 for float32; 1e-5 for float64, which may hold float32 values.
@@ -26,6 +26,6 @@ def tolerance(x: Tensor) -> float:
 
 
 def on_simplex(x: Tensor, axis: int, total: float) -> Tensor:
-    """Is `x >= 0` with `Σx = total` along `axis`? A bool for each entry."""
+    """Return for each entry whether `x >= 0` with `Σx = total` along `axis`."""
     sums = ops.sum(x, axis=axis, keepdims=True)
     return (x >= 0) & (ops.abs(sums - total) <= tolerance(x) * total)

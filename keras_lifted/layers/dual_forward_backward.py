@@ -28,7 +28,7 @@ def dual_step(
     z: Tensor,
     scale: float,
 ) -> Tensor:
-    """`σ(u − τ L(Lᵀu − z))` with `τ = scale/‖L‖²`; None is zero."""
+    """Return `σ(u − τ L(Lᵀu − z))` with `τ = scale/‖L‖²`; None is zero."""
     if u is None:
         return sigma(operator(z, scale=scale))
     residual = z - operator(u, adjoint=True)
@@ -59,7 +59,7 @@ class DualForwardBackward(keras.layers.Layer):
         inputs: `z`, `(batch, height, width, channels)`. The outputs have its shape.
 
     Raises:
-        ValueError: if an argument is malformed.
+        ValueError: If an argument is malformed.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742.
 
@@ -102,18 +102,16 @@ class DualForwardBackward(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor, training: Any = None) -> Tensor:
-        """`z − L_Kᵀ u_K`."""
+        """Return `z − L_Kᵀ u_K`."""
         zero = ops.repeat(ops.zeros_like(inputs[..., :1]), self.filters, axis=-1)
         both = ops.concatenate([zero, inputs], axis=-1)
         both = self.last(self.before(both, training=training), training=training)
         return inputs - self.last.operator(both[..., : self.filters], adjoint=True)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         config = self.last.get_config()
         names = ("filters", "threshold", "learnable", "kernel_size")
         given = {name: config[name] for name in names}
@@ -154,17 +152,15 @@ class DualStep(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor, training: Any = None) -> Tensor:
-        """`σ(u − τ L(Lᵀu − z))` and `z`; Keras tells the operator of `training`."""
+        """Return `σ(u − τ L(Lᵀu − z))` and `z`; Keras passes on `training`."""
         u, z = inputs[..., : self.filters], inputs[..., self.filters :]
         u = dual_step(self.operator, self.sigma, u, z, PLAIN)
         return ops.concatenate([u, z], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         return {
             **super().get_config(),
             "filters": self.filters,

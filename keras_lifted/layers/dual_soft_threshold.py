@@ -23,20 +23,22 @@ class DualSoftThreshold(Thresholded):
     `|x| ≤ λ`, +∞ elsewhere; `F*(z) = z σ(z) − ½ σ(z)²`.
 
     Args:
-        threshold: `λ ≥ 0`, in the unit of `z`; where it starts, if learnable.
-        learnable: train `λ`, one scalar weight kept non-negative.
-        **kwargs: arguments of `keras.layers.Layer`.
+        threshold: float. `λ ≥ 0`, in the unit of `z`; where it starts, if learnable.
+            Defaults to 0.1.
+        learnable: bool. Whether `λ`, one scalar kept non-negative, is trained. Defaults
+            to False.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `threshold` is negative or not finite, or `learnable` no bool.
+        ValueError: If `threshold` is negative or not finite, or `learnable` is not a
+            bool.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742; Combettes & Pesquet, "Deep
     neural network structures solving variational inequalities", 2020, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.DualSoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
     [[-1.0, 0.5]]
     """

@@ -28,19 +28,17 @@ class ELU(ProximalActivation):
     by Newton's method.
 
     Args:
-        alpha: `a`, in (0, 1].
-        **kwargs: arguments of `keras.layers.Layer`.
+        alpha: float. `a`, in (0, 1]. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `alpha` is not in (0, 1].
+        ValueError: If `alpha` is not in (0, 1].
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.ELU()(np.array([[2.0, -100.0]])).numpy().tolist()
     [[2.0, -1.0]]
     """

@@ -10,41 +10,41 @@ Tensor = Any
 
 
 def clip(z: Tensor, low: Any, high: Any) -> Tensor:
-    """`min(max(z, low), high)`; the bounds may be tensors that broadcast."""
+    """Return `min(max(z, low), high)`; the bounds may be tensors that broadcast."""
     return ops.minimum(ops.maximum(z, low), high)
 
 
 def clip_difference(z: Tensor, d: Tensor, low: Any, high: Any) -> Tensor:
-    """`clip(z) − clip(z − d)` without cancellation."""
+    """Return `clip(z) − clip(z − d)` without cancellation."""
     s = clip(z, low, high)
     return clip((s - z) + d, s - high, s - low)
 
 
 def relu_difference(z: Tensor, d: Tensor) -> Tensor:
-    """`max(z, 0) − max(z − d, 0)` without cancellation."""
+    """Return `max(z, 0) − max(z − d, 0)` without cancellation."""
     s = ops.maximum(z, 0.0)
     return ops.minimum((s - z) + d, s)
 
 
 def hypotenuse(z: Tensor) -> Tensor:
-    """`√(1 + z²)`, free of overflow."""
+    """Return `√(1 + z²)`, free of overflow."""
     large = ops.maximum(ops.abs(z), 1.0)
     small = ops.minimum(ops.abs(z), 1.0)
     return large * ops.sqrt(1.0 + ops.square(small / large))
 
 
 def hypotenuse_less_one(z: Tensor) -> Tensor:
-    """`√(1 + z²) − 1` without cancellation."""
+    """Return `√(1 + z²) − 1` without cancellation."""
     return ops.abs(z) * (ops.abs(z) / (1.0 + hypotenuse(z)))
 
 
 def isru(z: Tensor) -> Tensor:
-    """`z / √(1 + z²)`."""
+    """Return `z / √(1 + z²)`."""
     return z / hypotenuse(z)
 
 
 def isru_same_sign_difference(a: Tensor, b: Tensor, d: Tensor) -> Tensor:
-    """`isru(a) − isru(b)`, `d = a − b`, for `a b >= 0`.
+    """Return `isru(a) − isru(b)`, `d = a − b`, for `a b >= 0`.
 
     From `a²(1 + b²) − b²(1 + a²) = d (a + b)`.
     """
@@ -56,22 +56,22 @@ def isru_same_sign_difference(a: Tensor, b: Tensor, d: Tensor) -> Tensor:
 
 
 def isru_potential(x: Tensor) -> Tensor:
-    """`1 − x²/2 − √(1 − x²)` for `|x| <= 1`; anything, but no NaN, elsewhere."""
+    """Return `1 − x²/2 − √(1 − x²)` for `|x| <= 1`; anything, but no NaN, elsewhere."""
     square = ops.minimum(ops.square(x), 1.0)
     return square / (1.0 + ops.sqrt(1.0 - square)) - 0.5 * square
 
 
 def xlogx(x: Tensor) -> Tensor:
-    """`x log x` for `x > 0`, else 0."""
+    """Return `x log x` for `x > 0`, else 0."""
     return x * ops.log(ops.where(x > 0, x, 1.0))
 
 
 def one_plus_x_log(x: Tensor) -> Tensor:
-    """`(1 + x) log(1 + x)` for `x > −1`, else 0."""
+    """Return `(1 + x) log(1 + x)` for `x > −1`, else 0."""
     return (1.0 + x) * ops.log1p(ops.where(x > -1, x, 0.0))
 
 
 def exp_arsinh(z: Tensor) -> Tensor:
-    """`z + √(1 + z²)` without cancellation for `z < 0`."""
+    """Return `z + √(1 + z²)` without cancellation for `z < 0`."""
     size = ops.abs(z) + hypotenuse(z)
     return ops.where(z >= 0, size, 1.0 / size)

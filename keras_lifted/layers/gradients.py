@@ -17,7 +17,7 @@ def sum_per_sample(terms: Tensor) -> Tensor:
 
 
 def per_sample(vector: Tensor, like: Tensor) -> Tensor:
-    """`(batch,)` as `(batch, 1, …)`, to broadcast against `like`; scalars too."""
+    """Reshape `(batch,)`, or a scalar, to broadcast against `like`."""
     return ops.reshape(vector, (-1,) + (1,) * (len(like.shape) - 1))
 
 
@@ -26,19 +26,11 @@ def per_sample_antiderivative(
     gradient: Callable[[Tensor], Tensor],
     z: Tensor,
 ) -> Tensor:
-    """`sum_per_sample(terms(z))`, differentiated as `gradient(z)`.
+    """Return `sum_per_sample(terms(z))`, differentiated as `gradient(z)`.
 
-    Differentiating `terms` would cost more and lose digits, or give NaN where
-    a branch not taken is singular; `gradient` is the same function in exact
-    arithmetic.
-
-    Args:
-        terms: maps `z` to terms, `(batch, ...)`.
-        gradient: maps `z` to a tensor like `z`. It may close over no variable.
-        z: `(batch, ...)`.
-
-    Returns:
-        `(batch,)`.
+    Differentiating `terms` would cost more and lose digits, or give NaN where a branch
+    not taken is singular; `gradient`, which may close over no variable, is the same
+    function in exact arithmetic.
     """
 
     def function(z: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:

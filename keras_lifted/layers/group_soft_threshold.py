@@ -25,22 +25,20 @@ class GroupSoftThreshold(ProximalActivation):
     `Ψ(x) = λ ‖x‖₂`; `F*(z) = ½ max(‖z‖₂ − λ, 0)²`, a norm for each group.
 
     Args:
-        threshold: `λ ≥ 0`, in the unit of `z`.
-        axis: axis or axes that make a group; None for the whole sample. A `step`
-            of `prox` must be constant within a group.
-        **kwargs: arguments of `keras.layers.Layer`.
+        threshold: float. `λ ≥ 0`, in the unit of `z`. Defaults to 0.1.
+        axis: int or tuple. The axis or axes that make a group; None for the whole
+            sample. A `step` of `prox` must be constant within a group. Defaults to -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `threshold` is negative or not finite, or `axis` is no axis
-            of a sample.
+        ValueError: If `threshold` is negative or not finite, or a sample has no such
+            `axis`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.GroupSoftThreshold(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
     [[1.5, 2.0]]
     """

@@ -24,20 +24,18 @@ class HardTanh(ProximalActivation):
     `Ψ(x) = 0` on `[a, b]`, +∞ elsewhere; `F*(z) = z σ(z) − ½ σ(z)²`.
 
     Args:
-        min_value: lower end `a`.
-        max_value: upper end `b`, greater than `a`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        min_value: float. The lower end `a`. Defaults to -1.0.
+        max_value: float. The upper end `b`, greater than `a`. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if an end is not finite, or `max_value <= min_value`.
+        ValueError: If an end is not finite, or `max_value <= min_value`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.HardTanh()(np.array([[-3.0, 0.5, 2.0]])).numpy().tolist()
     [[-1.0, 0.5, 1.0]]
     """

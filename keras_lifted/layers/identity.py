@@ -18,8 +18,7 @@ class Identity(ProximalActivation):
 
     `Ψ(x) = 0`; `F*(z) = ½ z²`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 

@@ -29,13 +29,11 @@ class ISRLU(ProximalActivation):
     `F*(z) = z²/2` for `z ≥ 0`, else `√(1 + z²) − 1`. `prox` is solved by Newton's
     method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.ISRLU()(np.array([[2.0, 0.0]])).numpy().tolist()
     [[2.0, 0.0]]
     """

@@ -27,8 +27,7 @@ class ISRU(ProximalActivation):
     `Ψ(x) = 1 − x²/2 − √(1 − x²)` on `|x| ≤ 1`, +∞ elsewhere; `F*(z) = √(1 + z²) − 1`.
     `prox` is solved by Newton's method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 

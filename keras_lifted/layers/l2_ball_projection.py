@@ -27,21 +27,20 @@ class L2BallProjection(ProximalActivation):
     norm of `x` may exceed `r` by rounding: 5e-3 of `r`, or 1e-5 of it in float64.
 
     Args:
-        radius: `r > 0`, in the unit of `z`.
-        axis: axis or axes over which the norm is taken; None for the whole sample.
-        **kwargs: arguments of `keras.layers.Layer`.
+        radius: float. `r > 0`, in the unit of `z`. Defaults to 1.0.
+        axis: int or tuple. The axis or axes over which the norm is taken; None for the
+            whole sample. Defaults to -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `radius` is not positive and finite, or `axis` is no axis of a
-            sample.
+        ValueError: If `radius` is not positive and finite, or a sample has no such
+            `axis`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.L2BallProjection(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
     [[1.5, 2.0]]
     """

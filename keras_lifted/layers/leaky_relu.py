@@ -23,19 +23,18 @@ class LeakyReLU(ProximalActivation):
     `Ψ(x) = 0` for `x > 0`, else `(1/a − 1) x²/2`; `F*(z) = ½ z σ(z)`.
 
     Args:
-        negative_slope: slope `a` of the negative part, in (0, 1].
-        **kwargs: arguments of `keras.layers.Layer`.
+        negative_slope: float. The slope `a` of the negative part, in (0, 1]. Defaults
+            to 0.2.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `negative_slope` is not in (0, 1].
+        ValueError: If `negative_slope` is not in (0, 1].
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.LeakyReLU(0.5)(np.array([[-1.0, 2.0]])).numpy().tolist()
     [[-0.5, 2.0]]
     """

@@ -30,29 +30,29 @@ class ProximalMap:
 
     @classmethod
     def of(cls, activation: ProximalActivation) -> ProximalMap:
-        """The map at the activation's current parameters."""
+        """Return the map at the activation's current parameters."""
         return cls(activation, activation.parameters())
 
     def __call__(self, z: Tensor) -> Tensor:
-        """`σ(z)`."""
+        """Return `σ(z)`."""
         return self.activation.sigma(z, *self.parameters)
 
     def difference(self, z: Tensor, d: Tensor) -> Tensor:
-        """`σ(z) − σ(z − d)`, without cancellation."""
+        """Return `σ(z) − σ(z − d)`, without cancellation."""
         return self.activation.sigma_difference(z, d, *self.parameters)
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        """`argmin_x ½‖x − v‖² + step · Ψ(x)`."""
+        """Return `argmin_x ½‖x − v‖² + step · Ψ(x)`."""
         return self.activation.scaled_prox(v, step, *self.parameters)
 
     def conjugate(self, z: Tensor) -> Tensor:
-        """`F*(z)` of each sample, `(batch,)`."""
+        """Return `F*(z)` of each sample, `(batch,)`."""
         if not self.parameters:
             return self.activation.conjugate(z)
         return sum_per_sample(self._conjugate_terms(as_real(z)))
 
     def bregman(self, s: Tensor, z: Tensor) -> Tensor:
-        """`F*(z) − F*(s) − ⟨σ(s), z − s⟩` of each sample, `(batch,)`.
+        """Return `F*(z) − F*(s) − ⟨σ(s), z − s⟩` of each sample, `(batch,)`.
 
         A Bregman distance of F*, with the gradient `σ(z) − σ(s)` in `z`.
         Differences are taken term by term, before any sum, so that a small

@@ -139,21 +139,20 @@ _RECTIFIER_FUNCTIONS = frozenset({"elu", "leaky_relu", "relu"})
 
 
 def from_keras(function_or_layer: Any) -> ProximalActivation | None:
-    """The proximal activation equal to a Keras function or layer, if there is one.
+    """Return the proximal activation equal to a Keras function or layer, or None.
 
     Args:
-        function_or_layer: a function of `keras.activations` or `keras.ops`, an
-            activation layer, or any function of a tensor, such as a lambda or a
+        function_or_layer: callable. A function of `keras.activations` or `keras.ops`,
+            an activation layer, or any function of a tensor, such as a lambda or a
             `functools.partial`, which is recognised by what it computes.
 
     Returns:
-        A new `ProximalActivation`, or one that was passed in; None for linear
-        (nothing to lift), for what is no proximal map and for the unknown.
+        A new `ProximalActivation`, or one that was passed in; None for a linear
+        function, for what is not a proximal map and for the unknown.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> kl.layers.from_keras(keras.activations.relu6).max_value
     6.0
     >>> kl.layers.from_keras(keras.activations.gelu) is None
@@ -184,15 +183,16 @@ def _is_function(subject: Any) -> bool:
 
 
 def get(identifier: Any) -> ProximalActivation:
-    """The proximal activation that `identifier` means.
+    """Return the proximal activation that `identifier` means.
 
     Args:
-        identifier: a proximal activation or its class, a name (`"relu"`,
-            `"soft_threshold"`, `"SoftThreshold"`, Keras's names), a config of
-            `keras.saving.serialize_keras_object`, or what `from_keras` takes.
+        identifier: activation, str, dict or callable. A proximal activation or its
+            class, a name (`"relu"`, `"soft_threshold"`, `"SoftThreshold"`, Keras's
+            names), a config of `keras.saving.serialize_keras_object`, or what
+            `from_keras` takes.
 
     Raises:
-        ValueError: if it means none; the message says which names are known.
+        ValueError: If it means none; the message says which names are known.
 
     Example:
 
@@ -217,16 +217,15 @@ def get(identifier: Any) -> ProximalActivation:
 
 
 def is_not_proximal(function_or_layer: Any) -> bool:
-    """Is this an activation, of Keras or of the user, that is no proximal map?
+    """Return whether this is an activation that is not a proximal map.
 
-    False for what is one, even if this package has no class for it, for linear
-    and for what is no activation. Parameters count: `LeakyReLU(negative_slope=2.0)`
-    is none.
+    It is False for proximal maps, even if this package has no class for them, for a
+    linear function and for what is not an activation. Parameters count:
+    `LeakyReLU(negative_slope=2.0)` is not a proximal map.
 
     Example:
 
-    >>> import keras
-    >>> import keras_lifted as kl
+    >>> import keras, keras_lifted as kl
     >>> kl.layers.mapping.is_not_proximal(keras.layers.Activation("gelu"))
     True
     """
@@ -245,7 +244,7 @@ def is_not_proximal(function_or_layer: Any) -> bool:
 
 
 def keras_name(function: Any) -> str | None:
-    """The name under which Keras exports `function`, if it does."""
+    """Return the name under which Keras exports `function`, if it does."""
     name = getattr(function, "__name__", None)
     if not isinstance(name, str):
         return None

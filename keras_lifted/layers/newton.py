@@ -17,19 +17,14 @@ def newton_prox(
     v: Tensor,
     step: Tensor,
 ) -> Tensor:
-    """`argmin_x ½(x − v)² + step · Ψ(x)` of each entry.
+    """Return `argmin_x ½(x − v)² + step · Ψ(x)` of each entry.
 
-    With `x = σ(u)` and `Ψ'(x) = u − σ(u)` it solves
-    `g(u) = step · u + (1 − step) σ(u) = v`. The slope of `g` lies between 1 and
-    `step`, which brackets the root; Newton's step is replaced by a bisection
-    where it leaves the bracket. At `step = 1` the answer is `σ(v)` exactly.
-    The last Newton step is the one differentiated: its derivative is that of
-    the implicit function.
-
-    Args:
-        value_and_slope: maps `u` to `(σ(u), σ'(u))`, element-wise.
-        v: float32 or float64 points.
-        step: positive, broadcasts with `v`.
+    With `x = σ(u)` and `Ψ'(x) = u − σ(u)` it solves `g(u) = step · u + (1 − step) σ(u)
+    = v`. The slope of `g` lies between 1 and `step`, which brackets the root; Newton's
+    step is replaced by a bisection where it leaves the bracket. At `step = 1` the
+    answer is `σ(v)` exactly. The last Newton step is the one differentiated: its
+    derivative is that of the implicit function. `value_and_slope` maps `u` to `(σ(u),
+    σ'(u))`; `v` is float32 or float64.
     """
 
     def residual(u: Tensor, v: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

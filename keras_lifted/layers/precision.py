@@ -13,7 +13,7 @@ Tensor = Any
 
 
 def as_floating(value: Any) -> Tensor:
-    """`value` as a floating-point tensor, its dtype kept where it has one."""
+    """Return `value` as a floating-point tensor, its dtype kept where it has one."""
     tensor = ops.convert_to_tensor(value)
     if "float" in dtype_of(tensor):
         return tensor
@@ -21,7 +21,7 @@ def as_floating(value: Any) -> Tensor:
 
 
 def as_real(value: Any) -> Tensor:
-    """`value` as a tensor precise enough for sums: float32 or float64."""
+    """Return `value` as a tensor precise enough for sums: float32 or float64."""
     tensor = as_floating(value)
     if dtype_of(tensor) == "float64":
         return tensor
@@ -29,17 +29,17 @@ def as_real(value: Any) -> Tensor:
 
 
 def real_dtype() -> str:
-    """The dtype of lifted variables and energies: float64 under a float64 floatx."""
+    """Return the dtype of lifted variables and energies, after floatx."""
     return "float64" if keras.config.floatx() == "float64" else "float32"
 
 
 def lifted_real(value: Any) -> Tensor:
-    """`value` in the dtype of lifted variables and energies."""
+    """Return `value` in the dtype of lifted variables and energies."""
     return ops.cast(value, real_dtype())
 
 
 def dtype_of(tensor: Tensor) -> str:
-    """The dtype of `tensor` as a string."""
+    """Return the dtype of `tensor` as a string."""
     return str(keras.backend.standardize_dtype(tensor.dtype))
 
 

@@ -32,14 +32,10 @@ _GRID = np.stack([_LINE, 0.01 * _LINE])[None].astype("float32")
 
 
 def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
-    """The proximal activation that equals `function` on a grid of points, if one does.
+    """Return the proximal activation that equals `function` on a grid of points.
 
-    Args:
-        function: of a tensor, such as a lambda or a `functools.partial`.
-
-    Returns:
-        An activation, `Identity` among them; None where `function` equals none that
-        has at most two parameters, or takes no tensor of three axes.
+    It may be `Identity`; it is None where `function` equals none that has at most two
+    parameters, or takes no tensor of three axes.
     """
     with eagerly():
         try:
@@ -60,7 +56,7 @@ def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
 
 
 def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
-    """Activations whose parameters are read off the values on the grid."""
+    """Return activations whose parameters are read off the values on the grid."""
     low, high = float(values[0]), float(values[-1])
     yield from (ReLU(), Tanh(), Sigmoid(), Softplus(), Softsign(), Identity())
     yield from (Arctan(), SignedLog(), ISRU())

@@ -31,32 +31,30 @@ class ProximalStack(keras.layers.Layer):
     it. A chain of Dense layers with the same weights gives the same outputs.
 
     Args:
-        units: width of every block, and of the inputs.
-        depth: number of blocks.
-        activation: a proximal activation, or what `keras_lifted.layers.get`
-            takes: a name, a class, a Keras function. All blocks share it, with
-            its learnable parameters if it has any.
-        residual: whether a skip goes around each block.
-        use_bias: whether there are `b_l`.
-        kernel_initializer: of each `W_l`, independent and with the fans of a
-            `(units, units)` matrix.
-        bias_initializer: of each `b_l`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        units: int. The width of every block, and of the inputs.
+        depth: int. The number of blocks.
+        activation: activation. What `keras_lifted.layers.get` takes. All blocks share
+            it, with its learnable parameters if it has any. Defaults to "relu".
+        residual: bool. Whether a skip goes around each block. Defaults to False.
+        use_bias: bool. Whether there are `b_l`. Defaults to True.
+        kernel_initializer: initializer. That of each `W_l`, independent and with the
+            fans of a `(units, units)` matrix. Defaults to "glorot_uniform".
+        bias_initializer: initializer. That of each `b_l`. Defaults to "zeros".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, ..., units)`. The outputs have the same shape.
 
     Raises:
-        ValueError: if `units` or `depth` is no positive integer, `activation` is
-            no proximal map or couples other axes than the last, `residual` or
-            `use_bias` is no bool, or the last axis of the inputs is not `units`.
+        ValueError: If `units` or `depth` is not a positive integer, `activation` is not
+            a proximal map or couples other axes than the last, `residual` or `use_bias`
+            is not a bool, or the last axis of the inputs is not `units`.
 
     Source: Wang & Benning, JMLR 24(232), 2023, eq. (1), with equal widths.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> stack = kl.layers.ProximalStack(2, 3, "relu", kernel_initializer="identity")
     >>> stack(np.array([[1.0, -1.0]])).numpy().tolist()
     [[1.0, 0.0]]
@@ -112,7 +110,7 @@ class ProximalStack(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The last block's output, or what the open lifting scope answers."""
+        """Return the last block's output, or what the open lifting scope answers."""
         chain = self._chain()
 
         def ordinary(u: Tensor) -> Tensor:
@@ -133,7 +131,6 @@ class ProximalStack(keras.layers.Layer):
         return Chain(_affine, _affines, weights, self.residual)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         serialize = keras.initializers.serialize
         return {
             **super().get_config(),
@@ -148,7 +145,7 @@ class ProximalStack(keras.layers.Layer):
 
 
 def _of_units(activation: ProximalActivation) -> ProximalActivation:
-    """The activation, if it couples no more than the units of one block."""
+    """Return the activation, if it couples no more than the units of one block."""
     axis = getattr(activation, "axis", -1)
     if axis == -1 or axis == (-1,):
         return activation
@@ -170,7 +167,7 @@ def _affine(
 def _affines(
     u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Of all blocks, by one product of matrices."""
+    """Compute `x W + b` of all blocks, by one product of matrices."""
     depth, units = weights[0].shape[:2]
     z = ops.matmul(ops.reshape(u, (depth, -1, units)), weights[0])
     if len(weights) > 1:

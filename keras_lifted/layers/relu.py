@@ -24,8 +24,7 @@ class ReLU(ProximalActivation):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.ReLU()(np.array([[-1.0, 2.0]])).numpy().tolist()
     [[0.0, 2.0]]
     """

@@ -24,13 +24,11 @@ class Sigmoid(ProximalActivation):
     `Ψ(x) = x log x + (1−x) log(1−x) − x²/2` on `0 ≤ x ≤ 1`, +∞ elsewhere;
     `F*(z) = log(1 + eᶻ)`. `prox` is solved by Newton's method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.Sigmoid()(np.array([[0.0]])).numpy().tolist()
     [[0.5]]
     """

@@ -22,13 +22,11 @@ class SignedLog(ProximalActivation):
     `Ψ(x) = e^|x| − |x| − 1 − x²/2`; `F*(z) = (1 + |z|) log(1 + |z|) − |z|`. `prox` is
     solved by Newton's method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.SignedLog()(np.array([[0.0]])).numpy().tolist()
     [[0.0]]
     """

@@ -25,21 +25,20 @@ class SimplexProjection(ProximalActivation):
     of `x` may be off by rounding: 5e-3 of `r`, or 1e-5 of it in float64.
 
     Args:
-        axis: axis along which entries sum to `r`.
-        radius: `r > 0`, in the unit of `z`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        axis: int. The axis along which entries sum to `r`. Defaults to -1.
+        radius: float. `r > 0`, in the unit of `z`. Defaults to 1.0.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `axis` is no axis of a sample, or `radius` is not positive and
-            finite.
+        ValueError: If `radius` is not positive and finite, or a sample has no such
+            `axis`.
 
     Source: Duchi et al., "Efficient projections onto the l1-ball", ICML 2008; Martins &
     Astudillo, "From softmax to sparsemax", ICML 2016.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.SimplexProjection()(np.array([[0.5, 0.0, -9.0]])).numpy().tolist()
     [[0.75, 0.25, 0.0]]
     """
@@ -55,7 +54,7 @@ class SimplexProjection(ProximalActivation):
         return {**super().get_config(), "axis": self.axis, "radius": self.radius}
 
     def _shifted(self, z: Tensor) -> Tensor:
-        """`z − θ`, whose positive part is the projection."""
+        """Return `z − θ`, whose positive part is the projection."""
         z = z - ops.max(z, axis=self.axis, keepdims=True)
         # Entries `r` below the largest are never in the support.
         z = ops.maximum(z, -self.radius)

@@ -28,19 +28,18 @@ class Softmax(ProximalActivation):
     against one-hot targets is cross-entropy.
 
     Args:
-        axis: axis of the classes. A `step` of `prox` must be constant along it.
-        **kwargs: arguments of `keras.layers.Layer`.
+        axis: int. The axis of the classes. A `step` of `prox` must be constant along
+            it. Defaults to -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `axis` is no axis of a sample.
+        ValueError: If a sample has no such `axis`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.Softmax()(np.array([[0.0, 0.0]])).numpy().tolist()
     [[0.5, 0.5]]
     """

@@ -12,17 +12,13 @@ Tensor = Any
 
 
 def softmax_prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
-    """`argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex.
+    """Return `argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex.
 
-    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and
-    `Σ eᵘ = 1`. The multiplier `ν` is the root of a falling function between two
-    known bounds: Newton's method, bisection where it leaves them. The last
-    Newton step, on all of `u` at once, is the one differentiated.
-
-    Args:
-        v: float32 or float64 points.
-        step: positive, constant along `axis`.
-        axis: axis of the simplex.
+    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and `Σ eᵘ =
+    1`. The multiplier `ν` is the root of a falling function between two known bounds:
+    Newton's method, bisection where it leaves them. The last Newton step, on all of `u`
+    at once, is the one differentiated. `step` is constant along `axis`; `v` is float32
+    or float64.
     """
     v = v - ops.max(v, axis=axis, keepdims=True)
     point, length = ops.stop_gradient(v), ops.stop_gradient(step)
@@ -53,7 +49,7 @@ def softmax_prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
 
 
 def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
-    """The `u <= 0` with `step · u + (1 − step) eᵘ = t`, by `count` Newton steps.
+    """Return the `u <= 0` with `step · u + (1 − step) eᵘ = t`, by `count` Newton steps.
 
     For `step < 1`, `y = eᵘ (1 − step)/step` has `y + log y = τ`: it starts at
     `y ≈ τ − log τ` for `τ > 1`; otherwise at the bound `u ≈ t/step`.
@@ -73,7 +69,7 @@ def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
 
 
 def _newton_step(u: Tensor, v: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Newton's step for `step · u + (1 − step) softmax(u) = v` up to a constant.
+    """Take Newton's step for `step · u + (1 − step) softmax(u) = v` up to a constant.
 
     The Jacobian is diagonal plus rank one, inverted by Sherman and Morrison.
     """

@@ -26,8 +26,7 @@ class Softplus(ProximalActivation):
     `Ψ(x) = Li₂(e⁻ˣ) − π²/6` on `x ≥ 0`, +∞ elsewhere; `F*(z) = −Li₂(−eᶻ)`.
     `prox` is solved by Newton's method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 

@@ -21,13 +21,11 @@ class Softsign(ProximalActivation):
     `Ψ(x) = −|x| − log(1 − |x|) − x²/2` on `|x| < 1`, +∞ elsewhere;
     `F*(z) = |z| − log(1 + |z|)`.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> kl.layers.Softsign()(np.array([[-1.0, 3.0]])).numpy().tolist()
     [[-0.5, 0.75]]
     """

@@ -65,8 +65,8 @@ class Stack(keras.layers.Layer):
         training, mask: given to every block.
 
     Raises:
-        ValueError: if `block` is no layer, `depth` no positive integer, `residual` no
-            bool, or the block changes the shape of its inputs.
+        ValueError: If `block` is not a layer, `depth` is not a positive integer,
+            `residual` is not a bool, or the block changes the shape of its inputs.
 
     Source: `flax.linen.scan` with variables of each step, as a Keras layer.
 
@@ -166,7 +166,7 @@ class Stack(keras.layers.Layer):
         return stacked
 
     def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Tensor:
-        """The last block's output, or what the open lifting scope answers."""
+        """Return the last block's output, or what the open lifting scope answers."""
         keywords = {"training": bool(training), "mask": mask}
 
         def ordinary(u: Tensor) -> Tensor:
@@ -186,13 +186,12 @@ class Stack(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
         return input_shape
 
     def _chain(
         self, keywords: dict[str, Any], add_loss: Callable[[Tensor], None]
     ) -> Chain:
-        """The chain of the blocks, which gives `add_loss` the sum of their losses."""
+        """Return the chain of the blocks, which adds the sum of their losses."""
         template = self._hidden.template
         assert template is not None
         if keywords["mask"] is None:
@@ -231,7 +230,7 @@ class Stack(keras.layers.Layer):
     # -- single blocks -----------------------------------------------------------
 
     def get_blocks(self) -> list[keras.layers.Layer]:
-        """The blocks as single layers, with copies of the weights and the state."""
+        """Return the blocks as single layers, with copies of weights and state."""
         blocks = [
             built_copy(
                 self.block, self._shape, self.compute_dtype, f"{self.block.name}_{i}"
@@ -248,7 +247,7 @@ class Stack(keras.layers.Layer):
         """Take the weights and the state of `depth` built layers like the block.
 
         Raises:
-            ValueError: if there are not `depth` of them, or one is another layer.
+            ValueError: If there are not `depth` of them, or one is another layer.
         """
         shapes = [tuple(v.shape[1:]) for v in self._stacked]
         for block in blocks:
@@ -267,7 +266,6 @@ class Stack(keras.layers.Layer):
             variable.assign(np.stack([ops.convert_to_numpy(v) for v in each]))
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         return {
             **super().get_config(),
             "block": keras.saving.serialize_keras_object(self.block),
@@ -277,7 +275,6 @@ class Stack(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Stack:
-        """The inverse of `get_config`."""
         block = keras.saving.deserialize_keras_object(config["block"])
         return cls(**{**config, "block": block})
 
@@ -285,7 +282,7 @@ class Stack(keras.layers.Layer):
 def _each(
     function: Callable[[Tensor], Tensor] | None, join: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor] | None:
-    """`function` of every slice of the first axis, joined; None of None."""
+    """Return `function` of every slice of the first axis, joined; None of None."""
     if function is None:
         return None
     return lambda value: join(batched(function, (ops.convert_to_tensor(value),)))

@@ -24,8 +24,7 @@ class Tanh(ProximalActivation):
     `Ψ(x) = ½(1+x)log(1+x) + ½(1−x)log(1−x) − x²/2` on `|x| ≤ 1`, +∞ elsewhere;
     `F*(z) = log cosh z`. `prox` is solved by Newton's method.
 
-    Source: Combettes & Pesquet, "Deep neural network structures solving
-    variational inequalities", 2020, section 2.
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
 
     Example:
 

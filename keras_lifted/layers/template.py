@@ -56,7 +56,7 @@ class Template:
         ]
 
     def initial(self, index: int) -> list[Tensor]:
-        """Initial values of the block `index`, as if it were made by itself.
+        """Return initial values of the block `index`, as if it were made by itself.
 
         An initializer may read the variables that come before its own.
         """
@@ -77,7 +77,7 @@ class Template:
     def call(
         self, u: Tensor, values: Iterable[tuple[Any, Tensor]], **keywords: Any
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Its output without the activation, with these values of its variables.
+        """Return its output without the activation, with these values of its variables.
 
         Returns:
             The output, new values of all variables, and losses that were added.
@@ -91,7 +91,7 @@ class Template:
 def built_copy(
     block: keras.layers.Layer, shape: Any, dtype: str, name: str
 ) -> keras.layers.Layer:
-    """A layer like `block` with that name and weights of its own."""
+    """Return a layer like `block` with that name and weights of its own."""
     if isinstance(block, keras.Sequential) or getattr(block, "inputs", None):
         layer = keras.models.clone_model(block)
         layer.name = name
@@ -102,7 +102,7 @@ def built_copy(
 
 
 def of_block(initializer: Any, index: int) -> Any:
-    """The initializer; where its seed is a number, with one of its own."""
+    """Return the initializer; where its seed is a number, with one of its own."""
     seed = getattr(initializer, "seed", None)
     if not isinstance(seed, int):
         return initializer
@@ -112,7 +112,7 @@ def of_block(initializer: Any, index: int) -> Any:
 
 
 def mixed(seed: int, index: int) -> int:
-    """A seed for the block `index`."""
+    """Return a seed for the block `index`."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) % 2**31
 
 
@@ -141,7 +141,7 @@ def _without_activation(layer: Any) -> ProximalActivation:
 
 
 def _last(layer: Any) -> Any:
-    """The layer whose output is that of `layer`, if it is called only there."""
+    """Return the layer whose output is that of `layer`, if it is called only there."""
     if isinstance(layer, keras.Sequential):
         found = layer.layers[-1]
         return None if layer.layers.count(found) > 1 else _last(found)

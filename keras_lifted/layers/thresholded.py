@@ -13,16 +13,7 @@ from keras_lifted.layers.precision import Tensor
 
 
 class Thresholded(ProximalActivation):
-    """A proximal activation with the parameter `λ ≥ 0`.
-
-    Args:
-        threshold: `λ`, in the unit of `z`; where it starts, if learnable.
-        learnable: train `λ`, one scalar weight kept non-negative.
-        **kwargs: arguments of `keras.layers.Layer`.
-
-    Raises:
-        ValueError: if `threshold` is negative or not finite, or `learnable` no bool.
-    """
+    """A proximal activation with the parameter `λ ≥ 0`; see `SoftThreshold`."""
 
     def __init__(
         self, threshold: float = 0.1, learnable: bool = False, **kwargs: Any

@@ -29,18 +29,16 @@ class TiedConvolution(keras.layers.Layer):
     `L x` is a convolution that keeps height and width, zeros around the image, no
     bias; `⟨L x, u⟩ = ⟨x, Lᵀ u⟩`. With `scale=s` a call is multiplied by
     `s/‖L‖²`, as the steps of proximal algorithms are. `‖L‖` is the spectral norm by
-    power iteration on images of 32 × 32 pixels: 30 iterations when the layer is
-    built, and one more each time that it is called in training. On larger images it
-    is a little larger: for random kernels of 3 × 3 and 5 × 5 the estimate of `‖L‖²`
-    was 2 to 4 % below its supremum, of 7 × 7 up to 10 %. Its gradient in the kernel
-    is that of `‖L v‖²` at the image `v` of the power iteration: without it training
-    would make kernels longer to no end.
+    power iteration on images of 32 × 32 pixels, a little below that on larger ones:
+    30 iterations when the layer is built, and one more at each call in training. Its
+    gradient in the kernel is that of `‖L v‖²` at the image `v` of the power iteration,
+    which keeps training from making kernels ever longer.
 
     Args:
-        channels: of `x`.
-        filters: channels of `L x`.
-        kernel_size: side of the kernel in pixels, odd.
-        **kwargs: arguments of `keras.layers.Layer`.
+        channels: int. The channels of `x`.
+        filters: int. The channels of `L x`.
+        kernel_size: int. The odd side of the kernel in pixels. Defaults to 3.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `x`, `(batch, height, width, channels)`, or `u`, `(batch, height,
@@ -49,7 +47,7 @@ class TiedConvolution(keras.layers.Layer):
         scale: `s`, or None for the map alone.
 
     Raises:
-        ValueError: if an argument is malformed, or the channels do not fit.
+        ValueError: If an argument is malformed, or the channels do not fit.
 
     Source: Wang, Benning & Repetti, arXiv 2408.08742.
 
@@ -103,7 +101,7 @@ class TiedConvolution(keras.layers.Layer):
         scale: float | None = None,
         training: bool = False,
     ) -> Tensor:
-        """`L inputs` or `Lᵀ inputs`, times `scale/‖L‖²` if there is a scale."""
+        """Return `L inputs` or `Lᵀ inputs`, times `scale/‖L‖²` if there is a scale."""
         kernel = ops.convert_to_tensor(self.kernel)
         x = _apply(kernel, inputs, adjoint)
         if scale is None:
@@ -112,11 +110,11 @@ class TiedConvolution(keras.layers.Layer):
         return x * ops.cast(scale / self._square(kernel, training), x.dtype)
 
     def norm(self) -> Tensor:
-        """`‖L‖` as far as it is known, `()`."""
+        """Return `‖L‖` as far as it is known, `()`."""
         return ops.sqrt(self._square(ops.convert_to_tensor(self.kernel), False))
 
     def _square(self, kernel: Tensor, training: bool) -> Tensor:
-        """`‖L v‖²` at the direction `v` of length 1, `()`."""
+        """Return `‖L v‖²` at the direction `v` of length 1, `()`."""
         kernel = lifted_real(kernel)
         v = ops.stop_gradient(ops.convert_to_tensor(self.direction))
         if training:
@@ -125,7 +123,7 @@ class TiedConvolution(keras.layers.Layer):
         return ops.maximum(ops.sum(ops.square(_apply(kernel, v, False))), 1e-12)
 
     def _amplified(self, shape: Any, dtype: Any = None) -> Tensor:
-        """`direction` for the kernel as it starts."""
+        """Return `direction` for the kernel as it starts."""
         kernel = ops.stop_gradient(lifted_real(self.kernel))
         v = keras.random.normal(shape, dtype=real_dtype(), seed=1)
         for _ in range(WARM):
@@ -134,14 +132,14 @@ class TiedConvolution(keras.layers.Layer):
 
 
 def _iterate(kernel: Tensor, v: Tensor) -> Tensor:
-    """One power iteration, `LᵀL v` at length 1; `v` where `L` is zero."""
+    """Take one power iteration, `LᵀL v` at length 1; `v` where `L` is zero."""
     w = _apply(kernel, _apply(kernel, v, False), True)
     size = ops.sqrt(ops.sum(ops.square(w)))
     return ops.where(size > 1e-12, w / ops.maximum(size, 1e-12), v)
 
 
 def _apply(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
-    """The adjoint of an odd kernel is the kernel turned round, channels exchanged."""
+    """Convolve; the adjoint's kernel is turned round, its channels exchanged."""
     if adjoint:
         kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
     channels = kernel.shape[2]

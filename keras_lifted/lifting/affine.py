@@ -112,7 +112,7 @@ def grams(layers: Sequence[Affine]) -> Iterator[list[Tensor]]:
 
 
 def _patches(layer: Any, x: Tensor) -> Tensor:
-    """Patches in the order of the kernel's rows."""
+    """Return patches in the order of the kernel's rows."""
     size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     padding = layer.padding
     if isinstance(layer, keras.layers.Conv1D):

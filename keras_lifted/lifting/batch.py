@@ -58,7 +58,7 @@ class Batch:
         return lifted_real(total / count)
 
     def _factor(self, reduction: str | None, weight: Any) -> Tensor:
-        """What a reduction multiplies each sample's loss with."""
+        """Return what a reduction multiplies each sample's loss with."""
         if reduction in ("sum", "none", None):
             return 1.0
         if reduction == "mean_with_sample_weight" and not isinstance(weight, float):
@@ -66,7 +66,7 @@ class Batch:
         return 1.0 / (lifted_real(self.size) * self.replicas)
 
     def rows(self, count: int) -> Batch:
-        """`count` samples of this batch, repeated where it is smaller."""
+        """Return `count` samples of this batch, repeated where it is smaller."""
         index = ops.arange(count, dtype="int32") % ops.cast(self.size, "int32")
 
         def take(tensor: Any) -> Any:
@@ -82,7 +82,7 @@ class Batch:
 
 
 def reductions_of(loss: Any) -> tuple[str | None, ...]:
-    """The reduction of every loss that `compile` was given."""
+    """Return the reduction of every loss that `compile` was given."""
     losses = [entry for entry in tree.flatten(loss) if entry is not None]
     return tuple(
         entry.reduction

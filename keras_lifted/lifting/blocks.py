@@ -64,15 +64,11 @@ _KERAS_ACTIVATION_LAYERS = (
 
 
 def find_blocks(model: keras.Model, every: bool = False) -> list[Block]:
-    """Every activation of `model` that can be lifted, in the order of its layers.
+    """Find every activation of `model` that can be lifted, in the order of layers.
 
-    Activations that are no proximal map (gelu, silu, selu, …), and all within the
-    loop of a recurrent or time-distributed layer, stay an ordinary differentiable
-    part of their block.
-
-    Args:
-        model: a Keras model.
-        every: whether those that are no proximal map can be lifted, too.
+    Activations that are not proximal maps (gelu, silu, selu, …) unless `every` is true,
+    and all within the loop of a recurrent or time-distributed layer, stay a
+    differentiated part of their block.
     """
     blocks: list[Block] = []
     names: dict[str, int] = {}
@@ -89,7 +85,7 @@ def find_blocks(model: keras.Model, every: bool = False) -> list[Block]:
 
 
 def count_ordinary(model: keras.Model) -> int:
-    """How many layers of `model` apply an activation that is no proximal map."""
+    """Return how many layers of `model` apply an activation that is no proximal map."""
     return sum(
         _block_of(layer, every=True) is not None and _block_of(layer) is None
         if loop is None
@@ -124,11 +120,9 @@ def _block_of(layer: keras.layers.Layer, every: bool = False) -> Block | None:
 def walk_layers(
     root: keras.layers.Layer, whole: bool = True
 ) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer | None]]:
-    """All layers below `root`, each once, with the loop layer around it.
+    """Yield all layers below `root`, each once, with the loop layer around it.
 
-    Args:
-        root: a model or layer.
-        whole: whether layers such as attention count as one.
+    With `whole`, layers such as attention count as one.
     """
     seen: set[int] = {id(root)}
 

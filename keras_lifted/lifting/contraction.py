@@ -30,7 +30,7 @@ class Contraction:
     produced: tuple[str, ...]
 
     def rows_last(self, x: Tensor) -> Tensor:
-        """`x` with its contracted axes behind the others, as one axis."""
+        """Return `x` with its contracted axes behind the others, as one axis."""
         labels = list(self.inputs)
         if ELLIPSIS in labels:
             at, missing = labels.index(ELLIPSIS), len(x.shape) - len(labels) + 1
@@ -42,13 +42,13 @@ class Contraction:
         return ops.reshape(x, (-1, *x.shape[1 : len(others)], size))
 
     def one_bias_each(self, axes: str | None) -> bool:
-        """Whether a bias along the output's `axes` has an entry for each column."""
+        """Return whether a bias along the output's `axes` has an entry a column."""
         along = tuple(label for label in self.outputs if label in (axes or ""))
         return along == self.produced
 
 
 def contraction_of(equation: str) -> Contraction | None:
-    """How `equation` multiplies rows by a matrix; None where it does more.
+    """Return how `equation` multiplies rows by a matrix; None where it does more.
 
     The kernel's labels are those of the rows, which are not in the output, and
     then those of the columns, which are not in the input; its other axes would

@@ -34,15 +34,11 @@ SAFETY = 1.2
 
 
 def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Tensor:
-    """Upper estimates of `L_l` per unit sample weight, `(blocks,)`.
+    """Return upper estimates of `L_l` per unit sample weight, `(blocks,)`.
 
-    All lifted variables are probed in one call of the model: row r of a small
-    batch perturbs only the lifted variable of call `r mod calls`.
-
-    Args:
-        problem: the lifted problem.
-        iterations: power iterations, from a fixed random start.
-        rows: least number of samples to probe with.
+    All lifted variables are probed in one call of the model: row r of a batch of at
+    least `rows` samples perturbs only the lifted variable of call `r mod calls`. The
+    power iterations begin at a fixed random start.
     """
     calls = problem.structure.calls
     rows = len(calls) * max(1, -(-rows // max(1, len(calls))))
@@ -117,7 +113,7 @@ def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
 
 
 def _normalise(direction: Lifted) -> tuple[Lifted, Tensor]:
-    """Each row to length 1, over all lifted variables together."""
+    """Scale each row to length 1, over all lifted variables together."""
     total: Any = 0.0
     for value in direction.values():
         total = total + sum_per_sample(ops.square(value))

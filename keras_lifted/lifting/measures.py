@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def gaps(problem: LiftedProblem, carriers: Lifted, z_of: Lifted) -> Lifted:
-    """Mean penalty `mean_i P(x_i, z_i)` of each call."""
+    """Return the mean penalty `mean_i P(x_i, z_i)` of each call."""
     return {
         call.key: ops.mean(_penalty(problem, call, carriers, z_of))
         for call in problem.structure.calls
@@ -24,7 +24,7 @@ def gaps(problem: LiftedProblem, carriers: Lifted, z_of: Lifted) -> Lifted:
 
 
 def energy_at(problem: LiftedProblem, swept: Swept, carriers: Lifted) -> Tensor:
-    """Loss and penalties where `swept` met the lifted variables `carriers`."""
+    """Return loss and penalties where `swept` met the lifted variables `carriers`."""
     energy = swept.loss + rest_of(problem, swept)
     for call in problem.structure.calls:
         value = _penalty(problem, call, carriers, swept.z)
@@ -33,7 +33,7 @@ def energy_at(problem: LiftedProblem, swept: Swept, carriers: Lifted) -> Tensor:
 
 
 def rest_of(problem: LiftedProblem, swept: Swept) -> Tensor:
-    """What the energy holds besides loss and gaps; 0 for most penalties."""
+    """Return what the energy holds besides loss and gaps; 0 for most penalties."""
     total: Any = 0.0
     for call in problem.structure.calls:
         sigma = ProximalMap.of(call.activation)
@@ -52,7 +52,7 @@ def _penalty(
 
 
 def _weighed(problem: LiftedProblem, call: Call, swept: Swept, value: Tensor) -> Tensor:
-    """`Σ_i c_i w value_i`, in the units of the user's loss."""
+    """Return `Σ_i c_i w value_i`, in the units of the user's loss."""
     scale = problem.scale(call)
     weight = swept.weights.get(call.key, scale.weight)
     c = scale.c / problem.loss_scale

@@ -110,7 +110,7 @@ class LiftedProblem:
             return call_in_scope(self.model, x, self.blocks, answer, self.elsewhere)
 
     def free(self) -> LiftedProblem:
-        """This problem without its loss: nothing but the penalties."""
+        """Return this problem without its loss: nothing but the penalties."""
         free = copy.copy(self)
         free.clamped = False
         return free
@@ -118,7 +118,7 @@ class LiftedProblem:
     def run(
         self, answer: Answer, trainable: Sequence[Tensor], batch: Batch
     ) -> tuple[Tensor, Any, StateScope]:
-        """Loss, outputs and new state of one call in a scope of `answer`.
+        """Return loss, outputs and new state of one call in a scope of `answer`.
 
         Every call starts from the same state, so dropout masks repeat and
         batch statistics follow one rule; the new state of at most one call
@@ -141,7 +141,7 @@ class LiftedProblem:
         return loss, outputs, state
 
     def scale(self, call: Call) -> Scale:
-        """`c_i w_l`; one `c` for all where the first axis is not the sample's."""
+        """Return `c_i w_l`; with one `c` where the first axis is not the sample's."""
         c, mean = self._c
         given = self.penalty.given(self.blocks[call.index].name)
         return Scale(
@@ -165,7 +165,7 @@ class LiftedProblem:
         with_energy: bool = False,
         rounds: Rounds | None = None,
     ) -> Swept:
-        """One call of the model, and one sweep back from output to input.
+        """Call the model once, and sweep back once from output to input.
 
         The rule at an activation receives `q`, the derivative of everything
         downstream in its output over `c w`, lets `move` choose the lifted
@@ -246,7 +246,7 @@ class LiftedProblem:
         )
 
     def forward(self) -> Swept:
-        """The forward pass alone; its carriers are where it passed."""
+        """Return the forward pass alone; its carriers are where it passed."""
         z_of: Lifted = {}
 
         def answer(call: Call, z: Tensor) -> Tensor:
@@ -262,7 +262,7 @@ class LiftedProblem:
         return dataclasses.replace(passed, carriers=self.origin(passed))
 
     def origin(self, forward: Swept) -> Lifted:
-        """Carriers of the forward pass."""
+        """Return the carriers of the forward pass."""
         return {
             call.key: self.penalty.origin(
                 ProximalMap.of(call.activation), forward.z[call.key]

@@ -16,7 +16,7 @@ Tensor = Any
 def repeated(
     step: Callable[[Tensor], Tensor], start: Tensor, most: int, tolerance: float | None
 ) -> Tensor:
-    """`start` after up to `most` steps.
+    """Return `start` after up to `most` steps.
 
     Fewer once a step has changed it by at most `tolerance`, relative to the norm of
     all of it; None for all of them. No derivative is taken through the steps.

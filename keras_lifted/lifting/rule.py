@@ -27,16 +27,10 @@ def parameter_gradient(
     d: Tensor,
     scale: Tensor,
 ) -> list[Tensor]:
-    """Derivatives of `Σ_i scale_i P` in the parameters of an activation.
+    """Return derivatives of `Σ_i scale_i P` in the parameters of an activation.
 
-    Args:
-        call: of the activation.
-        penalty: `P`.
-        parameters: of the activation.
-        z: pre-activations, `(batch, ...)`.
-        d: displacements from which the rule pulls, which need not be those that
-            it moved by.
-        scale: `c_i w`, one number or one for each sample.
+    `d` are the displacements from which the rule pulls, which need not be those that it
+    moved by; `scale` is `c_i w`, one number or one for each sample.
     """
     if not parameters:
         return []
@@ -51,7 +45,7 @@ def parameter_gradient(
 
 
 def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
-    """`P` at the carrier `s` and the pre-activation `z`, without weights."""
+    """Return `P` at the carrier `s` and the pre-activation `z`, without weights."""
     sigma = ProximalMap.of(call.activation)
     value, rest = penalty.value(sigma, s, z), penalty.rest(sigma, z)
     return value if rest is None else value + rest
@@ -66,17 +60,11 @@ def moved(
     scale: Scale,
     first: bool,
 ) -> Tensor:
-    """`x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
+    """Return `x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
 
-    Args:
-        call: of the activation.
-        z: pre-activation, `(batch, ...)`.
-        slots: the current carrier, and a number: the new carrier and the penalty
-            weight show as their gradients.
-        move: chooses the new carrier.
-        penalty: `P`.
-        scale: `c_i w`.
-        first: whether the carrier of the forward pass stands for the current one.
+    The gradients of `slots`, the current carrier and a number, are the new carrier,
+    which `move` chooses, and the penalty weight. With `first` the carrier of the
+    forward pass stands for the current one.
     """
 
     def lifted(z: Tensor, slot: Tensor, number: Tensor, *parameters: Tensor) -> Any:

@@ -21,7 +21,7 @@ ROWS, NUMBERS = (2, 8), 2**15
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """`c_i w` of one block.
+    """The factor `c_i w` of one block.
 
     Attributes:
         c: weight of the samples in the loss, one number or `(batch,)`.
@@ -38,15 +38,14 @@ class Scale:
     least: float | None = None
 
     def like(self, tensor: Tensor) -> Tensor:
-        """`c_i w`, broadcast against `tensor`."""
+        """Return `c_i w`, broadcast against `tensor`."""
         return self._c(tensor) * self.weight
 
     def chosen(self, q: Tensor, z: Tensor) -> Scale:
-        """This with the weight that a sweep takes.
+        """Return this with the weight that a sweep takes.
 
-        Args:
-            q: derivative of the energy in the output of the block.
-            z: its pre-activation.
+        `q` is the derivative of the energy in the output of the block, `z` its
+        pre-activation.
         """
         if self.least is None:
             return self

@@ -81,7 +81,7 @@ class LiftingScope:
         plain: Callable[[Tensor], Tensor],
         chain: Chain | None = None,
     ) -> Tensor:
-        """What `layer` returns in the place of `plain(z)`."""
+        """Return what `layer` returns in the place of `plain(z)`."""
         index = self._places.get(id(layer))
         if index is None:
             return plain(z)
@@ -122,7 +122,7 @@ def call_in_scope(
     answer: Answer,
     elsewhere: set[str],
 ) -> Any:
-    """Outputs of `model`, in training mode if its `call` knows of one."""
+    """Return the outputs of `model`, in training mode if its `call` knows of one."""
     with LiftingScope(blocks, answer, elsewhere):
         if "training" in inspect.signature(model.call).parameters:
             return model(x, training=True)

@@ -108,13 +108,7 @@ class StackPass:
     rounds: Rounds | None
 
     def begin(self, u: Tensor, carriers: Tensor | None) -> Start:
-        """Where a sweep begins; nothing is differentiated.
-
-        Args:
-            u: the input of the stack.
-            carriers: of the current lifted variables, batch first; None for the
-                forward pass.
-        """
+        """Return where a sweep begins, not differentiated."""
         chain, u = _chain(self.call), ops.stop_gradient(u)
         activation = self.call.activation
         fixed = tuple(ops.stop_gradient(each) for each in activation.parameters())
@@ -147,7 +141,7 @@ class StackPass:
         return Start(before, z, s, count > 0)
 
     def output(self, u: Tensor, slots: tuple[Tensor, Tensor], start: Start) -> Tensor:
-        """The output of the stack, with a backward rule that moves all blocks.
+        """Return the output of the stack, with a backward rule that moves all blocks.
 
         The gradients in `slots` are the new carriers, batch first, and the weight.
         """
@@ -239,7 +233,7 @@ class StackPass:
 
 
 def forward_stack(call: Call, u: Tensor, z_of: Lifted) -> Tensor:
-    """The output of a stack in a forward pass; notes its `z`, batch first."""
+    """Return the output of a stack in a forward pass; notes its `z`, batch first."""
     sigma = ProximalMap.of(call.activation)
     chain = _chain(call)
     before, z = chain.run_kept(u, sigma)
@@ -248,7 +242,7 @@ def forward_stack(call: Call, u: Tensor, z_of: Lifted) -> Tensor:
 
 
 def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """All `z` and the output of a stack where its lifted variables are `x`.
+    """Return all `z` and the output of a stack where its lifted variables are `x`.
 
     `x` is batch first, `z` depth first; its weights are not differentiated.
     """
@@ -258,7 +252,7 @@ def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chain(call: Call) -> Chain:
-    """The weights of a stack, nothing in them differentiated."""
+    """Return the weights of a stack, nothing in them differentiated."""
     chain = call.chain
     assert chain is not None
     return chain.at(tuple(ops.stop_gradient(each) for each in chain.weights))

@@ -19,14 +19,10 @@ Updates = list[tuple[Any, Tensor]]
 class StateScope(keras.StatelessScope):
     """Keras's scope, which also knows the variables that were assigned.
 
-    Trainable variables that a layer assigns in its `call` (as SpectralNormalization
-    does) are differentiated at the new value, as in Keras's TensorFlow step; Keras's
-    JAX step drops what is assigned to them, and so does this.
-
-    Args:
-        trainable: variables whose values are given.
-        values: these values.
-        others: further variables and their values.
+    The values of the `trainable` variables are given. Those that a layer assigns in its
+    `call` (as SpectralNormalization does) are differentiated at the new value, as in
+    Keras's TensorFlow step; Keras's JAX step drops what is assigned to them, and so
+    does this.
     """
 
     def __init__(
@@ -39,7 +35,7 @@ class StateScope(keras.StatelessScope):
         self._trace = current_trace()
 
     def add_update(self, update: tuple[Any, Tensor]) -> None:
-        """Keras calls this where a variable is assigned."""
+        """Note the variable; Keras calls this where one is assigned."""
         variable, value = update
         if STATEFUL and current_trace() != self._trace:
             variable.value.assign(value)  # in a branch or loop, which it may not leave

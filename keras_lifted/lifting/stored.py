@@ -26,7 +26,7 @@ class Stored:
     seen: Tensor
 
     def over(self, origin: Lifted) -> Lifted:
-        """Stored carriers of samples that were seen, `origin` of the others."""
+        """Return stored carriers of samples that were seen, `origin` of the others."""
         return {
             key: ops.where(
                 per_sample(self.seen, fresh),

@@ -69,7 +69,7 @@ class Structure:
         return depth
 
     def fed_by_inputs(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Those of the `values`, by key, that no lifted variable can change."""
+        """Return those of the `values`, by key, that no lifted variable can change."""
         within = {call.key for call in self.calls if call.chain is not None}
         return {
             key: z
@@ -83,12 +83,9 @@ def find_structure(
 ) -> Structure:
     """Trace one pass, without running it.
 
-    Args:
-        run: calls the model.
-        inputs: tensors; only their shapes and dtypes are used.
-        kept: names of blocks that are not lifted, by the user's wish.
-        trainable: values of the trainable variables, of which the same holds; nothing
-            that reads none of them is lifted. None to lift all.
+    Of `inputs` only shapes and dtypes are used. Blocks whose names are in `kept` are
+    not lifted, by the user's wish, nor is what reads none of the `trainable` values;
+    None lifts all.
     """
     calls: list[Call] = []
     shapes: dict[str, tuple[int, ...]] = {}
@@ -152,7 +149,7 @@ def find_structure(
 
 
 def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str]:
-    """Keys of the calls whose first axis is that of the samples.
+    """Return the keys of the calls whose first axis is that of the samples.
 
     Found by tracing the model with two and with three samples; empty where it takes
     no such inputs.

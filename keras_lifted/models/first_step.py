@@ -14,11 +14,7 @@ AFTER = 10.0
 
 @final
 class FirstStepNote(keras.callbacks.Callback):
-    """Prints a line where the first batch takes long, unless `verbose=0`.
-
-    Args:
-        after: float. The seconds it waits. Defaults to 10.
-    """
+    """A callback that prints a line where the first batch takes long."""
 
     def __init__(self, after: float = AFTER) -> None:
         super().__init__()

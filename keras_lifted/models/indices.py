@@ -9,12 +9,12 @@ INDEX = "lifted_index"
 
 
 def indexed(x: Any, index: Any) -> dict[str, Any]:
-    """Inputs of samples, with the index by which persistent training keeps them.
+    """Join inputs of samples with the index by which persistent training keeps them.
 
     Args:
-        x: a structure of arrays, first axis the sample.
-        index: integers in `[0, samples)`, `(batch,)`, the same for a sample in
-            every epoch.
+        x: structure of arrays. The first axis is that of the samples.
+        index: array of int, `(batch,)`. Numbers in `[0, samples)`, the same for a
+            sample in every epoch.
 
     Returns:
         Inputs for `fit` and `train_on_batch`, and to return from a `PyDataset`;
@@ -31,16 +31,16 @@ def indexed(x: Any, index: Any) -> dict[str, Any]:
 
 
 def with_index(dataset: Any) -> Any:
-    """A `tf.data.Dataset` of single samples, each with its index.
+    """Return a `tf.data.Dataset` of single samples, each with its index.
 
     Enumerates the samples as they come, so call it before `shuffle` and `batch`,
     on a dataset whose order is the same every time.
 
     Args:
-        dataset: yields `(x, y)` or `(x, y, sample_weight)` of one sample.
+        dataset: dataset. It yields `(x, y)` or `(x, y, sample_weight)` of one sample.
 
     Raises:
-        TypeError: if it is no `tf.data.Dataset`.
+        TypeError: If it is no `tf.data.Dataset`.
 
     Example:
 
@@ -64,7 +64,7 @@ def with_index(dataset: Any) -> Any:
 
 
 def take_index(x: Any) -> tuple[Any, Any]:
-    """The inputs, and their index or None."""
+    """Return the inputs, and their index or None."""
     if isinstance(x, dict) and set(x) == {INPUTS, INDEX}:
         return x[INPUTS], x[INDEX]
     return x, None

@@ -13,22 +13,23 @@ from keras_lifted.models.training import LiftedMixin
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class LiftedModel(LiftedMixin, keras.Model):
-    """A functional Keras model that trains by lifting instead of backprop.
+    """A functional Keras model that trains by lifting instead of backpropagation.
 
-    `LiftedModel(inputs, outputs)` in the place of `keras.Model(inputs,
-    outputs)`; `LiftedModel(m.inputs, m.outputs)` shares the layers of an
-    existing model. Outside training it is that Keras model: the same
-    predictions, the same weight files. A plain optimizer given to `compile`
-    trains by lifted Bregman with the default sweep.
+    `LiftedModel(inputs, outputs)` takes the place of `keras.Model(inputs, outputs)`;
+    `LiftedModel(m.inputs, m.outputs)` shares the layers of an existing model. Outside
+    training it is that Keras model: the same predictions, the same weight files. A
+    Keras optimizer given to `compile` trains by lifted Bregman with the default sweep.
 
     Subclasses build their graph in `__init__`; for a model with a `call` of
     its own use `class MyModel(keras_lifted.LiftedMixin, keras.Model)`.
 
     Args:
-        inputs, outputs, name: as for `keras.Model`.
+        inputs: symbolic tensors. As for `keras.Model`.
+        outputs: symbolic tensors. As for `keras.Model`.
+        name: str. The name of the model. Defaults to None.
 
     Raises:
-        TypeError: if a subclass defines `call`, or a model is passed.
+        TypeError: If a subclass defines `call`, or a model is passed.
 
     Source: Wang et al., arXiv 2510.09796.
 
@@ -42,7 +43,7 @@ class LiftedModel(LiftedMixin, keras.Model):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model`; says what to pass instead of a model or arrays."""
+        """Make it as `keras.Model`; say what to pass instead of a model or arrays."""
         if args and isinstance(args[0], keras.Model):
             raise TypeError(
                 "LiftedModel takes the inputs and outputs of a model, not the "
@@ -71,7 +72,12 @@ class LiftedModel(LiftedMixin, keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class LiftedSequential(LiftedMixin, keras.Sequential):
-    """`keras.Sequential` that trains by lifting; see `LiftedModel`.
+    """A `keras.Sequential` that trains by lifting; see `LiftedModel`.
+
+    Args:
+        layers: list of layers. As for `keras.Sequential`. Defaults to None.
+        trainable: bool. Whether its variables are trained. Defaults to True.
+        name: str. The name of the model. Defaults to None.
 
     Example:
 
@@ -83,7 +89,7 @@ class LiftedSequential(LiftedMixin, keras.Sequential):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Sequential`; says what to pass instead of a model."""
+        """Make it as `keras.Sequential`; say what to pass instead of a model."""
         if args and isinstance(args[0], keras.layers.Layer):
             model = isinstance(args[0], keras.Model)
             raise TypeError(

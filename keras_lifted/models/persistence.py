@@ -56,7 +56,7 @@ def build_optimizer(model: Any) -> None:
 
 
 def _is_built(model: Any) -> bool:
-    """Whether the model and all layers in it have their weights.
+    """Return whether the model and all layers in it have their weights.
 
     `build(input_shape)` of a model with a `call` of its own says so too early.
     """
@@ -66,12 +66,12 @@ def _is_built(model: Any) -> bool:
 def with_indices(
     model: Any, train: Callable[..., Any], *given: Any, **named: Any
 ) -> Any:
-    """`train(...)`, its samples numbered, where the optimizer keeps them.
+    """Call `train(...)`, its samples numbered, where the optimizer keeps them.
 
     `train` is the model's `fit` or `train_on_batch`, the rest its arguments.
 
     Raises:
-        ValueError: if the samples have no index, or their number is unknown.
+        ValueError: If the samples have no index, or their number is unknown.
     """
     lifted = optimizers.lifted_part(getattr(model, "optimizer", None))
     if lifted is None or lifted.persistent is None:
@@ -94,10 +94,10 @@ def with_indices(
 
 
 def checked_index(model: Any, index: Any) -> Any:
-    """The index as the training step uses it: `(batch,)` integers, or None.
+    """Return the index as the training step uses it: `(batch,)` integers, or None.
 
     Raises:
-        ValueError: if it is needed and missing, or malformed.
+        ValueError: If it is needed and missing, or malformed.
     """
     lifted: Any = optimizers.lifted_part(model.optimizer)
     if lifted.persistent is None:
@@ -156,7 +156,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _spec(data: Any) -> Any:
-    """Inputs of one batch of `data`, or what has their shapes and dtypes."""
+    """Return inputs of one batch of `data`, or what has their shapes and dtypes."""
     if isinstance(data, keras.utils.PyDataset):
         batch = data[0]
     elif hasattr(data, "element_spec"):
@@ -178,7 +178,7 @@ def _no_index(received: str) -> ValueError:
 
 
 def _probe(leaf: Any) -> Any:
-    """`ROWS` samples of zeros, of the shape and dtype of `leaf`."""
+    """Return `ROWS` samples of zeros, of the shape and dtype of `leaf`."""
     if leaf is None:
         return None
     dtype = getattr(leaf, "dtype", None)

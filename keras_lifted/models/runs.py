@@ -35,7 +35,7 @@ class Application:
     def of(
         cls, layer: keras.layers.Layer, arguments: Any, keywords: Any, result: Any
     ) -> Application:
-        """The call `result = layer(*arguments, **keywords)`."""
+        """Return the call `result = layer(*arguments, **keywords)`."""
         read = keras.tree.flatten((arguments, keywords))
         returned = keras.tree.flatten(result)
         return cls(
@@ -73,7 +73,7 @@ class FoldableBlock:
         return self.layers[0]
 
     def like(self, other: FoldableBlock) -> bool:
-        """Whether both fit in one stack."""
+        """Return whether both fit in one stack."""
         return self._settings() == other._settings() and (
             self.activation is other.activation or not self.activation.weights
         )
@@ -91,12 +91,10 @@ class FoldableBlock:
 def find_runs(
     applications: Sequence[Application], shown: set[int], least: int
 ) -> list[list[FoldableBlock]]:
-    """Maximal runs of at least `least` equal blocks, each after the one before.
+    """Find maximal runs of at least `least` equal blocks in a row.
 
-    Args:
-        applications: all calls of layers, in an order in which they can be made.
-        shown: identities of the model's outputs.
-        least: the fewest blocks of a run.
+    `applications` are all calls of layers, in an order in which they can be made,
+    `shown` identities of the model's outputs.
     """
     blocks = _blocks(applications, shown)
     readers = _readers(applications)
@@ -116,7 +114,7 @@ def find_runs(
 def _blocks(
     applications: Sequence[Application], shown: set[int]
 ) -> dict[int, FoldableBlock]:
-    """Blocks by where they start; a skip around one makes it residual."""
+    """Return blocks by where they start; a skip around one makes it residual."""
     readers = _readers(applications)
     place = {id(each): i for i, each in enumerate(applications)}
     times = collections.Counter(id(each.layer) for each in applications)
@@ -164,7 +162,7 @@ def _readers(applications: Sequence[Application]) -> dict[int, list[Application]
 
 
 def _is_square(layer: Any) -> bool:
-    """A Dense layer as wide as its inputs, and nothing more."""
+    """Return a Dense layer as wide as its inputs, and nothing more."""
     if type(layer) is not keras.layers.Dense or not layer.built:
         return False
     more = ("kernel", "bias")

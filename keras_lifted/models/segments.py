@@ -52,7 +52,7 @@ class Segment:
         return others[0] if len(others) == 1 else None
 
     def replay(self, u: Tensor, until: Tensor) -> Tensor:
-        """The tensor `until`, where the segment starts from `u`."""
+        """Return the tensor `until`, where the segment starts from `u`."""
         made = {id(self.start): u}
 
         def new(each: Any) -> Any:
@@ -98,7 +98,7 @@ class Repeat:
         return from_keras(self.layers[-1]) is not None
 
     def block(self) -> keras.layers.Layer:
-        """The block as one layer, of the layers of the model; without its skip."""
+        """Return the block, without its skip, as one layer made of the model's."""
         if len(self.layers) == 1:
             return self.layers[0]
         start = self.segments[0].start
@@ -117,13 +117,7 @@ class Repeat:
 def find_repeats(
     applications: Sequence[Application], shown: set[int], least: int
 ) -> list[list[Repeat]]:
-    """Runs of at least `least` equal blocks with weights, longest first by place.
-
-    Args:
-        applications: all calls of layers, in an order in which they can be made.
-        shown: identities of the model's outputs.
-        least: the fewest blocks of a run.
-    """
+    """Find runs of at least `least` equal blocks with weights, as `find_runs` does."""
     segments = _segments(applications, shown)
     runs: list[list[Repeat]] = []
     at = 0
@@ -145,7 +139,7 @@ def _size(run: Sequence[Repeat]) -> int:
 
 
 def _longest(segments: Sequence[Segment], at: int, least: int) -> list[Repeat]:
-    """The longest run that starts there, of the shortest blocks; none if empty."""
+    """Return the longest run that starts there, of the shortest blocks."""
     best: list[Repeat] = []
     for period in range(1, (len(segments) - at) // least + 1):
         first = _block(segments, at, period)
@@ -159,7 +153,7 @@ def _longest(segments: Sequence[Segment], at: int, least: int) -> list[Repeat]:
 
 
 def _block(segments: Sequence[Segment], at: int, period: int) -> Any:
-    """What equal blocks have in common; None where nothing can be folded."""
+    """Return what equal blocks have in common; None where nothing can be folded."""
     block = segments[at : at + period]
     if len(block) < period or any(each.signature is None for each in block):
         return None
@@ -227,7 +221,7 @@ def _signature(
 
 
 def _nameless(config: Any) -> Any:
-    """A config in which names of layers are numbers, in the order they come."""
+    """Return a config in which names of layers are numbers, in the order they come."""
     names: dict[str, int] = {}
 
     def collect(part: Any) -> None:

@@ -23,24 +23,24 @@ Tensor = Any
 
 
 def stack(model: keras.Model, least: int = 2) -> keras.Model:
-    """`model`, each run of equal blocks folded into one layer.
+    """Fold each run of equal blocks of `model` into one layer.
 
     A Dense layer as wide as its inputs with a proximal activation, fused or as a layer
     of its own, `σ(x W + b)`, or such a block with a skip around it, `x + σ(x W + b)`,
     becomes a `ProximalStack`. All other layers that repeat, alone or in groups, become
-    a `Stack`, `residual` where all that a block does is to add to its input. The new
+    a `Stack`, `residual` where a block only adds to its input. The new
     model has the same outputs. Folded weights are copied, all other layers are shared
     with `model`, as by `LiftedModel(m.inputs, m.outputs)`; compile it before training.
 
     Args:
-        model: a built functional or `Sequential` model.
-        least: the fewest blocks that are folded, at least 2.
+        model: functional model or Sequential. It is built.
+        least: int. The fewest blocks that are folded, at least 2. Defaults to 2.
 
     Returns:
         A model of the same class.
 
     Raises:
-        ValueError: if it is no such model, or has no run of so many equal blocks.
+        ValueError: If it is not such a model, or has no run of so many equal blocks.
 
     Example:
 
@@ -75,7 +75,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
 
 
 def _fold(model: keras.Model, find: Any, made: Any, least: int) -> keras.Model:
-    """The model with the runs folded that `find` finds, or itself if there are none."""
+    """Fold the runs that `find` finds; return the model itself if there are none."""
     runs = find(*_applications(model), least)
     if not runs:
         return model
@@ -91,7 +91,7 @@ def _fold(model: keras.Model, find: Any, made: Any, least: int) -> keras.Model:
 
 
 def _applications(model: keras.Model) -> tuple[list[Application], set[int]]:
-    """Each call of a layer in the graph of `model`, and the tensors it shows."""
+    """Return each call of a layer in the graph of `model`, and the tensors it shows."""
     found: list[Application] = []
 
     def record(layer: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -112,7 +112,7 @@ def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
 
 
 def _of_dense(run: Sequence[FoldableBlock]) -> tuple[Any, Callable[[], None]]:
-    """A stack for the run, and what copies the weights once it is built."""
+    """Return a stack for the run, and what copies the weights once it is built."""
     first = run[0]
     layer = ProximalStack(
         first.dense.units,
@@ -135,7 +135,7 @@ def _of_dense(run: Sequence[FoldableBlock]) -> tuple[Any, Callable[[], None]]:
 
 
 def _of_any(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
-    """The same for blocks of any kind."""
+    """Return the same for blocks of any kind."""
     blocks = [each.block() for each in run]
     residual = run[0].residual and len(run[0].layers) > 1
     layer = Stack(blocks[0], len(run), residual)
@@ -147,7 +147,7 @@ def _functional(
     runs: Sequence[Sequence[Any]],
     stacks: Sequence[Any],
 ) -> tuple[Any, Any]:
-    """Inputs and outputs of the graph with the stacks in it."""
+    """Return inputs and outputs of the graph with the stacks in it."""
     begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
     ends = {run[-1].calls[1]: i for i, run in enumerate(runs)}
     start: dict[int, Tensor] = {}

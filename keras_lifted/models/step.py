@@ -81,10 +81,10 @@ def train_on(model: Any, data: Any) -> Any:
 def solve_once(
     model: Any, x: Any, y: Any, sample_weight: Any
 ) -> tuple[LiftedProblem, Solution]:
-    """What `train_on` would find for a batch of arrays; changes nothing.
+    """Return what `train_on` would find for a batch of arrays; change nothing.
 
     Raises:
-        ValueError: if the model is not compiled, or the batch is malformed.
+        ValueError: If the model is not compiled, or the batch is malformed.
     """
     if not getattr(model, "compiled", False):
         raise ValueError(
@@ -124,7 +124,7 @@ def _problem(
 
 
 def _is_good(model: Any, loss: Tensor, gradients: list[Tensor]) -> Tensor:
-    """Whether a batch is finite; loss scaling sees to gradients by itself."""
+    """Return whether a batch is finite; loss scaling sees to gradients by itself."""
     numbers = [loss]
     if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         given = [getattr(g, "values", g) for g in gradients if g is not None]

@@ -30,7 +30,7 @@ Tensor = Any
 
 
 class LiftedMixin:
-    """Lifted training for a Keras model class; put it before `keras.Model`.
+    """A mixin that trains a Keras model class by lifting; put it before `keras.Model`.
 
     Example:
 
@@ -74,10 +74,10 @@ class LiftedMixin:
         auto_scale_loss: bool = True,
         **others: Any,
     ) -> None:
-        """`keras.Model.compile`; a plain optimizer is wrapped with defaults.
+        """Compile as `keras.Model` does; a Keras optimizer is wrapped with defaults.
 
         Raises:
-            TypeError: if it is given settings of the optimizer, such as `penalty`.
+            TypeError: If it is given settings of the optimizer, such as `penalty`.
         """
         for name in others:
             known = inspect.signature(optimizers.BlockCoordinateDescent).parameters
@@ -123,7 +123,7 @@ class LiftedMixin:
             build_optimizer(self)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.fit`; ends, with a warning, after an epoch of NaN loss.
+        """Fit as `keras.Model` does; end, with a warning, after an epoch of NaN loss.
 
         An optimizer that plans its rates (`plan_fit`) is told the number of steps.
         """
@@ -144,14 +144,13 @@ class LiftedMixin:
         return with_indices(self, fit, *bound.args, **bound.kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Keras's; variables first, as what creates some is traced twice."""
+        """Make Keras's function, variables first: what creates some is traced twice."""
         check_optimizer(self)
         build_optimizer(self)
         make = super().make_train_function  # type: ignore[misc]
         return backend.make_train_function(self, make, force)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.train_on_batch`."""
         train = super().train_on_batch  # type: ignore[misc]
         return with_indices(self, train, *args, **kwargs)
 
@@ -163,10 +162,10 @@ class LiftedMixin:
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """`keras.Model.compute_loss`.
+        """Compute the loss as `keras.Model` does.
 
         Raises:
-            ValueError: if there are no targets, or nothing to compute.
+            ValueError: If there are no targets, or nothing to compute.
         """
         model: Any = self
         if y is None and model.loss is not None:
@@ -184,18 +183,18 @@ class LiftedMixin:
     def lifted_variables(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> dict[str, np.ndarray]:
-        """What the update would set the lifted variables to for this batch.
+        """Return what the update would set the lifted variables to for this batch.
 
         Args:
-            x: inputs of one batch, as for `train_on_batch`.
-            y: its targets.
-            sample_weight: its sample weights.
+            x: arrays. The inputs of one batch, as for `train_on_batch`.
+            y: arrays. Its targets. Defaults to None.
+            sample_weight: arrays. Its sample weights. Defaults to None.
 
         Returns:
             `{activation name: array}`, each of its activation's shape.
 
         Raises:
-            ValueError: if the model is not compiled, or the data not finite.
+            ValueError: If the model is not compiled, or the data not finite.
         """
         problem, solution = solve_once(self, x, y, sample_weight)
         return {
@@ -205,19 +204,19 @@ class LiftedMixin:
     def lifted_gaps(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> dict[str, float]:
-        """Mean penalty of each activation after the update for this batch.
+        """Return the mean penalty of each activation after the update for this batch.
 
         Args:
-            x: inputs of one batch, as for `train_on_batch`.
-            y: its targets.
-            sample_weight: its sample weights.
+            x: arrays. The inputs of one batch, as for `train_on_batch`.
+            y: arrays. Its targets. Defaults to None.
+            sample_weight: arrays. Its sample weights. Defaults to None.
 
         Returns:
             `{activation name: mean_i P(x_i, z_i)}`, z where the weight
             gradients are taken.
 
         Raises:
-            ValueError: if the model is not compiled, or the data not finite.
+            ValueError: If the model is not compiled, or the data not finite.
         """
         problem, solution = solve_once(self, x, y, sample_weight)
         return {key: float(gap) for key, gap in solution.gaps(problem).items()}
@@ -238,17 +237,17 @@ class LiftedMixin:
     # -- steps --------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's outputs; an index that came with the inputs is not read."""
+        """Return the outputs; an index that came with the inputs is not read."""
         if args:
             args = (take_index(args[0])[0], *args[1:])
         return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, *arguments: Any) -> Any:
-        """One lifted step: `(data)`, or on JAX `(state, data)` and pure."""
+        """Take one lifted step: `(data)`, or on JAX `(state, data)` and pure."""
         return backend.run_step(self, lambda data: train_on(self, data), *arguments)
 
     def test_step(self, *arguments: Any) -> Any:
-        """Keras's, without the metrics of the lifted variables."""
+        """Test as Keras does, without the metrics of the lifted variables."""
         data = _without_index(arguments[-1])
         result = super().test_step(*arguments[:-1], data)  # type: ignore[misc]
         if isinstance(result, tuple):
@@ -260,7 +259,7 @@ class LiftedMixin:
         return {n: v for n, v in logs.items() if not (lifted and n.endswith(lifted))}
 
     def predict_step(self, *arguments: Any) -> Any:
-        """Keras's; an index that came with the inputs is not read."""
+        """Predict as Keras does; an index that came with the inputs is not read."""
         data = _without_index(arguments[-1])
         return super().predict_step(*arguments[:-1], data)  # type: ignore[misc]
 

@@ -14,18 +14,14 @@ from keras import tree
 
 @final
 class NonFiniteLoss(keras.callbacks.Callback):
-    """Ends training after an epoch whose loss is NaN or infinite, and says why.
-
-    Args:
-        data: what `fit` was given, by name.
-    """
+    """A callback that ends training after an epoch whose loss is not finite."""
 
     def __init__(self, **data: Any) -> None:
         super().__init__()
         self.data = data
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop, and warn."""
+        """Stop and warn."""
         loss = (logs or {}).get("loss", 0.0)
         if np.isfinite(loss):
             return
@@ -57,10 +53,10 @@ class NonFiniteLoss(keras.callbacks.Callback):
 
 
 def finite_tensors(values: Any) -> Any:
-    """A structure of arrays as tensors.
+    """Return a structure of arrays as tensors.
 
     Raises:
-        ValueError: if one of them holds NaN or infinite values.
+        ValueError: If one of them holds NaN or infinite values.
     """
     return tree.map_structure(_finite_tensor, values, none_is_leaf=True)
 

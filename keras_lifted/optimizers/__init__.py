@@ -34,9 +34,11 @@ keras.saving.get_custom_objects().update(
 
 
 def get(identifier: Any) -> keras.optimizers.Optimizer | None:
-    """A lifted optimizer: any other is wrapped with the defaults.
+    """Return a lifted optimizer: any other is wrapped with the defaults.
 
-    A `LossScaleOptimizer` stays outermost, around the lifted one.
+    Args:
+        identifier: optimizer, its name or config. A `LossScaleOptimizer` stays
+            outermost, around the lifted one.
     """
     if identifier is None:
         return None
@@ -53,7 +55,11 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
 
 
 def lifted_part(optimizer: Any) -> BlockCoordinateDescent | None:
-    """The lifted optimizer within `optimizer`, if there is one."""
+    """Return the lifted optimizer within `optimizer`, if there is one.
+
+    Args:
+        optimizer: optimizer. It may wrap the lifted one.
+    """
     while optimizer is not None:
         if isinstance(optimizer, BlockCoordinateDescent):
             return optimizer

@@ -36,7 +36,7 @@ _NESTED = (
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class BlockCoordinateDescent(Delegating):
-    """Alternates lifted variables and weights, batch by batch.
+    """An optimizer that alternates lifted variables and weights, batch by batch.
 
     For each batch, `lifted_update` lowers the energy
     `mean_i ℓ + Σ_l w_l P_l(x_l, z_l)` in the lifted variables, then
@@ -44,23 +44,23 @@ class BlockCoordinateDescent(Delegating):
     block sees its own inputs and targets only.
 
     Args:
-        weight_optimizer: any Keras optimizer, its name or config; it owns
-            learning rate, schedules, weight decay, clipping, accumulation
-            and averaging. Attributes that this class lacks are its.
-        penalty: a penalty of `keras_lifted.penalties` or its name. Defaults to
-            `Bregman()`, whose weight is 10 for repeated updates and is chosen from
-            the data by sweeps.
-        lifted_update: an update of `keras_lifted.updates` or its name;
-            default `Sweep()`.
-        curvature_refresh: training steps between two power iterations for
-            the step sizes of the lifted variables.
-        persistent: True if every sample keeps its lifted variables between
-            epochs and goes on from them; the number of samples where `fit` is not
-            given arrays, or `Persistent(...)`. See `kl.with_index` for datasets.
-        name: name of the optimizer.
+        weight_optimizer: optimizer, its name or config. Any of Keras; it owns learning
+            rate, schedules, weight decay, clipping, accumulation and averaging.
+            Attributes that this class lacks are its. Defaults to "adam".
+        penalty: penalty, its name or config. None for `Bregman()`, whose weight is 10
+            for repeated updates and is chosen from the data by sweeps. Defaults to
+            None.
+        lifted_update: update, its name or config. None for `Sweep()`. Defaults to None.
+        curvature_refresh: int. The training steps between two power iterations for the
+            step sizes of the lifted variables. Defaults to 50.
+        persistent: bool, int or Persistent. Whether every sample keeps its lifted
+            variables between epochs and goes on from them; the number of samples where
+            `fit` is not given arrays, or `Persistent(...)`. See `kl.with_index` for
+            datasets. Defaults to False.
+        name: str. The name of the optimizer. Defaults to "block_coordinate_descent".
 
     Raises:
-        ValueError: if an argument is unknown or out of range.
+        ValueError: If an argument is unknown or out of range.
 
     Source: Wang et al., arXiv 2510.09796, section 4.1.
 
@@ -102,7 +102,7 @@ class BlockCoordinateDescent(Delegating):
     # -- what the training step asks -----------------------------------------------
 
     def curvature(self, problem: LiftedProblem) -> Tensor:
-        """Curvature bounds of the lifted variables over their caution, `(blocks,)`."""
+        """Return curvature bounds of the lifted variables over their caution."""
         state = self.state
         bounds = ops.convert_to_tensor(state.curvature)
         if self.lifted_update.needs_curvature and problem.structure.calls:
@@ -124,11 +124,12 @@ class BlockCoordinateDescent(Delegating):
         """Keep what the next batch needs of a solution, where `good`.
 
         Args:
-            problem: of the batch.
-            solution: of it.
-            bounds: those of `curvature`.
-            good: whether the batch is finite.
-            watched: whether gaps and lifted variables are looked at.
+            problem: LiftedProblem. That of the batch.
+            solution: Solution. That of the problem.
+            bounds: tensor. The bounds that `curvature` returned.
+            good: tensor of bool. Whether the batch is finite.
+            watched: bool. Whether gaps and lifted variables are looked at. Defaults to
+                False.
         """
         self.weight_optimizer.scale_loss(solution.forward.loss)  # bounds steps by it
         if not problem.structure.calls:
@@ -151,7 +152,7 @@ class BlockCoordinateDescent(Delegating):
             variable.assign(ops.where(good, value, variable.value))
 
     def directions(self, problem: LiftedProblem, solution: Solution) -> list[Tensor]:
-        """What the weight optimizer is given for gradients: those of the solution."""
+        """Return the weight optimizer's gradients: those of the solution."""
         return solution.gradients
 
     @property
@@ -171,7 +172,7 @@ class BlockCoordinateDescent(Delegating):
         """Tell the optimizer whose blocks it trains; `compile` does this.
 
         Raises:
-            ValueError: if it trains the weights of another model already.
+            ValueError: If it trains the weights of another model already.
         """
         if self._known and not {id(v) for v in model.trainable_variables} <= (
             self._known
@@ -214,7 +215,7 @@ class BlockCoordinateDescent(Delegating):
         """Make room for lifted variables of so many samples; `fit` does this.
 
         Raises:
-            ValueError: if there is room for others already, or not enough.
+            ValueError: If there is room for others already, or not enough.
         """
         assert self.persistent is not None
         self.persistent = self.persistent.filled(samples, shapes)
@@ -239,10 +240,10 @@ class BlockCoordinateDescent(Delegating):
         grads: Sequence[Tensor],
         trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """One step of the weight optimizer.
+        """Take one step of the weight optimizer.
 
         Raises:
-            ValueError: if the model that is trained is not a lifted one.
+            ValueError: If the model that is trained is not a lifted one.
         """
         if self._model is None:
             raise ValueError(
@@ -255,7 +256,6 @@ class BlockCoordinateDescent(Delegating):
         self.weight_optimizer.apply(grads, trainable_variables)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         serialize = keras.saving.serialize_keras_object
         return {
             "weight_optimizer": serialize(self.weight_optimizer),
@@ -270,7 +270,6 @@ class BlockCoordinateDescent(Delegating):
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> BlockCoordinateDescent:
-        """The inverse of `get_config`."""
         config = dict(config)
         for key in _NESTED:
             if isinstance(config.get(key), dict):
@@ -281,7 +280,7 @@ class BlockCoordinateDescent(Delegating):
 
 
 def _ordinary(identifier: Any) -> keras.optimizers.Optimizer:
-    """A Keras optimizer that is not lifted already."""
+    """Return a Keras optimizer that is not lifted already."""
     optimizer = keras.optimizers.get(identifier)
     within = getattr(optimizer, "inner_optimizer", None)  # of a LossScaleOptimizer
     if any(isinstance(each, BlockCoordinateDescent) for each in (optimizer, within)):

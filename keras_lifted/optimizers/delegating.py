@@ -20,11 +20,11 @@ class Delegating(keras.optimizers.Optimizer):
     weight_optimizer: Any
 
     def scale_loss(self, loss: Tensor) -> Tensor:
-        """The weight optimizer's loss scaling."""
+        """Return the weight optimizer's loss scaling."""
         return self.weight_optimizer.scale_loss(loss)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """The weight optimizer's averages, at the end of training."""
+        """Take the weight optimizer's averages, at the end of training."""
         self.weight_optimizer.finalize_variable_values(var_list)
 
     @property
@@ -42,7 +42,7 @@ class Delegating(keras.optimizers.Optimizer):
         return self.weight_optimizer.iterations
 
     def __getattr__(self, name: str) -> Any:
-        """An attribute of the weight optimizer, where this class has none."""
+        """Return an attribute of the weight optimizer, where this class has none."""
         if "weight_optimizer" not in vars(self) or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.weight_optimizer, name)

@@ -56,10 +56,11 @@ class ISGM(BlockCoordinateDescent):
         learning_rate: float or schedule. `τ`. Defaults to 0.1.
         geometry: str. The norm of the step: "frobenius", or "covariance" for
             `‖A (W − W_k)‖²` over the number of rows. Defaults to "frobenius".
-        momentum: float. Of the steps, in [0, 1); only without it they never rise.
-            Defaults to 0.
-        penalty: penalty or its name. Defaults to `Bregman(10.0)`.
-        lifted_update: update or its name. Defaults to `Sweep()`.
+        momentum: float. That of the steps, in [0, 1); only without it they never rise.
+            Defaults to 0.0.
+        penalty: penalty, its name or config. None for `Bregman(10.0)`. Defaults to
+            None.
+        lifted_update: update, its name or config. None for `Sweep()`. Defaults to None.
         curvature_refresh: int. As for `BlockCoordinateDescent`. Defaults to 50.
         name: str. The name of the optimizer. Defaults to "isgm".
 
@@ -153,7 +154,7 @@ class ISGM(BlockCoordinateDescent):
             ]
 
         def trial(curvatures: Tensor) -> tuple[Tensor, Tensor]:
-            """Curvatures along the steps, and where the gradient turned against one."""
+            """Return curvatures along steps, and which gradients turned against one."""
             taken = steps(curvatures)
             parts = _parts(blocks, taken)
             moved = [
@@ -191,7 +192,6 @@ class ISGM(BlockCoordinateDescent):
         ]
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         config = super().get_config()
         del config["weight_optimizer"], config["persistent"]
         rate = self.weight_optimizer.get_config()["learning_rate"]
@@ -204,7 +204,7 @@ class ISGM(BlockCoordinateDescent):
 
 
 def _parts(blocks: Sequence[WeightBlock], steps: Sequence[Tensor]) -> dict[int, Tensor]:
-    """The steps of all variables by place, flat."""
+    """Return the steps of all variables by place, flat."""
     parts: dict[int, Tensor] = {}
     for block, step in zip(blocks, steps, strict=True):
         parts |= block.split(step)

@@ -157,7 +157,7 @@ def _read(
 
 
 def _bias_of(place: int, variables: Sequence[keras.Variable]) -> int | None:
-    """The place of the bias that the kernel's layer made right after it."""
+    """Return the place of the bias that the kernel's layer made right after it."""
     layer = _owner(variables[place])
     if layer and place + 1 < len(variables):
         other = variables[place + 1]

@@ -57,10 +57,10 @@ class Memory:
         return [self.seen, *self.store.variables]
 
     def read(self, index: Tensor, structure: Structure) -> Stored:
-        """What is kept of the samples `index`, `(batch,)`.
+        """Return what is kept of the samples `index`, `(batch,)`.
 
         Raises:
-            ValueError: if the blocks of this batch are not those that are kept.
+            ValueError: If the blocks of this batch are not those that are kept.
         """
         kept = self.store.shapes
         met = {key: tuple(structure.shapes[key][1:]) for key in structure.keys}
@@ -83,11 +83,11 @@ class Memory:
         write_rows(self.seen, index, seen)
 
     def holds(self, index: Tensor) -> Tensor:
-        """Whether all of `index` are indices of samples."""
+        """Return whether all of `index` are indices of samples."""
         return ops.all(ops.logical_and(index >= 0, index < self.seen.shape[0]))
 
     def forget(self) -> None:
-        """Every sample starts at the forward pass again."""
+        """Let every sample start at the forward pass again."""
         self.seen.assign(ops.zeros(self.seen.shape, "bool"))
 
     def _within(self, index: Tensor) -> Tensor:

@@ -19,26 +19,27 @@ GIB = 2.0**30
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Persistent:
-    """Every sample keeps its lifted variables between epochs, by its index.
+    """Settings by which every sample keeps its lifted variables between epochs.
 
-    A step starts from what the last visit of the sample found, its first visit at
-    the forward pass. They are optimizer variables of shape `(samples, *shape)`, so
-    saving, loading and `BackupAndRestore` keep them. Where these would take more
-    than `memory_limit` and there is a `directory`, they are NumPy files in it; a
-    saved optimizer holds which samples it has visited, and goes on with the files.
-    Without them those samples start at the forward pass again. Each optimizer needs
-    a directory of its own, and one process. On TensorFlow steps that read files run
+    A step starts from what the last visit of the sample found, the first visit at the
+    forward pass. They are optimizer variables of shape `(samples, *shape)`, so saving,
+    loading and `BackupAndRestore` keep them. Where these would take more than
+    `memory_limit` and there is a `directory`, they are NumPy files in it; a saved
+    optimizer holds which samples it has visited, and goes on with the files. Without
+    the files those samples start at the forward pass again. Each optimizer needs a
+    directory of its own, and one process. On TensorFlow steps that read files run
     without XLA.
 
     Args:
-        samples: number of samples; None where `fit` is given arrays, which tell.
-        memory_limit: most GiB that they may take in memory.
-        directory: where they are kept if they take more.
-        shapes: `{activation name: shape of one sample}`; `fit` finds them, and
-            they are part of the config so that a saved model needs no data.
+        samples: int. The number of samples; None where `fit` is given arrays, which
+            tell. Defaults to None.
+        memory_limit: float. The most GiB that they may take in memory. Defaults to 4.0.
+        directory: str. Where they are kept if they take more. Defaults to None.
+        shapes: dict. `{activation name: shape of one sample}`; `fit` finds them, and
+            the config keeps them so that a saved model needs no data. Defaults to None.
 
     Raises:
-        ValueError: if an argument is out of range, or, in `fit`, if the lifted
+        ValueError: If an argument is out of range, or, in `fit`, if the lifted
             variables take more than `memory_limit` and there is no `directory`, or
             more than its disk has to spare.
 
@@ -81,10 +82,10 @@ class Persistent:
     def filled(
         self, samples: int | None, shapes: Mapping[str, Sequence[int]]
     ) -> Persistent:
-        """These settings with what `fit` knows.
+        """Return these settings with what `fit` knows.
 
         Raises:
-            ValueError: if the number of samples is unknown or another one, or the
+            ValueError: If the number of samples is unknown or another one, or the
                 lifted variables need more memory than they may take.
         """
         known = self.samples if samples is None else samples
@@ -131,7 +132,6 @@ class Persistent:
         return self.directory is not None and self.needed > self.memory_limit
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
         shapes = self.shapes
         return {
             "samples": self.samples,
@@ -142,16 +142,11 @@ class Persistent:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Persistent:
-        """The inverse of `get_config`."""
         return cls(**config)
 
 
 def get(identifier: Any) -> Persistent | None:
-    """Settings from settings, their config, True, a number of samples or False.
-
-    Raises:
-        ValueError: if it is none of these.
-    """
+    """Return the settings, or raise a ValueError."""
     if identifier is None or identifier is False:
         return None
     if identifier is True:

@@ -1,4 +1,4 @@
-"""How long the steps are, and when what is dear is computed anew."""
+"""How long the steps are, and when statistics are refreshed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rate_at(kernels: int) -> float:
 
 
 def is_due(steps: Tensor, every: int) -> Tensor:
-    """Whether to refresh after so many steps: 0, 1, 2, 4, 8, … and each multiple."""
+    """Return whether to refresh after so many steps: powers of 2 and multiples."""
     due = ops.equal(steps % every, 0)
     for early in (2**i for i in range(every.bit_length())):
         due = ops.logical_or(due, ops.equal(steps, early))

@@ -80,7 +80,6 @@ class FitDecay(keras.optimizers.schedules.LearningRateSchedule):
         return ops.cast(self.rate, "float32") * self.part(step)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         return {"rate": float(ops.convert_to_numpy(self.rate)), "steps": self.steps}
 
 

@@ -38,17 +38,17 @@ class LiftedState:
     Methods return new values by name; `BlockCoordinateDescent.observe` assigns them.
 
     Attributes:
-        weight: penalty weights, `(blocks,)`, chosen ones those of the last batch;
-            assign to them to anneal.
-        curvature: curvature bounds of the lifted variables, `(blocks,)`.
-        caution: factor on the step lengths of the lifted variables, halved
-            when an energy rose all the same, `()`.
-        iterations: updates per lifted variable in the last batch, `()`.
-        residual: relative change in the last of them, `()`.
-        gap: mean penalty of the last batch that was watched, `(blocks,)`.
-        size: `mean_i ½‖x_i‖²` then, in the units of the gap, `(blocks,)`.
-        sample: some values of its lifted variables, `(blocks, 256)`.
-        first: penalty weights at the start, not a variable.
+        weight: Variable, `(blocks,)`. Penalty weights, chosen ones those of the last
+            batch; assign to them to anneal.
+        curvature: Variable, `(blocks,)`. Curvature bounds of the lifted variables.
+        caution: Variable, `()`. A factor on the step lengths of the lifted variables,
+            halved when an energy rose all the same.
+        iterations: Variable, `()`. The updates per lifted variable in the last batch.
+        residual: Variable, `()`. The relative change in the last of them.
+        gap: Variable, `(blocks,)`. The mean penalty of the last batch that was watched.
+        size: Variable, `(blocks,)`. `mean_i ½‖x_i‖²` then, in the units of the gap.
+        sample: Variable, `(blocks, 256)`. Some values of its lifted variables.
+        first: tuple of float. The penalty weights at the start.
     """
 
     weight: keras.Variable
@@ -96,7 +96,7 @@ class LiftedState:
     def chosen_weights(
         self, problem: LiftedProblem, solution: Solution
     ) -> dict[str, Tensor]:
-        """The weights that the sweep took; of several calls the largest."""
+        """Return the weights that the sweep took; of several calls the largest."""
         weights: dict[int, Tensor] = {}
         for call in problem.structure.calls:
             weight = solution.last.weights[call.key]
@@ -108,7 +108,7 @@ class LiftedState:
     def steps(
         self, problem: LiftedProblem, solution: Solution, curvature: Tensor
     ) -> dict[str, Tensor]:
-        """What repeated updates need for the next batch.
+        """Return what repeated updates need for the next batch.
 
         The steps become shorter if the energy rose before the last of these.
         From stored lifted variables a rise was undone as well
@@ -126,7 +126,7 @@ class LiftedState:
         }
 
     def gaps(self, problem: LiftedProblem, solution: Solution) -> dict[str, Tensor]:
-        """Gaps of all blocks, and the sizes of their lifted variables."""
+        """Return gaps of all blocks, and the sizes of their lifted variables."""
         gaps = [lifted_real(0.0)] * len(self.first)
         sizes = list(gaps)
         of_calls = solution.gaps(problem)
@@ -139,14 +139,14 @@ class LiftedState:
     def multipliers(
         self, penalty: Penalty, gap: Tensor, size: Tensor, most: float
     ) -> dict[str, Tensor]:
-        """Penalty weights that the penalty moves, up to `most`."""
+        """Return penalty weights that the penalty moves, up to `most`."""
         first = lifted_real(self.first)
         moved = penalty.ascend(ops.convert_to_tensor(self.weight), gap, size)
         moved = ops.maximum(moved, FLOOR * first)
         return {"weight": ops.minimum(moved, ops.maximum(first, most))}
 
     def samples(self, problem: LiftedProblem, solution: Solution) -> dict[str, Tensor]:
-        """Some values of the lifted variables."""
+        """Return some values of the lifted variables."""
         some = [ops.zeros((SAMPLES,), real_dtype())] * len(self.first)
         for call, x in solution.lifted(problem):
             some[call.index] = _exactly(x)
@@ -154,7 +154,7 @@ class LiftedState:
 
 
 def _exactly(values: Tensor) -> Tensor:
-    """The first values, repeated where there are fewer."""
+    """Return the first values, repeated where there are fewer."""
     flat = ops.reshape(values, (-1,))
     if flat.shape[0] is not None and flat.shape[0] >= SAMPLES:
         return flat[:SAMPLES]

@@ -57,8 +57,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     Args:
         learning_rate: float, schedule or callable. `τ`, the root mean square of the
-            relative change of a kernel's singular values, at most. Defaults to None,
-            which is 0.1 for up to nine kernels and `0.1 (9/L)²`, at least 0.02, for L.
+            relative change of a kernel's singular values, at most. None for 0.1 with up
+            to nine kernels and `0.1 (9/L)²`, at least 0.02, with L. Defaults to None.
         geometry: str. "kronecker", "spectral" (without `P` and `Q`) or "frobenius"
             (without `polar` as well). Defaults to "kronecker".
         momentum: float. `k`, in [0, 1). Defaults to 0.95.
@@ -68,11 +68,11 @@ class SteepestDescent(keras.optimizers.Optimizer):
             "fit" for those of each `fit` of a `LiftedModel`, or of a `keras.Model` with
             the callback `PlanFit`; a number of steps; or None. Defaults to "fit".
         max_relative_decrease: float. The largest predicted decrease of the loss in one
-            step, as a part of the loss. Defaults to 0.05. Where the loss is not seen
-            (`keras.Model` on JAX or in mixed precision, several replicas of
-            `tf.distribute`) the other bound holds alone.
-        refresh_every: int. The steps after which `P` and `Q` are computed anew;
-            the first times come sooner. Defaults to 20.
+            step, as a part of the loss. Where the loss is not seen (`keras.Model` on
+            JAX or in mixed precision, several replicas of `tf.distribute`) the other
+            bound holds alone. Defaults to 0.05.
+        refresh_every: int. The steps between two refreshes of `P` and `Q`; the first
+            come sooner. Defaults to 20.
         name: str. The name of the optimizer. Defaults to "steepest_descent".
         **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `weight_decay`,
             `clipnorm`, `gradient_accumulation_steps` and `use_ema`.
@@ -126,7 +126,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
         self._named_fallback = fallback if isinstance(fallback, str) else None
         if self._named_fallback:
             usual = float(ops.convert_to_numpy(self.fallback.learning_rate))
-            self.fallback.learning_rate = lambda: usual * self._decayed()
+            # Not assigned: TensorFlow exports no optimizer that lost a variable.
+            self.fallback = type(self.fallback)(lambda: usual * self._decayed())
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Find the kernels and create the state."""
@@ -200,7 +201,6 @@ class SteepestDescent(keras.optimizers.Optimizer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         config = super().get_config()
         if isinstance(self._learning_rate, FitDecay):
             rate = float(ops.convert_to_numpy(self._learning_rate.rate))
@@ -294,7 +294,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
         return self.add_variable(shape, "zeros", dtype=real_dtype(), name=name)
 
     def _decayed(self) -> Tensor:
-        """The part of the rate that its decay leaves."""
+        """Return the part of the rate that its decay leaves."""
         if isinstance(self._learning_rate, FitDecay):
             return self._learning_rate.part(self._iterations)
         return 1.0

@@ -39,7 +39,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
-        """`{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
+        """Return `{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
 
     @abc.abstractmethod
     def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
@@ -73,15 +73,12 @@ class VariableStore(Store):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """See `Store.variables`."""
         return list(self.carriers.values())
 
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
-        """See `Store.read`."""
         return {k: read_rows(v, index) for k, v in self.carriers.items()}, seen
 
     def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
-        """See `Store.write`."""
         for key, variable in self.carriers.items():
             write_rows(variable, index, rows[key])
 
@@ -90,15 +87,8 @@ class VariableStore(Store):
 class FileStore(Store):
     """NumPy files in a folder, of which a batch's rows are read and written.
 
-    Files that are there already, of the same shapes, are gone on with.
-
-    Args:
-        folder: made if it is not there.
-        samples: number of samples.
-        shapes: `{key: shape of one sample}`.
-
-    Raises:
-        ValueError: if the disk has no room for them.
+    Files that are there already, of the same shapes, are gone on with. A ValueError
+    says that the disk has no room for them.
     """
 
     def __init__(
@@ -123,7 +113,6 @@ class FileStore(Store):
         self._files = dict(zip(shapes, carriers, strict=True))
 
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
-        """See `Store.read`."""
         batch = index.shape[0]
         outputs = [((batch, *self.shapes[key]), real_dtype()) for key in self._files]
 
@@ -136,7 +125,6 @@ class FileStore(Store):
         return lifted, ops.logical_and(seen, held)
 
     def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
-        """See `Store.write`."""
         files = [*self._files.values(), self._seen]
 
         def replace(index: np.ndarray, *parts: np.ndarray) -> list[np.ndarray]:
@@ -149,7 +137,7 @@ class FileStore(Store):
 
 
 def _fits(path: pathlib.Path, shape: Shape, dtype: np.dtype) -> bool:
-    """Whether there is a file of that shape."""
+    """Return whether there is a file of that shape."""
     if not path.exists():
         return False
     try:

@@ -24,10 +24,13 @@ _NAMES: dict[str, Callable[[], Penalty]] = {
 
 
 def get(identifier: Any) -> Penalty:
-    """A penalty from a penalty, its name or its config.
+    """Return the penalty that `identifier` stands for.
+
+    Args:
+        identifier: penalty, str or dict. A penalty, its name or its config.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: If the name is unknown.
     """
     return resolve(
         identifier,

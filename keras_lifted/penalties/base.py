@@ -25,39 +25,33 @@ KEYED = ("Penalty weights are keyed by activation name", "The model's activation
 class Penalty(abc.ABC):
     """`w · P(x, z)`, zero exactly where `x = σ(z)`.
 
-    The lifted variable is carried by its *carrier* `s`, `x = point(s)`: the
-    dual variable where that keeps `x` in the domain of the potential, `x`
-    itself where no domain binds it. At the forward pass `s = origin(z)`; an
-    update moves it to `s = origin(z) − d`, and `pull(z, d)` is then `∂P/∂z`,
+    An update moves the *carrier* `s` of a lifted variable, `x = point(s)`: the dual
+    variable where that keeps `x` in the domain of the potential, else `x` itself. At
+    the forward pass `s = origin(z)`; at `s = origin(z) − d`, `pull(z, d)` is `∂P/∂z`,
     computed from the displacement `d` so that a small one loses no digits.
 
-    A subclass writes `value`; the other methods have defaults for `s = x` and
-    a P whose gradient in x is 1-Lipschitz. Override `pull` and `drive` where
-    a formula keeps the digits of a small `d`, `proximal` where there is a
-    closed form.
+    A subclass writes `value`; the other methods have defaults for `s = x` and a P whose
+    gradient in x is 1-Lipschitz. Override `pull` and `drive` where a formula keeps the
+    digits of a small `d`, `proximal` where there is a closed form.
 
     Attributes:
-        default_weight: the weight where none is given; None: the update's default,
-            which sweeps choose from the data.
-        largest_weight: above it float32 loses the pull of this penalty,
-            whatever the update.
-        contrastive: whether the weight gradients at the lifted variables
-            without the loss (the free phase) are subtracted from those with
-            it (the clamped phase).
-        needs_proximal: whether it is defined for proximal maps only; if not, every
-            activation of a model is lifted.
+        default_weight: float. The weight where none is given; None for the update's.
+        largest_weight: float. Above it float32 loses the gradient of this penalty.
+        contrastive: bool. Whether the weight gradients of the free phase, without the
+            loss, are subtracted from those of the clamped phase, with it.
+        needs_proximal: bool. Whether it is defined for proximal maps only; if not,
+            every activation of a model is lifted.
 
     Args:
-        weight: the penalty weight `w > 0`: one number, or a dict
-            `{activation name: number}` whose key "default" serves the rest.
-            Where none is given the update has a default: 10 where it takes
-            several steps; a sweep chooses one from the data (`Sweep`).
-            An activation of weight infinity is not lifted: its block is
-            differentiated as usual.
+        weight: float or dict. The penalty weight `w > 0`, or `{activation name:
+            weight}` whose key "default" serves all others. None: 10 where the update
+            takes several steps; a sweep chooses one from the data (`Sweep`). An
+            activation of weight infinity is not lifted: its block is differentiated as
+            usual. Defaults to None.
 
     Raises:
-        ValueError: if a weight is not positive.
-        TypeError: if `weight` is neither a number nor a dict of numbers.
+        ValueError: If a weight is not positive.
+        TypeError: If `weight` is neither a number nor a dict of numbers.
     """
 
     default_weight: float | None = None
@@ -69,7 +63,7 @@ class Penalty(abc.ABC):
         self.weight = _checked(self.default_weight if weight is None else weight)
 
     def given(self, name: str) -> float | None:
-        """The weight that was given for the activation `name`, if one was."""
+        """Return the weight that was given for the activation `name`, if one was."""
         if isinstance(self.weight, dict):
             return self.weight.get(
                 name, self.weight.get("default", self.default_weight)
@@ -77,7 +71,7 @@ class Penalty(abc.ABC):
         return self.weight
 
     def weight_of(self, name: str, default: float = 10.0) -> float:
-        """The weight of the activation `name`, or `default` where none was given."""
+        """Return the weight of the activation `name`, if given, or `default`."""
         given = self.given(name)
         return default if given is None else given
 
@@ -86,33 +80,32 @@ class Penalty(abc.ABC):
         check_names(self.weight, names, *KEYED)
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this penalty again: attributes of their names."""
+        """Return the arguments that make it again: attributes of their names."""
         return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Penalty:
-        """The inverse of `get_config`."""
         return cls(**config)
 
     @abc.abstractmethod
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
-        """`P(point(s), z)` of each sample, `(batch,)`."""
+        """Return `P(point(s), z)` of each sample, `(batch,)`."""
 
     def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        """The carrier of the forward pass: `point(origin(z)) = σ(z)`."""
+        """Return the carrier of the forward pass: `point(origin(z)) = σ(z)`."""
         return sigma(z)
 
     def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        """The lifted variable `x` that `s` carries."""
+        """Return the lifted variable `x` that `s` carries."""
         return s
 
     def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        """`∂P/∂z` at the carrier `origin(z) − d`."""
+        """Return `∂P/∂z` at the carrier `origin(z) − d`."""
         s = self.origin(sigma, z) - d
         return _slope(lambda z: self.value(sigma, s, z), z)
 
     def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        """`(batch,)`, with the gradient of P in the parameters of `sigma`.
+        """Return `(batch,)`, with the gradient of P in the parameters of `sigma`.
 
         At `s = origin(z) − d`; like `pull`, it keeps the digits of a small `d`.
         """
@@ -126,7 +119,7 @@ class Penalty(abc.ABC):
         q: Tensor,
         step: Tensor,
     ) -> Tensor:
-        """Carrier of `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
+        """Carry `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
 
         The default minimises a quadratic of curvature 1 that lies above P.
         """
@@ -134,10 +127,10 @@ class Penalty(abc.ABC):
         return s - step / (1.0 + step) * (slope + q)
 
     def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
-        """What the energy holds besides `value`, at any x: `(batch,)`, or None.
+        """Return what the energy holds besides `value`, at any x: `(batch,)`, or None.
 
-        Its gradient in z is part of `pull`, and drives the weights even at
-        the forward pass: such a penalty is `contrastive`.
+        Its gradient in z is part of `pull`, and is not zero at the forward pass: such a
+        penalty is `contrastive`.
         """
         return None
 
@@ -147,18 +140,20 @@ class Penalty(abc.ABC):
         return type(self).ascend is not Penalty.ascend
 
     def ascend(self, weights: Tensor, gaps: Tensor, sizes: Tensor) -> Tensor:
-        """Penalty weights of the next batch, `(blocks,)`; the same by default.
+        """Return penalty weights of the next batch, `(blocks,)`; the same by default.
 
         Args:
-            weights: those of this batch.
-            gaps: `mean_i P_l` of each block, 0 where it is not lifted.
-            sizes: `mean_i ½‖x_l,i‖²` of each block, in the units of the gap.
+            weights: tensor, `(blocks,)`. Those of this batch.
+            gaps: tensor, `(blocks,)`. `mean_i P_l` of each block, 0 where it is not
+                lifted.
+            sizes: tensor, `(blocks,)`. `mean_i ½‖x_l,i‖²` of each block, in the units
+                of the gap.
         """
         return weights
 
 
 def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    """The gradient of the sum of `function` at `point`."""
+    """Return the gradient of the sum of `function` at `point`."""
 
     def total(point: Tensor) -> tuple[Tensor, None]:
         return ops.sum(function(point)), None

@@ -14,14 +14,14 @@ from keras_lifted.penalties.dual import DualPenalty
 class Bregman(DualPenalty):
     """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
 
-    No derivative of the activation appears anywhere. The carrier is the dual
-    variable `v`, `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
+    The activation is never differentiated. The carrier is the dual variable `v`,
+    `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
 
     Args:
-        weight: the penalty weight `w > 0`, or weights by activation name.
+        weight: float or dict. As for `Penalty`. Defaults to None.
 
     Raises:
-        ValueError: if a weight is not positive.
+        ValueError: If a weight is not positive.
 
     Source: Wang & Benning, "Lifted Bregman training of neural networks",
     JMLR 24(232), 2023, eq. (8).

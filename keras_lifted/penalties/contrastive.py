@@ -22,36 +22,34 @@ Tensor = Any
 class Contrastive(DualPenalty):
     """`P(x, z) = ½‖x − z‖² + Ψ(x)`, and clamped minus free energies.
 
-    The penalty of Askari et al., whose minimiser in x is `σ(z)` too. But its
-    `∂P/∂z = z − x` does not vanish there: it pulls on the lifted variables of
-    the blocks before and biases the weights. So each batch has two phases,
-    and the weights lower
+    This penalty of Askari et al. has the minimiser `σ(z)` in x too, but its
+    `∂P/∂z = z − x` does not vanish there: it biases the weights. So each batch has two
+    phases, and the weights lower
 
         min_X [ℓ + Σ_l w_l P_l]  −  min_X [Σ_l w_l P_l],
 
-    the clamped phase less the free one, which knows no loss; its gradient is
-    the difference of theirs. As the weights grow it tends to that of the loss
-    at the free minimiser, which is the forward pass where one block is lifted
-    and lies near it otherwise. A step costs twice that of other penalties.
+    the clamped phase less the free one, which is without the loss. As the penalty
+    weights grow the gradient tends to that of the loss at the free minimiser, which
+    lies near the forward pass, and on it where one block is lifted. A step costs twice
+    that of other penalties.
 
     With `M(z) = ½‖z‖² − F*(z)`, the least value of P, `P = P_Bregman + M(z)`;
-    `feedback` multiplies M, which alone pulls in the free phase. The weaker
-    it is, the nearer lies the free minimiser to the forward pass, by which
-    the model predicts; the source discounts later blocks to that end.
+    `feedback` multiplies M. The smaller it is, the nearer lies the free minimiser to
+    the forward pass, by which the model predicts; the source discounts later blocks to
+    that end.
 
-    What is reported as gap is the Bregman part in the clamped phase: zero at
-    the forward pass, never negative, and not zero in the free phase either.
-    `lifted_energy` is the difference of the two energies.
+    The gap that is reported is the Bregman part in the clamped phase, zero at the
+    forward pass and never negative. `lifted_energy` is the difference of the two.
 
     Args:
-        weight: the penalty weight `w > 0`, or weights by activation name.
-            Defaults to 10. Above 100 the difference of two phases is lost to float32.
-        feedback: factor in [0, 1] of M, default 0.1; 1 is the penalty of
-            Askari et al., 0 that of Bregman. With 1 and several blocks the
-            free minimiser learns to predict, and the forward pass need not.
+        weight: float or dict. As for `Penalty`; None for 10. Above 100 the difference
+            of two phases is lost to float32. Defaults to None.
+        feedback: float. The factor in [0, 1] of M: 1 is the penalty of Askari et al., 0
+            that of Bregman. With 1 and several blocks the free minimiser learns to
+            predict, and the forward pass need not. Defaults to 0.1.
 
     Raises:
-        ValueError: if a weight is not positive, or `feedback` out of range.
+        ValueError: If a weight is not positive, or `feedback` out of range.
 
     Source: Zach & Estellers, "Contrastive learning for lifted networks",
     arXiv 1905.02507; the penalty of Askari et al., arXiv 1805.01532.

@@ -26,22 +26,21 @@ class Fenchel(DualPenalty):
 
         w ← w · exp(ρ (g − t) / (g + t)),
 
-    dual ascent in the geometry of positive multipliers: w grows where the
-    constraint is violated and falls where it is slack, by at most a factor
-    `exp(ρ)` per batch. Gap and `½‖x‖²` have the same units, so neither the
-    number of units of a block nor their scale matters. Multipliers fall to
-    no less than a tenth of the first ones, and rise no higher than what the
-    update resolves in float32.
+    which is dual ascent in the geometry of positive multipliers: w grows where the
+    constraint is violated and falls where it is slack, by at most a factor `exp(ρ)` per
+    batch. Gap and `½‖x‖²` have the same units, so neither the number of units of a
+    block nor their size matters. Multipliers stay above a tenth of the first ones, and
+    within what the update resolves in float32.
 
     Args:
-        weight: the first multipliers `w > 0`, or multipliers by activation
-            name. Defaults to 10. They are the optimizer's variable `lifted.weight`.
-        dual_step: `ρ` in [0, 1]; 0 keeps the multipliers. Default 0.05.
-        tolerance: `ε > 0`, without units: the gap tolerated, relative to
-            `½‖x‖²`. Default 1e-4, a relative displacement of about 1 %.
+        weight: float or dict. The first multipliers `w > 0`, as for `Penalty`; None for
+            10. They are the optimizer's variable `lifted.weight`. Defaults to None.
+        dual_step: float. `ρ` in [0, 1]; 0 keeps the multipliers. Defaults to 0.05.
+        tolerance: float. `ε > 0`, without units: the gap tolerated, relative to
+            `½‖x‖²`. 1e-4 is a relative displacement of about 1 %. Defaults to 1e-4.
 
     Raises:
-        ValueError: if a weight, `dual_step` or `tolerance` is out of range.
+        ValueError: If a weight, `dual_step` or `tolerance` is out of range.
 
     Source: Gu, Askari, El Ghaoui, "Fenchel lifted networks", arXiv
     1811.08039, sections 3 and 4; there the ascent is additive.

@@ -21,15 +21,15 @@ Tensor = Any
 class Quadratic(Penalty):
     """`P(x, z) = ½‖x − σ(z)‖²`, with `∂P/∂z = σ'(z)ᵀ(σ(z) − x)`.
 
-    The method of auxiliary coordinates (MAC). It differentiates the
-    activation; one sweep of it *is* backpropagation, for every weight. It needs no
+    It is that of the method of auxiliary coordinates (MAC), and differentiates the
+    activation: one sweep of it *is* backpropagation, for every weight. It needs no
     proximal map, so every activation of a model is lifted, GELU and SiLU as well.
 
     Args:
-        weight: the penalty weight `w > 0`, or weights by activation name.
+        weight: float or dict. As for `Penalty`. Defaults to None.
 
     Raises:
-        ValueError: if a weight is not positive.
+        ValueError: If a weight is not positive.
 
     Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, eq. (3).
 

@@ -33,10 +33,10 @@ class Regularizer(abc.ABC):
             for a fixed point, as with a `Denoiser`.
 
     Args:
-        weight: positive.
+        weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
-        ValueError: if `weight` is not positive and finite.
+        ValueError: If `weight` is not positive and finite.
 
     Source: Chambolle & Pock, "A first-order primal-dual algorithm for convex
     problems with applications to imaging", 2011, for regularizers of this form.
@@ -62,40 +62,41 @@ class Regularizer(abc.ABC):
 
     @abc.abstractmethod
     def value(self, v: Tensor) -> Tensor:
-        """`g(v)` of each sample without the weight, `(batch,)`; +∞ if forbidden."""
+        """Return `g(v)` of each sample, without the weight, `(batch,)`."""
 
     @abc.abstractmethod
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        """`argmin_w ½‖w − v‖² + step · g(w)`.
+        """Return `argmin_w ½‖w − v‖² + step · g(w)`.
 
         Args:
-            v: `(batch, …)`, the shape of `operator(u)`.
-            step: positive tensor that broadcasts against `v`, one for each sample.
+            v: tensor, `(batch, …)`. It has the shape of `operator(u)`.
+            step: tensor. It is positive and broadcasts against `v`, one for each
+                sample.
         """
 
     def operator(self, u: Tensor) -> Tensor:
-        """`A u`; `u` itself by default."""
+        """Return `A u`; `u` itself by default."""
         return u
 
     def operator_bound(self, shape: tuple[int, ...]) -> float:
-        """An upper bound of `‖A‖²` for samples of this shape."""
+        """Return an upper bound of `‖A‖²` for samples of this shape."""
         return 1.0
 
     def conjugate(self, v: Tensor, factor: Tensor) -> Tensor | None:
-        """`sup_u ⟨v, u⟩ − factor · g(u)`, `(batch,)`; None if it may be infinite."""
+        """Return `sup_u ⟨v, u⟩ − factor · g(u)`, `(batch,)`; None if it may be +∞."""
         return None
 
     def support(self, v: Tensor, level: Tensor) -> Tensor | None:
-        """The largest `⟨v, u⟩` with `g(u) ≤ level`, `(batch,)`; None if unbounded."""
+        """Return the largest `⟨v, u⟩` with `g(u) ≤ level`, `(batch,)`, or None."""
         dual = self.dual_norm(v)
         return None if dual is None else level * dual
 
     def dual_norm(self, v: Tensor) -> Tensor | None:
-        """The largest `⟨v, u⟩` with `g(u) ≤ 1`, `(batch,)`, if g is a norm."""
+        """Return the largest `⟨v, u⟩` with `g(u) ≤ 1`, `(batch,)`, if g is a norm."""
         return None
 
     def __call__(self, u: Tensor) -> Tensor:
-        """`R(u)` of each sample, `(batch,)`."""
+        """Return `R(u)` of each sample, `(batch,)`."""
         return sum(t.weight * t.value(t.operator(as_real(u))) for t in self.terms)
 
     @property
@@ -129,12 +130,11 @@ class Regularizer(abc.ABC):
     __rmul__ = __mul__
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this regularizer again: attributes of their names."""
+        """Return the arguments that make it again: attributes of their names."""
         return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Regularizer:
-        """The inverse of `get_config`."""
         return cls(**config)
 
 
@@ -144,10 +144,10 @@ class Sum(Regularizer):
     """`R(u) = Σ_i R_i(u)`, what `+` makes of regularizers.
 
     Args:
-        terms: the regularizers.
+        terms: sequence of regularizers. What is added.
 
     Raises:
-        ValueError: if there is none, or one of them is not a regularizer.
+        ValueError: If there is none, or one of them is not a regularizer.
 
     Example:
 

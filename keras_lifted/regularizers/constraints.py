@@ -47,11 +47,11 @@ class Box(Regularizer):
     """`R(u) = 0` for `low ≤ u ≤ high`, +∞ elsewhere.
 
     Args:
-        low: the least value of a pixel.
-        high: the greatest, more than `low`.
+        low: float. The least value of a pixel. Defaults to 0.0.
+        high: float. The greatest, more than `low`. Defaults to 1.0.
 
     Raises:
-        ValueError: if an end is not finite, or `high <= low`.
+        ValueError: If an end is not finite, or `high <= low`.
 
     Example:
 

@@ -18,7 +18,7 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Denoiser(Regularizer):
-    """What is known about inputs, in the form of a network `N` that removes noise.
+    """A prior in the form of a network `N` that removes noise: plug-and-play.
 
     `invert` looks for a fixed point `u = N(u − ∇f(u)/L)` of the steps
 
@@ -29,25 +29,24 @@ class Denoiser(Regularizer):
     certificate; `residual` is `L ‖u⁺ − u‖/‖∇f(u)‖`. Further regularizers may be
     added, whose weights count.
 
-    Guarantee: if N is firmly nonexpansive, `‖N(a) − N(b)‖² ≤ ⟨N(a) − N(b), a − b⟩`, f
-    is convex and a fixed point exists, then the steps converge to one, and `‖u⁺ − u‖`
-    never grows. `kl.models.proximal_network(scheme="averaged")` is so by construction;
-    `expansion` measures others. A network that is not may still do well, or run away.
+    If N is firmly nonexpansive, `‖N(a) − N(b)‖² ≤ ⟨N(a) − N(b), a − b⟩`, f is convex
+    and a fixed point exists, then the steps converge to one, and `‖u⁺ − u‖` never
+    grows. `kl.models.proximal_network(scheme="averaged")` is so by construction;
+    `expansion` measures others. A network that is not may do well, or diverge.
 
     Args:
-        network: a layer or model from images to images of the same shape; it runs in
+        network: layer or model. It maps images to images of the same shape, and runs in
             inference mode.
 
     Raises:
-        ValueError: if `network` is not a Keras layer.
+        ValueError: If `network` is not a Keras layer.
 
     Source: Venkatakrishnan, Bouman, Wohlberg, "Plug-and-play priors for model based
     reconstruction", 2013; Ryu et al., ICML 2019; Krasnosel'skii, 1955; Mann, 1953.
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> import numpy as np
+    >>> import keras_lifted as kl, numpy as np
     >>> blur = kl.imaging.GaussianBlur(1.0)
     >>> prior = kl.regularizers.Denoiser(kl.imaging.GaussianBlur(0.5))
     >>> y = np.ones((1, 9, 9, 1), "float32")
@@ -68,11 +67,11 @@ class Denoiser(Regularizer):
         self.network = network
 
     def value(self, v: Tensor) -> Tensor:
-        """0: a denoiser has no value."""
+        """Return 0: a denoiser has no value."""
         return sum_per_sample(ops.zeros_like(v))
 
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
-        """`N(v)`, whatever the step."""
+        """Return `N(v)`, whatever the step."""
         return ops.cast(self.network(v, training=False), v.dtype)
 
     @property
@@ -88,14 +87,15 @@ class Denoiser(Regularizer):
     __rmul__ = __mul__
 
     def expansion(self, images: Tensor, iterations: int = 30) -> Tensor:
-        """The largest `‖2(N(a) − N(b)) − (a − b)‖/‖a − b‖` near images, `(batch,)`.
+        """Estimate the largest `‖2(N(a) − N(b)) − (a − b)‖/‖a − b‖` near images.
 
         At most 1 for a firmly nonexpansive network. Power iteration, by finite
         differences, of differences that grow: a lower bound of the largest.
 
         Args:
-            images: `(batch, height, width, channels)`.
-            iterations: steps of the power iteration, from noise.
+            images: array. `(batch, height, width, channels)`.
+            iterations: int. The steps of the power iteration, from noise. Defaults to
+                30.
         """
         images = ops.convert_to_tensor(images)
         size = 1e-2 * ops.sqrt(sum_per_sample(ops.square(images)) + 1e-12)

@@ -24,10 +24,10 @@ class Tikhonov(Regularizer):
     """`R(u) = weight · ½‖u‖²`.
 
     Args:
-        weight: positive.
+        weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
-        ValueError: if `weight` is not positive and finite.
+        ValueError: If `weight` is not positive and finite.
 
     Source: Tikhonov, 1963.
 
@@ -57,10 +57,10 @@ class L1(Regularizer):
     """`R(u) = weight · ‖u‖₁`: few entries that are not 0.
 
     Args:
-        weight: positive.
+        weight: float. A positive factor. Defaults to 1.0.
 
     Raises:
-        ValueError: if `weight` is not positive and finite.
+        ValueError: If `weight` is not positive and finite.
 
     Source: Daubechies, Defrise, De Mol, 2004.
 
@@ -87,11 +87,12 @@ class GroupSparsity(Regularizer):
     """`R(u) = weight · Σ_groups ‖u_group‖₂`: few groups that are not 0.
 
     Args:
-        weight: positive.
-        axis: axis or axes that make a group; the channels by default.
+        weight: float. A positive factor. Defaults to 1.0.
+        axis: int or tuple. The axis or axes that make a group; -1 for the channels.
+            Defaults to -1.
 
     Raises:
-        ValueError: if `weight` is not positive, or `axis` is not an axis of a sample.
+        ValueError: If `weight` is not positive, or `axis` is not an axis of a sample.
 
     Source: Yuan & Lin, 2006.
 
@@ -119,5 +120,5 @@ class GroupSparsity(Regularizer):
 
 
 def largest_per_sample(v: Tensor) -> Tensor:
-    """The largest entry of each sample, `(batch,)`."""
+    """Return the largest entry of each sample, `(batch,)`."""
     return ops.max(ops.reshape(v, (v.shape[0], -1)), axis=1)

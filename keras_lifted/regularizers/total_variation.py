@@ -25,24 +25,26 @@ Tensor = Any
 class TotalVariation(Regularizer):
     """`R(u) = weight · Σ_pixels ‖(∇u)_pixel‖`, ∇ the forward differences.
 
-    Isotropic: the Euclidean norm of the differences along all sides. Anisotropic:
-    the sum of their absolute values. The difference past the last pixel is 0.
+    The isotropic norm is the Euclidean one of the differences along all sides, the
+    other the sum of their absolute values. The difference past the last pixel is 0.
     Channels do not mix. `‖∇‖² ≤ 4 · sides`.
 
     Args:
-        weight: positive.
-        isotropic: which norm.
-        shape: of one sample as an image, `(height, width)` or `(height, width,
-            channels)`, or `(length,)`; for networks whose inputs are flat.
-        axes: the sides of the image among the axes of the inputs, the batch being
-            axis 0; `(1,)` for signals `(batch, length, channels)`. None: all but the
-            channels, which are where `keras.config.image_data_format()` has them;
-            inputs of three or two axes, `(batch, height, width)` and `(batch,
-            length)`, have none.
+        weight: float. A positive factor. Defaults to 1.0.
+        isotropic: bool. Whether the norm is isotropic. Defaults to True.
+        shape: tuple. The shape of one sample as an image, `(height, width)` or
+            `(height, width, channels)`, or `(length,)`; for networks whose inputs are
+            flat. Defaults to None.
+        axes: tuple. The sides of the image among the axes of the inputs, the batch
+            being axis 0; `(1,)` for signals `(batch, length, channels)`. None: all but
+            the channels, which are where `keras.config.image_data_format()` has them;
+            inputs of three or two axes, `(batch, height, width)` and `(batch, length)`,
+            have none. Defaults to None.
 
     Raises:
-        ValueError: if `weight` is not positive, `isotropic` not a bool, `shape` not a
-            shape, a sample has another number of entries, or inputs have fewer axes.
+        ValueError: If `weight` is not positive, `isotropic` is not a bool, `shape` is
+            not a shape, a sample has another number of entries, or inputs have fewer
+            axes.
 
     Source: Rudin, Osher, Fatemi, 1992; Chambolle & Pock, 2011, section 6.
 
@@ -66,11 +68,11 @@ class TotalVariation(Regularizer):
         self.axes = None if axes is None else _checked_axes(axes)
 
     def operator_bound(self, shape: tuple[int, ...]) -> float:
-        """`‖∇‖² ≤ 4` for each side of the image."""
+        """Return the bound `‖∇‖² ≤ 4` of each side, summed over the sides."""
         return 4.0 * len(self._sides(1 + len(self.shape or shape)))
 
     def operator(self, u: Tensor) -> Tensor:
-        """Forward differences, the shape of the image and then the number of sides."""
+        """Return forward differences: the shape of the image, then its sides."""
         u = self._image(u)
         sides = self._sides(len(u.shape))
         return ops.stack([_forward_difference(u, axis) for axis in sides], axis=-1)
@@ -93,7 +95,7 @@ class TotalVariation(Regularizer):
         return ops.reshape(u, (-1, *self.shape))
 
     def _sides(self, rank: int) -> tuple[int, ...]:
-        """The axes along which differences are taken."""
+        """Return the axes along which differences are taken."""
         if self.axes is not None:
             if max(self.axes) >= rank:
                 raise ValueError(

@@ -32,10 +32,14 @@ _NAMES: dict[str, Callable[[], LiftedUpdate]] = {
 
 
 def get(identifier: Any) -> LiftedUpdate:
-    """An update from an update, its name, its config, or None (Sweep).
+    """Return the update that `identifier` stands for.
+
+    Args:
+        identifier: update, str, dict or None. An update, its name or its config; None
+            for `Sweep()`.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: If the name is unknown.
     """
     if identifier is None:
         return Sweep()

@@ -18,23 +18,20 @@ class Acceleration(abc.ABC):
 
     @abc.abstractmethod
     def start(self, s: Lifted) -> Any:
-        """Memory at the beginning and after a restart."""
+        """Return the memory at the beginning and after a restart."""
 
     def metric(self, memory: Any) -> Lifted | None:
-        """Diagonal metric that divides the step sizes, or None."""
+        """Return the diagonal metric that divides the step sizes, or None."""
         return None
 
     @abc.abstractmethod
     def extrapolate(
         self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
     ) -> tuple[Lifted, Any]:
-        """The next point and memory.
+        """Return the next point and memory.
 
-        Args:
-            memory: from `start` or the last call.
-            s: the current point.
-            plain: the plain step from it.
-            kappa: inverse condition number of each block.
+        `s` is the current point, `plain` the step from it without acceleration, `kappa`
+        the inverse condition number of each block.
         """
 
 
@@ -110,7 +107,7 @@ def _momentum(kappa: Tensor) -> Tensor:
 
 
 def _rolled_on(plain: Lifted, s: Lifted, before: Lifted, kappa: Lifted) -> Lifted:
-    """`p + β² (s − s₋)`."""
+    """Return `p + β² (s − s₋)`."""
     return {
         key: p + ops.square(_momentum(kappa[key])) * (s[key] - before[key])
         for key, p in plain.items()
@@ -125,10 +122,10 @@ _NAMES: dict[str, type[Acceleration]] = {
 
 
 def get(name: str | None) -> Acceleration | None:
-    """The acceleration of that name; None for none.
+    """Return the acceleration of that name; None for none.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: If the name is unknown.
     """
     if name is None:
         return None

@@ -21,29 +21,30 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class AllAtOnce(LiftedUpdate):
-    """Rounds over all blocks of each stack at once.
+    """A sweep in rounds, each over all blocks of every stack at once.
 
-    Every round evaluates all blocks together, in batched operations:
-    `forward` rounds `x_l ← σ(z_l)` from `x = 0`, then `backward` rounds
-    `x_l ← σ(z_l − q_l/w)`, each at what the round before left, until a round changes
-    all `z_l`, then all their derivatives, by at most `tolerance`. With as many rounds
-    as blocks this is the `Sweep`; with fewer the forward pass, and so the loss that
-    training reports, and the weight gradients are approximate. How many come close
-    depends on the stack: with skips around its blocks (`residual=True`) the error of
-    k rounds falls like `Lᵏ/k!`, L what the Lipschitz constants of the branches sum up
-    to, which training raises. A stack without skips takes its forward pass block by
-    block, and each backward round reaches one block more. Other layers do what they
-    do in the `Sweep`.
+    A round evaluates all blocks together, in batched operations, at what the round
+    before left: `forward` rounds `x_l ← σ(z_l)` from `x = 0`, then `backward` rounds
+    `x_l ← σ(z_l − q_l/w)`, until one changes all `z_l`, or all their derivatives, by at
+    most `tolerance`. With as many rounds as blocks this is the `Sweep`; with fewer the
+    forward pass, and so the loss that training reports, and the weight gradients are
+    approximate. With skips around the blocks (`residual=True`) the error of k rounds
+    falls like `Lᵏ/k!`, L the sum of the Lipschitz constants of the branches, which
+    training raises. A stack without skips takes its forward pass block by block, and
+    each backward round reaches one block more. Other layers do what they do in the
+    `Sweep`.
 
     Args:
-        forward: most rounds of the forward pass of stacks with skips, at least 1.
-        backward: most rounds that move the lifted variables, at least 1.
-        tolerance: relative to the norm of all blocks and samples together; None to
-            take all rounds.
+        forward: int. The most rounds of the forward pass of stacks with skips, at least
+            1. Defaults to 32.
+        backward: int. The most rounds that move the lifted variables, at least 1.
+            Defaults to 32.
+        tolerance: float. It is relative to the norm of all blocks and samples together;
+            None takes all rounds. Defaults to 0.1.
 
     Raises:
-        ValueError: if `forward` or `backward` is no positive integer, or `tolerance`
-            no positive number.
+        ValueError: If `forward` or `backward` is not a positive integer, or `tolerance`
+            is not a positive number.
 
     Source: the Jacobi order of Carreira-Perpiñán & Wang, arXiv 1212.5921, with the
     step of `Sweep`.

@@ -28,18 +28,18 @@ class Solution:
     """Lifted variables of one batch, and the weight gradients at them.
 
     Attributes:
-        forward: the forward pass it started from.
-        last: the sweep that chose the lifted variables and took the weight
-            gradients: each block's from its inputs before that sweep and its
-            lifted variable after it. From stored lifted variables, or in
-            another order than from output to input, a pass that moves none
-            and takes the gradients exactly at them.
-        start: the energy at the lifted variables it started from.
-        left: the energy at the lifted variables before the last sweep.
-        iterations: updates of every lifted variable, a scalar.
-        residual: relative change in the last of them, a scalar; 1 where no
+        forward: Swept. The forward pass it started from.
+        last: Swept. The sweep that chose the lifted variables and took the weight
+            gradients: each block's from its inputs before that sweep and its lifted
+            variable after it. From stored lifted variables, or in another order than
+            from output to input, it is a pass that moves none and takes the gradients
+            exactly at them.
+        start: tensor, `()`. The energy at the lifted variables it started from.
+        left: tensor, `()`. The energy at the lifted variables before the last sweep.
+        iterations: tensor, `()`. The updates of every lifted variable.
+        residual: tensor, `()`. The relative change in the last of them; 1 where no
             tolerance asks for it.
-        free: of a contrastive penalty, the solution without the loss.
+        free: Solution. That without the loss, of a contrastive penalty.
     """
 
     forward: Swept
@@ -61,16 +61,20 @@ class Solution:
         carriers: Lifted | None = None,
         start: Tensor | None = None,
     ) -> Solution:
-        """The solution that ends with the sweep `last`.
+        """Return the solution that ends with the sweep `last`.
 
         Args:
-            problem: what was solved.
-            forward: the sweep from the forward pass.
-            last: the sweep that took the weight gradients; it may be `forward`.
-            iterations: updates of every lifted variable; None for one.
-            residual: relative change in the last of them; None for 1.
-            carriers: those that `last` moved; None for the forward pass.
-            start: the energy it started from; None for that of `forward`.
+            problem: LiftedProblem. What was solved.
+            forward: Swept. The sweep from the forward pass.
+            last: Swept. The sweep that took the weight gradients; it may be `forward`.
+            iterations: tensor. The updates of every lifted variable; None for one.
+                Defaults to None.
+            residual: tensor. The relative change in the last of them; None for 1.
+                Defaults to None.
+            carriers: list of tensors. Those that `last` moved; None for the forward
+                pass. Defaults to None.
+            start: tensor. The energy it started from; None for that of `forward`.
+                Defaults to None.
         """
         one = ops.ones((), real_dtype())
         if start is None:
@@ -100,17 +104,17 @@ class Solution:
         ]
 
     def lifted(self, problem: LiftedProblem) -> Iterator[tuple[Call, Tensor]]:
-        """Each call and its lifted variable."""
+        """Return each call and its lifted variable."""
         for call in problem.structure.calls:
             sigma = ProximalMap.of(call.activation)
             yield call, problem.penalty.point(sigma, self.last.carriers[call.key])
 
     def gaps(self, problem: LiftedProblem) -> Lifted:
-        """Mean penalty `P(x, z)` of each call, in the pairing of `last`."""
+        """Return the mean penalty `P(x, z)` of each call, in the pairing of `last`."""
         return measures.gaps(problem, self.last.carriers, self.last.z)
 
     def relative_gap(self, problem: LiftedProblem) -> Tensor:
-        """`√(P/½‖x‖²)` of means over samples, its mean over calls."""
+        """Return `√(P/½‖x‖²)` of means over samples, its mean over calls."""
         gaps = self.gaps(problem)
         ratios = [
             gaps[call.key] / (0.5 * ops.mean(sum_per_sample(ops.square(x))) + 1e-30)
@@ -119,13 +123,13 @@ class Solution:
         return ops.mean(ops.sqrt(ops.stack(ratios)))
 
     def energy(self, problem: LiftedProblem) -> Tensor:
-        """Loss and penalties of the last sweep; clamped less free."""
+        """Return loss and penalties of the last sweep; clamped less free."""
         energy = measures.energy_at(problem, self.last, self.last.carriers)
         return energy if self.free is None else energy - self.free.energy(problem)
 
 
 def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
-    """The solution of `update`; a contrastive penalty has two phases."""
+    """Return the solution of `update`; a contrastive penalty has two phases."""
     if not problem.trainable:
         passed = problem.forward()
         return Solution.of(problem, passed, passed)
@@ -145,7 +149,7 @@ def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> So
 
 
 def _never(*arguments: Any) -> Any:
-    """A move where nothing is lifted."""
+    """Return a move where nothing is lifted."""
     raise AssertionError(arguments)
 
 
@@ -153,13 +157,13 @@ class LiftedUpdate(abc.ABC):
     """Chooses the lifted variables of a batch, given the weights.
 
     Attributes:
-        needs_curvature: whether `solve` reads curvature bounds.
-        starts_anywhere: whether it can go on from stored lifted variables.
-        default_weight: penalty weight where the user gives none.
-        chooses_weight: whether it is the least of one that a sweep chooses from the
-            data (`lifting.scaling.Scale`).
-        largest_weight: above it the lifted variables of repeated updates come
-            so close to the forward pass that float32 cannot tell them apart.
+        needs_curvature: bool. Whether `solve` reads curvature bounds.
+        starts_anywhere: bool. Whether it can go on from stored lifted variables.
+        default_weight: float. The penalty weight where the user gives none.
+        chooses_weight: bool. Whether it is the least of one that a sweep chooses from
+            the data (`lifting.scaling.Scale`).
+        largest_weight: float. Above it float32 cannot tell the lifted variables of
+            repeated updates from the forward pass.
     """
 
     needs_curvature = True
@@ -170,18 +174,17 @@ class LiftedUpdate(abc.ABC):
 
     @abc.abstractmethod
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """Lifted variables of `problem`, and the weight gradients there.
+        """Return lifted variables of `problem`, and the weight gradients there.
 
         Args:
-            problem: the lifted problem of the batch.
-            curvature: bound `L_l` of each block, `(blocks,)`.
+            problem: LiftedProblem. That of the batch.
+            curvature: tensor, `(blocks,)`. The bound `L_l` of each block.
         """
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make this update again: attributes of their names."""
+        """Return the arguments that make it again: attributes of their names."""
         return arguments_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LiftedUpdate:
-        """The inverse of `get_config`."""
         return cls(**config)

@@ -9,11 +9,11 @@ from keras_lifted.checks import check_number
 
 
 def check_steps(steps: Any) -> int:
-    """`steps` as a positive int, or a ValueError."""
+    """Return `steps` as a positive int, or a ValueError."""
     return check_count("steps", steps, "updates of each lifted variable per batch")
 
 
 def check_tolerance(tolerance: Any) -> float:
-    """`tolerance` as a non-negative float, or a ValueError."""
+    """Return `tolerance` as a non-negative float, or a ValueError."""
     expected = ">= 0 (relative change at which to stop; 0: never early)"
     return check_number("tolerance", tolerance, lambda number: number >= 0, expected)

@@ -65,7 +65,7 @@ class Iteration:
     order: str = OUTPUT_TO_INPUT
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """Lifted variables of `problem`, and the weight gradients there."""
+        """Return lifted variables of `problem`, and the weight gradients there."""
         factor = shortening(self.order, problem.structure)
         rates = {
             call.key: _rate(problem, curvature, call) / factor
@@ -142,7 +142,7 @@ class Iteration:
         first: Swept,
         origin: Lifted,
     ) -> tuple[Body, tuple[Any, ...]]:
-        """The body, and where its further state begins."""
+        """Return the body, and where its further state begins."""
         accelerate = self.acceleration
         assert accelerate is not None
         kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
@@ -185,7 +185,7 @@ class Iteration:
         fixed: Lifted | None = None,
         with_energy: bool = False,
     ) -> Swept:
-        """One step of every block; all but the carriers are of where it began."""
+        """Take one step of every block; all but the carriers are of where it began."""
         turns = groups(self.order, problem.structure)
         rounds = Rounds() if self.order == JACOBI else None
         first = None
@@ -202,7 +202,7 @@ class Iteration:
         return dataclasses.replace(first, carriers=s)
 
     def _residual(self, before: Lifted, after: Lifted, last: Tensor) -> Tensor:
-        """Relative change, measured only where something waits for it."""
+        """Return the relative change, measured only where something waits for it."""
         return _relative_change(before, after) if self.tolerance else last
 
     def _move(
@@ -222,7 +222,7 @@ class Iteration:
 
 
 def _hold(problem: LiftedProblem) -> Move:
-    """Moves nothing; passes on the pull of where everything is."""
+    """Move nothing; pass on the pull of where everything is."""
 
     def hold(
         call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
@@ -233,7 +233,7 @@ def _hold(problem: LiftedProblem) -> Move:
 
 
 def _only(problem: LiftedProblem, move: Move, keys: set[str], old: bool) -> Move:
-    """`move` for the calls in `keys`, passing on the `old` pull or the new one."""
+    """Return `move` for `keys` alone, which passes on the old or the new pull."""
     hold = _hold(problem)
 
     def moved(

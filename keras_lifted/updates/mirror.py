@@ -25,19 +25,20 @@ Tensor = Any
 class Mirror(LiftedUpdate):
     """`v_l ← (1−τ) v_l + τ (z_l − q_l)`, `x_l = σ(v_l)`, repeated.
 
-    A step in the Bregman distance of F: it needs the activation alone, no
+    This is a step in the Bregman distance of F, which needs the activation alone, no
     scaled proximal map. `τ = 1/(1 + L_l/w_l)` with L from power iteration.
 
     Args:
-        steps: the most updates of each lifted variable, at least 1.
-        tolerance: stop early once the relative change of a sweep is below
-            it; 0 takes all steps.
-        order: in which a round updates the blocks: "output_to_input" one after
-            the other, "red_black" odd and even depths in turn, "jacobi" all at
+        steps: int. The most updates of each lifted variable, at least 1. Defaults to 3.
+        tolerance: float. It stops early once the relative change of a sweep is below
+            this; 0 takes all steps. Defaults to 0.0.
+        order: str. The order in which a round updates the blocks: "output_to_input" one
+            after the other, "red_black" odd and even depths in turn, "jacobi" all at
             once. The last two take the weight gradients in a pass of their own.
+            Defaults to "output_to_input".
 
     Raises:
-        ValueError: if `steps`, `tolerance` or `order` is out of range.
+        ValueError: If `steps`, `tolerance` or `order` is out of range.
 
     Source: Wang & Benning, JMLR 24(232), 2023, section 4.2 (dual form).
 
@@ -59,8 +60,6 @@ class Mirror(LiftedUpdate):
         self.order = check_order(order)
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """See `LiftedUpdate.solve`."""
-
         def step(
             sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
         ) -> Tensor:

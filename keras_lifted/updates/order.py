@@ -29,7 +29,7 @@ ORDERS = (OUTPUT_TO_INPUT, RED_BLACK, JACOBI)
 
 
 def check_order(order: Any) -> str:
-    """`order`, or a ValueError."""
+    """Return `order`, or a ValueError."""
     if order not in ORDERS:
         raise ValueError(
             f"`order` must be one of {list(ORDERS)} (in which a round updates the "
@@ -39,7 +39,7 @@ def check_order(order: Any) -> str:
 
 
 def groups(order: str, structure: Structure) -> list[set[str]]:
-    """Which calls each sweep of a round moves."""
+    """Return which calls each sweep of a round moves."""
     if order != RED_BLACK:
         return [set(structure.keys)]
     depth = structure.depth
@@ -48,5 +48,5 @@ def groups(order: str, structure: Structure) -> list[set[str]]:
 
 
 def shortening(order: str, structure: Structure) -> int:
-    """`m`, by which steps are divided."""
+    """Return `m`, by which steps are divided."""
     return structure.widest if order == JACOBI else 1

@@ -26,21 +26,18 @@ Tensor = Any
 class ProximalGradient(LiftedUpdate):
     """`x_l ← prox_{μF}(x_l − μ(q_l − z_l))`, `μ ≤ 1/‖W_{l+1}‖²`, repeated.
 
-    `steps` rounds, the first from the forward pass or from stored variables.
-    Step lengths come from power iteration on the children of each block, so
-    the energy cannot increase; a step that would raise it is undone.
+    It starts at the forward pass or at stored lifted variables. Step lengths come from
+    power iteration on the children of each block, so the energy cannot increase; a step
+    that would raise it is undone.
 
     Args:
-        steps: the most updates of each lifted variable, at least 1.
-        acceleration: None, "nesterov", "heavy_ball" or "adam".
-        tolerance: stop early once the relative change of a sweep is below
-            it; 0 takes all steps.
-        order: in which a round updates the blocks: "output_to_input" one after
-            the other, "red_black" odd and even depths in turn, "jacobi" all at
-            once. The last two take the weight gradients in a pass of their own.
+        steps: int. The most updates of each lifted variable, at least 1. Defaults to 3.
+        acceleration: str. None, "nesterov", "heavy_ball" or "adam". Defaults to None.
+        tolerance: float. As for `Mirror`. Defaults to 0.0.
+        order: str. As for `Mirror`. Defaults to "output_to_input".
 
     Raises:
-        ValueError: if `steps`, `acceleration`, `tolerance` or `order` is out of
+        ValueError: If `steps`, `acceleration`, `tolerance` or `order` is out of
             range.
 
     Source: Wang & Benning, JMLR 24(232), 2023, algorithm 1; Wang et al.,
@@ -68,8 +65,6 @@ class ProximalGradient(LiftedUpdate):
         self._acceleration = accelerations.get(acceleration)
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """See `LiftedUpdate.solve`."""
-
         def step(
             sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
         ) -> Tensor:

@@ -21,13 +21,12 @@ Tensor = Any
 class Sweep(LiftedUpdate):
     """One full step per lifted variable, from the output to the input.
 
-    From the forward pass, `x_l = σ(z_l − q_l/w_l)`: reverse-mode
-    differentiation in which the proximal difference
-    `w (σ(z) − σ(z − q/w))` stands for `σ'(z) q`. One call of the model, one
-    backward pass, any graph; it tends to backpropagation as `w → ∞`, without
-    loss of digits. Its default weight is 1e6 and more where the data ask for it:
-    the least from which on `mean|q| ≤ 1e-5 w · mean|z|` in the batch, whatever the
-    units of the loss and of the inputs. `optimizer.lifted.weight` holds the last.
+    It sets `x_l = σ(z_l − q_l/w_l)`: reverse-mode differentiation in which the proximal
+    difference `w (σ(z) − σ(z − q/w))` stands for `σ'(z) q`. It takes one call of the
+    model and one backward pass on any graph, and tends to backpropagation as `w → ∞`,
+    without loss of digits. Its default weight is 1e6, or more where the data ask for
+    it: the least with `mean|q| ≤ 1e-5 w · mean|z|` in the batch, whatever the units of
+    loss and inputs. `optimizer.lifted.weight` holds the last.
 
     Source: Wang & Benning, JMLR 24(232), 2023, section 4, in one pass.
 
@@ -53,5 +52,5 @@ class Sweep(LiftedUpdate):
 def full_step(
     call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """From the forward pass: the carrier `s − q`, pulled back by `q`."""
+    """Step from the forward pass to the carrier `s − q`, pulled back by `q`."""
     return s - q, q

@@ -40,6 +40,16 @@ def test_a_saved_model_goes_on_exactly(kind, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.skipif(JAX, reason="TensorFlow's export looks at the optimizer, too")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trained_model_can_be_exported(kind, tmp_path):
+    model = compiled(kind, **QUICK)
+    fit(model)
+    model.export(tmp_path / "model", verbose=False)
+    loaded = keras.layers.TFSMLayer(tmp_path / "model", call_endpoint="serve")
+    np.testing.assert_allclose(loaded(X), model(X), rtol=1e-5)
+
+
 class Stop(Exception):
     """What interrupts a fit."""
 
