@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_lifted.checks import check_names
+from keras_lifted.checks import described
 from keras_lifted.models.persistence import build_optimizer
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.penalties.base import KEYED
@@ -29,8 +30,8 @@ class PenaltyScheduler(keras.callbacks.Callback):
             `epoch` counts from 0, `weights` is `{activation name: weight}`.
 
     Raises:
-        ValueError: If the model is not lifted, a weight is not positive and
-            finite, or a name is unknown.
+        ValueError: If `schedule` is not a function, the model is not lifted, a weight
+            is not positive and finite, or a name is unknown.
 
     Source: Carreira-Perpiñán & Wang, arXiv 1212.5921, section 3.
 
@@ -44,6 +45,12 @@ class PenaltyScheduler(keras.callbacks.Callback):
 
     def __init__(self, schedule: Callable[[int, dict[str, float]], Any]) -> None:
         super().__init__()
+        if not callable(schedule):
+            raise ValueError(
+                "`schedule` must be a function of the epoch and the penalty weights. "
+                f"Received: schedule={described(schedule)}. Write for example "
+                "`lambda epoch, weights: 10.0 * 2**epoch`."
+            )
         self.schedule = schedule
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

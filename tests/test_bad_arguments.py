@@ -138,12 +138,12 @@ MISUSES = {
     "unknown optimizer": (
         lambda: compiled("sdg"),
         ValueError,
-        "Could not interpret optimizer identifier: sdg",
+        "a name such as 'adam'.*Received: optimizer='sdg'",
     ),
     "unknown inner optimizer": (
         lambda: BCD("sdg"),
         ValueError,
-        "Could not interpret optimizer identifier: sdg",
+        "a name such as 'adam'.*Received: weight_optimizer='sdg'",
     ),
     "lifted twice": (
         lambda: BCD(BCD("sgd")),
@@ -178,7 +178,21 @@ MISUSES = {
                 {"geometry": "euclid"},
                 "Received.*'euclid'",
             ),
-            (ISGM, "rate", {"learning_rate": "fast"}, "Received.*=fast"),
+            *(
+                (kind, f"rate {rate}", {"learning_rate": rate}, f"Received.*{rate}")
+                for kind in (ISGM, SteepestDescent)
+                for rate in ("fast", -1.0, math.inf, math.nan, True)
+            ),
+            *(
+                (SteepestDescent, name, {name: -0.1}, f"least 0. Received: {name}=-0.1")
+                for name in ("weight_decay", "clipnorm", "loss_scale_factor")
+            ),
+            *(
+                (SteepestDescent, f"fallback {each}", {"fallback": each}, expected)
+                for each in ("foo", 3, None)
+                for expected in (f"'adam'.*Received: fallback='?{each}",)
+            ),
+            (kl.callbacks.PenaltyScheduler, "number", {"schedule": 3}, "Received.*=3"),
             (
                 kl.optimizers.SteepestDescent,
                 "geometry",
@@ -213,7 +227,21 @@ MISUSES = {
     "full steps from stored lifted variables": (
         lambda: BCD("sgd", persistent=True),
         ValueError,
-        r"Sweep takes full steps.*ProximalGradient\(",
+        r"Sweep takes full steps.*Received: lifted_update=Sweep.*ProximalGradient\(",
+    ),
+    **{
+        f"rate {rate} of {kind.__name__}, assigned": (
+            lambda kind=kind, rate=rate: setattr(kind(), "learning_rate", rate),
+            ValueError,
+            f"a finite number of at least 0.*Received: learning_rate={rate}",
+        )
+        for kind in (ISGM, SteepestDescent, BCD)
+        for rate in (-1.0, math.nan, None)
+    },
+    "an optimizer's class": (
+        lambda: compiled(keras.optimizers.Adam),
+        ValueError,
+        "an instance such as.*Received: optimizer=<class",
     ),
     "no refresh": (
         lambda: BCD("sgd", curvature_refresh=0),

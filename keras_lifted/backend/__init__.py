@@ -18,7 +18,6 @@ Everything else is written in `keras.ops`. A backend module offers
   writes the variables; `STATEFUL` says whether these hold their values themselves,
 * `everywhere(good)`: whether a flag holds on all replicas,
 * `current_trace()`: what identifies the trace that runs now,
-* `eagerly()`: context in which operations run at once,
 * `make_train_function(model, make, force)`: Keras's `make`, for `model`,
 * `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
   a training step; it takes arrays and returns a list of them, `outputs` are their
@@ -49,7 +48,6 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import cond
     from keras_lifted.backend.tensorflow import current_trace
     from keras_lifted.backend.tensorflow import dense
-    from keras_lifted.backend.tensorflow import eagerly
     from keras_lifted.backend.tensorflow import gradient
     from keras_lifted.backend.tensorflow import make_train_function
     from keras_lifted.backend.tensorflow import on_host
@@ -74,7 +72,6 @@ elif _name == "jax":
     from keras_lifted.backend.jax import cond
     from keras_lifted.backend.jax import current_trace
     from keras_lifted.backend.jax import dense
-    from keras_lifted.backend.jax import eagerly
     from keras_lifted.backend.jax import everywhere
     from keras_lifted.backend.jax import gradient
     from keras_lifted.backend.jax import make_train_function
@@ -109,7 +106,6 @@ __all__ = [
     "cond",
     "current_trace",
     "dense",
-    "eagerly",
     "everywhere",
     "gradient",
     "make_train_function",

@@ -189,11 +189,6 @@ def current_trace() -> Any:
     return get_opaque_trace_state(convention="flax")
 
 
-def eagerly() -> Any:
-    """Return a context in which operations run at once, within a trace too."""
-    return jax.ensure_compile_time_eval()
-
-
 def everywhere(good: Tensor) -> Tensor:
     """Return `good`: one program runs on all devices."""
     return good

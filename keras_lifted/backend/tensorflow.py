@@ -188,11 +188,6 @@ def current_trace() -> Any:
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
-def eagerly() -> Any:
-    """Return a context in which operations run at once, within a trace too."""
-    return tf.init_scope()
-
-
 def on_host(
     function: Callable[..., Any],
     outputs: Sequence[tuple[tuple[int | None, ...], str]],

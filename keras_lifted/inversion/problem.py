@@ -79,11 +79,12 @@ class InverseProblem:
             if penalty.weight_of(block.name) == float("inf")
         }
 
-        def run(answer: Answer, u: Tensor) -> Tensor:
+        def run(answer: Answer, u: Tensor) -> tuple[Tensor, Tensor]:
             outputs = self._call(self.values(), answer, u)
             self._output_shape = tuple(outputs.shape[1:])
             # A product ends the last block, so that its activation is hidden.
-            return outputs if fidelity is None else outputs * 1
+            outputs = outputs if fidelity is None else outputs * 1
+            return outputs, outputs
 
         self.structure = find_structure(run, u, set())
         self._output = next(iter(self.structure.final - {self._source}), None)

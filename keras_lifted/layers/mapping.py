@@ -57,7 +57,8 @@ CLASSES: dict[str, type[ProximalActivation]] = {
     "tanh": Tanh,
 }
 
-# Not monotone, steeper than 1, with a jump, or not a gradient.
+# Not monotone, steeper than 1, with a jump, or not a gradient; Keras's sparsemax sums
+# to less than 1 where three entries or more are positive: use `SimplexProjection`.
 NOT_PROXIMAL = frozenset(
     {
         "exponential",
@@ -70,6 +71,7 @@ NOT_PROXIMAL = frozenset(
         "mish",
         "selu",
         "silu",
+        "sparsemax",
         "swish",
         "threshold",
     }
@@ -119,7 +121,6 @@ _FUNCTIONS: dict[str, Callable[[dict[str, Any]], ProximalActivation | None]] = {
     "softmax": lambda p: _softmax(p["axis"]),
     "softplus": lambda p: Softplus(),
     "softsign": lambda p: Softsign(),
-    "sparsemax": lambda p: SimplexProjection(p["axis"]) if p["axis"] != 0 else None,
     "tanh": lambda p: Tanh(),
 }
 

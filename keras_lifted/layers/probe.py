@@ -1,15 +1,17 @@
-"""Recognises a proximal activation by what it computes."""
+"""Recognises a proximal activation by its values and its slopes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.backend import eagerly
+from keras_lifted.backend import vector_jacobian
 from keras_lifted.layers.arctan import Arctan
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.elu import ELU
@@ -29,29 +31,51 @@ from keras_lifted.layers.tanh import Tanh
 _FAR = 50.0
 _LINE = np.concatenate([[-_FAR], np.linspace(-9.7, 9.7, 389), [_FAR]])
 _GRID = np.stack([_LINE, 0.01 * _LINE])[None].astype("float32")
+# Where slopes are compared, away from kinks; weighed, as those of softmax sum to zero.
+_SMOOTH = _GRID + np.float32(0.00137)
+_COTANGENT = np.cos(np.arange(_GRID.size, dtype="float32")).reshape(_GRID.shape)
+
+
+class _Reads(keras.StatelessScope):
+    """Takes note of whether a Keras variable is read."""
+
+    found = False
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        self.found = True
+        return super().get_current_value(variable)
 
 
 def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
     """Return the proximal activation that equals `function` on a grid of points.
 
-    It may be `Identity`; it is None where `function` equals none that has at most two
-    parameters, or takes no tensor of three axes.
+    Its slopes must be equal, too, which those of a straight-through estimator are not,
+    and `function` must read no variable, which may change. It may be `Identity`; it is
+    None where `function` equals none that has at most two parameters, or takes no
+    tensor of three axes.
     """
-    with eagerly():
+    # A thread of its own runs at once, within a trace too.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_recognise, function).result()
+
+
+def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
+    with _Reads() as reads:
         try:
             found = _values(function, _GRID)
             alone = _values(function, _GRID[..., :7])
+            slopes = _slopes(function)
         except Exception:  # whatever a function of the user raises
             return None
-        if found.shape != _GRID.shape or not np.isfinite(found).all():
-            return None
-        if not _equal(found[..., :7], alone):
-            candidates: Iterator[ProximalActivation] = iter([Softmax()])
-        else:
-            candidates = _candidates(found[0, 0])
-        for candidate in candidates:
-            if _equal(_values(candidate.sigma, _GRID), found):
-                return candidate
+    if reads.found or found.shape != _GRID.shape or not np.isfinite(found).all():
+        return None
+    if not _equal(found[..., :7], alone):
+        candidates: Iterator[ProximalActivation] = iter([Softmax()])
+    else:
+        candidates = _candidates(found[0, 0])
+    for candidate in candidates:
+        if _equal(_values(candidate.sigma, _GRID), found):
+            return candidate if _equal(_slopes(candidate.sigma), slopes) else None
     return None
 
 
@@ -73,6 +97,13 @@ def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
 def _values(function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
     values = function(ops.convert_to_tensor(points))
     return np.asarray(ops.convert_to_numpy(values), "float32")
+
+
+def _slopes(function: Callable[[Any], Any]) -> np.ndarray:
+    points, cotangent = (ops.convert_to_tensor(a) for a in (_SMOOTH, _COTANGENT))
+    return np.asarray(
+        ops.convert_to_numpy(vector_jacobian(function, points, cotangent))
+    )
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

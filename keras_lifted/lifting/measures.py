@@ -25,7 +25,7 @@ def gaps(problem: LiftedProblem, carriers: Lifted, z_of: Lifted) -> Lifted:
 
 def energy_at(problem: LiftedProblem, swept: Swept, carriers: Lifted) -> Tensor:
     """Return loss and penalties where `swept` met the lifted variables `carriers`."""
-    energy = swept.loss + rest_of(problem, swept)
+    energy = ops.sum(swept.loss) + rest_of(problem, swept)
     for call in problem.structure.calls:
         value = _penalty(problem, call, carriers, swept.z)
         energy = energy + _weighed(problem, call, swept, value)

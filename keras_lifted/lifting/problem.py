@@ -89,7 +89,7 @@ class LiftedProblem:
         self._others = [] if STATEFUL else self._other_state()
         self.elsewhere: set[str] = set()
         kept = {b.name for b in blocks if math.isinf(penalty.weight_of(b.name))}
-        structure = find_structure(self._outputs, batch.x, kept, self.values)
+        structure = find_structure(self._measured, batch.x, kept, self.values)
         c = batch.scale * self.loss_scale
         self.sampled: set[str] = set()
         if by_sample or len(c.shape):
@@ -108,6 +108,15 @@ class LiftedProblem:
     def _outputs(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         with StateScope(self.trainable, trainable, self._others):
             return call_in_scope(self.model, x, self.blocks, answer, self.elsewhere)
+
+    def _measured(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
+        """Outputs and loss; the outputs twice where no targets are given."""
+        if self.batch.y is None:
+            outputs = self._outputs(answer, x, trainable)
+            return outputs, outputs
+        batch = dataclasses.replace(self.batch, x=x)
+        loss, outputs, _ = self.run(answer, trainable, batch)
+        return outputs, loss
 
     def free(self) -> LiftedProblem:
         """Return this problem without its loss: nothing but the penalties."""
@@ -135,7 +144,7 @@ class LiftedProblem:
                 sample_weight=batch.sample_weight,
                 training=True,
             )
-        loss = ops.sum(lifted_real(loss))
+        loss = lifted_real(loss)
         if not self.clamped:  # the same graph, in which the loss weighs nothing
             loss = 0.0 * loss
         return loss, outputs, state
@@ -221,9 +230,10 @@ class LiftedProblem:
             loss, outputs, state = self.run(answer, trainable, self.batch)
             assigned[:] = state.assigned
             updates = [state.get_current_value(v) for v in assigned]
-            energy = ops.stop_gradient(loss) + sum(penalty) / self.loss_scale
+            total = ops.sum(loss)
+            energy = ops.stop_gradient(total) + sum(penalty) / self.loss_scale
             auxiliary = (loss, energy, outputs, updates, z_of)
-            return loss * self.loss_scale, auxiliary
+            return total * self.loss_scale, auxiliary
 
         if carriers is None:
             shapes = [self.structure.shapes[key] for key in keys]
@@ -258,7 +268,7 @@ class LiftedProblem:
         loss, outputs, state = self.run(answer, self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v in state.assigned]
         z_of = {key: z_of[key] for key in self.structure.keys}
-        passed = Swept(loss, loss, outputs, updates, z_of, {}, [])
+        passed = Swept(loss, ops.sum(loss), outputs, updates, z_of, {}, [])
         return dataclasses.replace(passed, carriers=self.origin(passed))
 
     def origin(self, forward: Swept) -> Lifted:

@@ -50,14 +50,14 @@ Answer = Callable[[Call, Tensor], Tensor]
 class LiftingScope:
     """Context in which `answer(call, z)` replaces `σ(z)` at every block.
 
-    Layers that are not among the blocks, and activations within another trace
-    (a branch, a loop, a checkpoint), whose tensors may not leave it, are not asked
-    about: they stay an ordinary part of the block around them.
+    Layers that are not among the blocks, and activations of a single number or within
+    another trace (a branch, a loop, a checkpoint), whose tensors may not leave it, are
+    not asked about: they stay an ordinary part of the block around them.
 
     Args:
         blocks: what is asked about.
         answer: answers.
-        elsewhere: takes the names of blocks that were called within another trace.
+        elsewhere: takes the names of blocks that were called in such a way.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class LiftingScope:
         if index is None:
             return plain(z)
         block = self.blocks[index]
-        if current_trace() != self._trace:
+        z = z.value if isinstance(z, keras.Variable) else z
+        if not len(z.shape) or current_trace() != self._trace:
             self.elsewhere.add(block.name)
             return plain(z)
         count = self._calls.get(block.name, 0)

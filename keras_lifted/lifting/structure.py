@@ -17,7 +17,7 @@ from keras_lifted.lifting.scope import Call
 Tensor = Any
 # run(answer, inputs, trainable) calls the model on `inputs` in a scope of that
 # answer, with these values of its trainable variables if there is that argument, and
-# returns its outputs.
+# returns its outputs; for `find_structure` also what is made of them.
 Run = Callable[..., Any]
 
 # Operations that only rearrange a tensor, in TensorFlow and JAX.
@@ -34,14 +34,14 @@ class Structure:
     Attributes:
         calls: the lifted calls, in order of execution: those whose pre-activation
             reads a trainable variable, directly or through another, and that the
-            outputs read.
+            loss reads.
         parents: key -> the keys whose lifted variables its pre-activation
             reads; an empty set where only the model's inputs feed it.
         shapes: key -> shape of its pre-activation, of a stack `(batch, depth, ...,
             units)`; 1 where it is not known.
         final: keys whose output is the model's output. The data term is the
             penalty of the output block, so these are not lifted. A stack is.
-        read: keys whose lifted variables the model's outputs read.
+        read: keys whose lifted variables the loss reads.
     """
 
     calls: tuple[Call, ...]
@@ -57,7 +57,7 @@ class Structure:
 
     @property
     def widest(self) -> int:
-        """The most lifted variables that one block, or the outputs, read."""
+        """The most lifted variables that one block, or the loss, reads."""
         return max([len(p) for p in self.parents.values()] + [len(self.read), 1])
 
     @property
@@ -83,9 +83,10 @@ def find_structure(
 ) -> Structure:
     """Trace one pass, without running it.
 
-    Of `inputs` only shapes and dtypes are used. Blocks whose names are in `kept` are
-    not lifted, by the user's wish, nor is what reads none of the `trainable` values;
-    None lifts all.
+    `run` calls the model, and returns its outputs and what the training reads. Of
+    `inputs` only shapes and dtypes are used. Blocks whose names are in `kept` are not
+    lifted, by the user's wish, nor is what reads none of the `trainable` values; None
+    lifts all.
     """
     calls: list[Call] = []
     shapes: dict[str, tuple[int, ...]] = {}
@@ -109,12 +110,12 @@ def find_structure(
 
         calls.clear()
         shapes.clear()
-        outputs = run(answer, *argument)
-        return z_of, x_of, tree.flatten(outputs), argument[1:]
+        outputs, loss = run(answer, *argument)
+        return z_of, x_of, tree.flatten(outputs), tree.flatten(loss), argument[1:]
 
     everything = trainable is None
     graph = trace(probe, (inputs,) if everything else (inputs, list(trainable or ())))
-    z_of, x_of, outputs, values = graph.outputs
+    z_of, x_of, outputs, loss, values = graph.outputs
     values = tree.flatten(values)
     key_of = {node: key for key, node in x_of.items()}
     parents: dict[str, frozenset[str]] = {}
@@ -129,13 +130,8 @@ def find_structure(
     final = frozenset(
         key for node, key in key_of.items() if node in shown and key not in read
     )
-    shown_by = frozenset(
-        key_of[node]
-        for output in outputs
-        for node in graph.reaches(output, key_of)
-        if key_of[node] not in final
-    )
-    used = set(shown_by).union(*(parents[key] for key in final))
+    used = {key_of[n] for part in loss for n in graph.reaches(part, key_of)}
+    read_last = frozenset(used - final)
     for call in reversed(calls):
         if call.key in used:
             used |= parents[call.key]
@@ -144,7 +140,7 @@ def find_structure(
         parents,
         shapes,
         final,
-        shown_by,
+        read_last,
     )
 
 

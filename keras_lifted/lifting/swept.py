@@ -17,7 +17,8 @@ class Swept:
     """The result of one sweep.
 
     Attributes:
-        loss: the user's loss at the point the sweep left, unscaled.
+        loss: the user's loss at the point the sweep left, unscaled; terms whose sum
+            counts, if it is not reduced.
         energy: the energy there, if it was asked for; else the loss.
         outputs: what the model returned.
         updates: variables that the call assigned, and their values.

@@ -125,7 +125,7 @@ def _problem(
 
 def _is_good(model: Any, loss: Tensor, gradients: list[Tensor]) -> Tensor:
     """Return whether a batch is finite; loss scaling sees to gradients by itself."""
-    numbers = [loss]
+    numbers = [ops.sum(loss)]
     if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         given = [getattr(g, "values", g) for g in gradients if g is not None]
         numbers += [lifted_real(ops.sum(g)) for g in given]

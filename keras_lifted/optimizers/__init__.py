@@ -10,6 +10,7 @@ from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDesc
 from keras_lifted.optimizers.isgm import ISGM
 from keras_lifted.optimizers.persistent import Persistent
 from keras_lifted.optimizers.schedule import FitDecay
+from keras_lifted.optimizers.settings import keras_optimizer
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.optimizers.steepest_descent import SteepestDescent
 
@@ -44,7 +45,7 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
         return None
     if isinstance(identifier, str) and identifier in _NAMES:
         identifier = _NAMES[identifier]()
-    optimizer = keras.optimizers.get(identifier)
+    optimizer = keras_optimizer("optimizer", identifier)
     if lifted_part(optimizer) is not None:
         return optimizer
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

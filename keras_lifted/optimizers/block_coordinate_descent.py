@@ -19,6 +19,7 @@ from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers import persistent as persistence
 from keras_lifted.optimizers.delegating import Delegating
 from keras_lifted.optimizers.memory import Memory
+from keras_lifted.optimizers.settings import keras_optimizer
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.optimizers.state import warn_of_heavy_weights
 from keras_lifted.updates.base import Solution
@@ -281,7 +282,7 @@ class BlockCoordinateDescent(Delegating):
 
 def _ordinary(identifier: Any) -> keras.optimizers.Optimizer:
     """Return a Keras optimizer that is not lifted already."""
-    optimizer = keras.optimizers.get(identifier)
+    optimizer = keras_optimizer("weight_optimizer", identifier)
     within = getattr(optimizer, "inner_optimizer", None)  # of a LossScaleOptimizer
     if any(isinstance(each, BlockCoordinateDescent) for each in (optimizer, within)):
         raise ValueError(

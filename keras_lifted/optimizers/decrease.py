@@ -61,7 +61,8 @@ class DecreaseBound:
     def see(self, loss: Tensor) -> None:
         """Take note of the loss of a batch; not of a replica's share of it."""
         if replicas() == 1:
-            self.loss.assign(ops.stop_gradient(ops.cast(loss, self.loss.dtype)))
+            loss = ops.sum(ops.cast(loss, self.loss.dtype))
+            self.loss.assign(ops.stop_gradient(loss))
 
     def length(
         self, predicted: Tensor, rate: Tensor, most: float

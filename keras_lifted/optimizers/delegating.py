@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_lifted.optimizers.settings import check_rate
+
 Tensor = Any
 
 
@@ -34,7 +36,7 @@ class Delegating(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
-        self.weight_optimizer.learning_rate = learning_rate
+        self.weight_optimizer.learning_rate = check_rate(learning_rate)
 
     @property
     def iterations(self) -> Any:

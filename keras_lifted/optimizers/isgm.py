@@ -20,6 +20,7 @@ from keras_lifted.lifting.affine import grams
 from keras_lifted.lifting.energy import energy
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
+from keras_lifted.optimizers.settings import check_rate
 from keras_lifted.optimizers.weight_blocks import WeightBlock
 from keras_lifted.optimizers.weight_blocks import weight_blocks
 from keras_lifted.updates.base import Solution
@@ -104,7 +105,7 @@ class ISGM(BlockCoordinateDescent):
                 f"penalty={type(penalty).__name__}. Use BlockCoordinateDescent."
             )
         super().__init__(
-            keras.optimizers.SGD(learning_rate, momentum),
+            keras.optimizers.SGD(check_rate(learning_rate), momentum),
             penalty,
             lifted_update,
             curvature_refresh,

@@ -64,7 +64,7 @@ class Memory:
         """
         kept = self.store.shapes
         met = {key: tuple(structure.shapes[key][1:]) for key in structure.keys}
-        if kept != met:
+        if not met.items() <= kept.items():
             raise ValueError(
                 f"The optimizer keeps lifted variables of shapes {kept}. Received: a "
                 f"batch in which they are {met}. Persistent lifted variables need "
@@ -77,7 +77,9 @@ class Memory:
         """Keep `new` of the samples `index`, or leave all as it is if not `good`."""
         index = self._within(index)
         kept = before.carriers
-        rows = {key: ops.where(good, new[key], kept[key]) for key in kept}
+        # What the loss does not read is not moved.
+        moved = {key: new.get(key, kept[key]) for key in kept}
+        rows = {key: ops.where(good, moved[key], kept[key]) for key in kept}
         seen = ops.logical_or(before.seen, good)
         self.store.write(index, rows, seen)
         write_rows(self.seen, index, seen)

@@ -169,13 +169,14 @@ def check_methods(penalty: Any, update: Any) -> None:
         raise ValueError(
             "`persistent` keeps one set of lifted variables per sample. The "
             f"penalty {type(penalty).__name__} minimises over two of them, "
-            "with and without the loss. Use another penalty, or persistent=False."
+            f"with and without the loss. Received: penalty={type(penalty).__name__}. "
+            "Use another penalty, or persistent=False."
         )
     if not update.starts_anywhere:
         raise ValueError(
             "`persistent` starts an update from stored lifted variables. The "
             f"{type(update).__name__} takes full steps, which fit a "
             "start at the forward pass; from anywhere else they may raise the "
-            "energy. Choose steps bounded by the curvature: lifted_update="
-            "ProximalGradient(...) or Mirror(...)."
+            f"energy. Received: lifted_update={type(update).__name__}. Choose steps "
+            "bounded by the curvature: ProximalGradient(...) or Mirror(...)."
         )

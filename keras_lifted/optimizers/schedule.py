@@ -8,6 +8,8 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.optimizers.settings import check_rate
+
 Tensor = Any
 
 
@@ -41,7 +43,7 @@ class FitDecay(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, rate: float, steps: int | None = None) -> None:
         super().__init__()
         self.steps = steps
-        self.rate: Any = float(rate)
+        self.rate: Any = float(check_rate(rate))
         self.begin: Any = 0.0
         self.length: Any = float(steps or 0)
 
@@ -64,7 +66,7 @@ class FitDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def hold(self, rate: float) -> None:
         """Keep the rate at `rate` from now on."""
-        self.rate.assign(rate)
+        self.rate.assign(check_rate(rate))
         self.length.assign(0.0)
 
     def part(self, step: Any) -> Tensor:
@@ -81,13 +83,3 @@ class FitDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         return {"rate": float(ops.convert_to_numpy(self.rate)), "steps": self.steps}
-
-
-def check_decay(decay: Any) -> None:
-    """Raise a ValueError unless `decay` is "fit", a number of steps or None."""
-    whole = isinstance(decay, int) and not isinstance(decay, bool) and decay >= 1
-    if not (decay is None or decay == "fit" or whole):
-        raise ValueError(
-            "`decay` must be 'fit' (over the steps of each fit), a number of steps, or "
-            f"None for a constant rate. Received: decay={decay!r}"
-        )

@@ -24,7 +24,8 @@ from keras_lifted.optimizers.rates import is_due
 from keras_lifted.optimizers.rates import of_unit_rate
 from keras_lifted.optimizers.rates import rate_at
 from keras_lifted.optimizers.schedule import FitDecay
-from keras_lifted.optimizers.schedule import check_decay
+from keras_lifted.optimizers.settings import check_settings
+from keras_lifted.optimizers.settings import keras_optimizer
 
 Tensor = Any
 
@@ -47,13 +48,12 @@ class SteepestDescent(keras.optimizers.Optimizer):
     columns. The part `s ≤ 1` is the largest for which the predicted decrease
     `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and within a bound
     that knows earlier predictions alone; see `DecreaseBound`. Nothing but gradients and
-    the loss is read, so it serves any Keras model, `keras.Model` and `LiftedModel`
-    alike. Clipping, accumulation, loss scaling, averaging and weight decay are Keras's.
+    the loss is read, so it serves any Keras model. Clipping, accumulation, loss
+    scaling, averaging and weight decay are Keras's.
 
     A kernel is a variable whose name ends in "kernel": of Dense, EinsumDense,
     attention, convolution, transposed and separable convolution, recurrent layers and
-    stacks. All others (embeddings, depthwise kernels, normalisation) are moved by
-    `fallback`.
+    stacks. `fallback` moves all others (embeddings, depthwise kernels, normalisation).
 
     Args:
         learning_rate: float, schedule or callable. `τ`, the root mean square of the
@@ -104,9 +104,9 @@ class SteepestDescent(keras.optimizers.Optimizer):
         name: str = "steepest_descent",
         **kwargs: Any,
     ) -> None:
-        check_decay(decay)
+        check_settings(decay, kwargs)
         schedule = learning_rate
-        if learning_rate is None or isinstance(learning_rate, (int, float)):
+        if not callable(learning_rate):
             steps = decay if isinstance(decay, int) else None
             schedule = FitDecay(RATE if learning_rate is None else learning_rate, steps)
         super().__init__(learning_rate=schedule, name=name, **kwargs)
@@ -120,7 +120,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             "max_relative_decrease", max_relative_decrease, 1e-6, 1e6
         )
         self.refresh_every = check_count("refresh_every", refresh_every, "steps")
-        self.fallback = keras.optimizers.get(fallback)
+        self.fallback = keras_optimizer("fallback", fallback)
         self._geometry = geometries.get(geometry)
         self._default_rate = learning_rate is None
         self._named_fallback = fallback if isinstance(fallback, str) else None

@@ -78,7 +78,7 @@ class Solution:
         """
         one = ops.ones((), real_dtype())
         if start is None:
-            start = forward.loss + measures.rest_of(problem, forward)
+            start = ops.sum(forward.loss) + measures.rest_of(problem, forward)
         left = start
         if carriers is not None:
             left = measures.energy_at(problem, last, carriers)

@@ -29,7 +29,6 @@ EQUAL = [
     (A.sigmoid, L.Sigmoid),
     (A.hard_tanh, L.HardTanh),
     (A.soft_shrink, L.SoftThreshold),
-    (A.sparsemax, L.SimplexProjection),
     (keras.ops.relu, L.ReLU),
     (keras.ops.tanh, L.Tanh),
     (functools.partial(A.relu, negative_slope=0.1), L.LeakyReLU),
@@ -121,6 +120,35 @@ def test_slopes_agree_with_the_lists(name):
     assert mapping.is_not_proximal(function) == (not proximal)
 
 
+STOP = keras.ops.stop_gradient
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda z: z + STOP(A.relu(z) - z), lambda z: STOP(A.tanh(z))],
+    ids=["straight-through", "stopped"],
+)
+def test_slopes_count(function):
+    """What has the values of a proximal map alone is differentiated as it is."""
+    assert L.from_keras(function) is None
+
+
+def test_functions_of_a_variable_are_not_recognised():
+    slope = keras.Variable(1.0)
+    assert L.from_keras(lambda z: keras.ops.tanh(slope * z)) is None
+    assert type(L.from_keras(lambda z: keras.ops.tanh(z))) is L.Tanh
+
+
+def test_only_what_computes_the_same_is_mapped():
+    """Keras's sparsemax is the projection onto the simplex up to two entries only."""
+    z = tensor(np.random.default_rng(0).normal(size=(5, 1, 9)))
+    for name in dir(A):
+        activation = L.from_keras(getattr(A, name))
+        if activation is not None:
+            expected = array(getattr(A, name)(z))
+            np.testing.assert_allclose(array(activation(z)), expected, atol=1e-5)
+
+
 def test_rectifiers_outside_the_range_are_not_proximal():
     assert mapping.is_not_proximal(K.LeakyReLU(negative_slope=2.0))
     assert mapping.is_not_proximal(functools.partial(A.elu, alpha=2.0))
@@ -144,7 +172,6 @@ def test_names(name, cls):
 def test_keras_names():
     assert L.get("relu6").max_value == 6.0
     assert L.get("soft_shrink").threshold == 0.5
-    assert type(L.get("sparsemax")) is L.SimplexProjection
     assert type(L.get("linear")) is L.Identity
     assert type(L.get(A.linear)) is L.Identity
 

@@ -1,0 +1,78 @@
+"""Checks of what optimizers are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_lifted.checks import check_number
+from keras_lifted.checks import described
+
+# Arguments of `keras.optimizers.Optimizer` that are None or at least 0.
+_AMOUNTS = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "loss_scale_factor",
+)
+
+
+def check_rate(rate: Any) -> Any:
+    """`rate` as a float of at least 0; tensors, schedules and callables as they are.
+
+    Raises:
+        ValueError: if it is none of these, or negative or not finite.
+    """
+    if callable(rate) or keras.ops.is_tensor(rate) or isinstance(rate, keras.Variable):
+        return rate
+    if isinstance(rate, np.ndarray) and rate.ndim == 0:
+        rate = rate.item()
+    expected = "of at least 0, a schedule or a callable"
+    return check_number("learning_rate", rate, lambda number: number >= 0, expected)
+
+
+def check_settings(decay: Any, settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless all is well with the arguments of `SteepestDescent`.
+
+    Args:
+        decay: "fit", a number of steps or None.
+        settings: of `keras.optimizers.Optimizer`, whose amounts may not be negative.
+    """
+    whole = isinstance(decay, int) and not isinstance(decay, bool) and decay >= 1
+    if not (decay is None or decay == "fit" or whole):
+        raise ValueError(
+            "`decay` must be 'fit' (over the steps of each fit), a number of steps, or "
+            f"None for a constant rate. Received: decay={decay!r}"
+        )
+    for name in _AMOUNTS:
+        if settings.get(name) is not None:
+            value = settings[name]
+            check_number(name, value, lambda number: number >= 0, "of at least 0")
+
+
+def keras_optimizer(name: str, identifier: Any) -> keras.optimizers.Optimizer:
+    """The Keras optimizer that the argument `name` means by `identifier`.
+
+    Raises:
+        ValueError: if it means none.
+    """
+    try:
+        optimizer = keras.optimizers.get(identifier)
+    except ValueError as error:
+        if isinstance(identifier, dict):  # its own arguments are at fault
+            raise
+        raise ValueError(_expected(name, identifier)) from error
+    if optimizer is None:
+        raise ValueError(_expected(name, identifier))
+    return optimizer
+
+
+def _expected(name: str, identifier: Any) -> str:
+    return (
+        f"`{name}` must be an optimizer: an instance such as keras.optimizers.Adam(), "
+        f"a name such as 'adam', or a config. Received: {name}={described(identifier)}"
+    )
