@@ -57,7 +57,8 @@ class Mask(Degradation):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(fraction, (tuple, list)) or getattr(fraction, "shape", ()):
+        shape: Any = getattr(fraction, "shape", None)
+        if isinstance(fraction, (tuple, list)) or shape:  # Mask(mask)
             fraction, mask = None, fraction
         if fraction is None and box is None and mask is None:
             raise ValueError(
