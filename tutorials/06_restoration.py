@@ -5,7 +5,8 @@
 #
 # A small proximal network learns to remove noise from natural images, by lifted
 # training. The images are those of a folder, or pictures that come with scikit-image.
-# Runs in about a minute on two free cores, and draws `restoration.png` where matplotlib is installed.
+# It takes some 90 seconds of processor time, and draws `restoration.png` where
+# matplotlib is installed.
 
 # %%
 import os
