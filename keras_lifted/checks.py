@@ -8,6 +8,8 @@ from collections.abc import Callable
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
 
 def described(value: Any) -> str:
     """Return a value for an error: arrays by type and shape, never their entries."""
@@ -36,6 +38,27 @@ def check_number(
     raise ValueError(
         f"`{name}`{owner and f' of {owner}'} must be a finite number {expected}. "
         f"Received: {name}={described(value)}"
+    )
+
+
+def check_array(
+    name: str, value: Any, dtype: str = "float64", owner: str = ""
+) -> np.ndarray:
+    """`value` as an array of this dtype.
+
+    Raises:
+        ValueError: If it does not hold real numbers, or is ragged.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        array = np.asarray(None)
+    if array.dtype.kind in "fiub" or array.dtype.name == "bfloat16":
+        return array.astype(dtype)
+    kind = "" if array.dtype.kind == "O" else f" of dtype {array.dtype}"
+    raise ValueError(
+        f"`{name}`{owner and f' of {owner}'} must be an array of numbers. "
+        f"Received: {name}={described(value)}{kind}"
     )
 
 

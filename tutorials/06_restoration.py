@@ -128,11 +128,11 @@ plt.show()
 prior = kl.models.proximal_network((None, None, 1), 8, 5, scheme="averaged")
 prior.compile(keras.optimizers.Adam(2e-3), "mse")
 weak = kl.imaging.GaussianNoise(2 / 255, seed=1)
-prior.fit(weak(clean), clean, batch_size=64, epochs=EPOCHS, verbose=0)
+prior.fit(weak(clean), clean, batch_size=64, epochs=EPOCHS // 2, verbose=0)
 denoiser = kl.regularizers.Denoiser(prior)
 print("expansion, at most 1:", np.asarray(denoiser.expansion(clean[:2], 5)).round(3))
 
-side = 128
+side = 96
 picture = clean_test[:, 64 : 64 + side, 64 : 64 + side]
 rng = np.random.default_rng(2)
 mask = (rng.random((side, side)) > 0.4).astype("float32")
@@ -141,6 +141,11 @@ tasks = {
     "inpainting": kl.imaging.Mask(mask),
     "super-resolution": kl.imaging.Downsample(2, filter="bicubic"),
 }
+panels = {"clean": clean_test}
+for (name, (psnr, _)), pixels in zip(
+    quality.items(), (noisy_test, restored), strict=True
+):
+    panels[f"{name}: {psnr:.1f} dB"] = pixels
 for name, operator in tasks.items():
     y = np.asarray(operator(picture))
     y = y + 0.02 * rng.standard_normal(y.shape).astype("float32")
@@ -148,7 +153,25 @@ for name, operator in tasks.items():
     tv = kl.invert(
         operator, y, kl.regularizers.TotalVariation(), alpha=0.02, **keywords
     )
-    found = kl.invert(operator, y, denoiser, max_steps=300, **keywords)
+    found = kl.invert(operator, y, denoiser, max_steps=100, **keywords)
     decibels = [float(kl.imaging.psnr(each.x, picture)[0]) for each in (tv, found)]
     print(f"{name}: total variation {decibels[0]:.2f} dB, network {decibels[1]:.2f} dB")
     assert np.isfinite(found.x).all()
+    panels[f"{name}, variation: {decibels[0]:.1f} dB"] = tv.x
+    panels[f"{name}, network: {decibels[1]:.1f} dB"] = found.x
+
+# %% [markdown]
+# ## A picture
+
+# %%
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("No matplotlib: no picture.")
+else:
+    figure, axes = plt.subplots(3, 3, figsize=(9, 10))
+    for axis, (title, pixels) in zip(axes.flat, panels.items(), strict=True):
+        axis.imshow(pixels[0, ..., 0], cmap="gray", vmin=0, vmax=1)
+        axis.set_title(title, fontsize=9)
+        axis.axis("off")
+    figure.savefig("restoration.png", dpi=100, bbox_inches="tight")

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_lifted.imaging.convolution import Convolution
 from keras_lifted.imaging.convolution import check_boundary
+from keras_lifted.imaging.convolution import check_kernel
 
 
 @final
@@ -42,13 +43,7 @@ class Blur(Convolution):
 
     def __init__(self, kernel: Any, boundary: str = "symmetric", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        matrix = np.asarray(kernel, dtype="float64")
-        if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
-            raise ValueError(
-                "`kernel` of Blur must be a finite matrix (rows, columns). Received: "
-                f"an array of shape {matrix.shape}."
-            )
-        self.kernel = matrix.tolist()
+        self.kernel = check_kernel("Blur", "kernel", kernel).tolist()
         self.boundary = check_boundary("Blur", boundary)
 
     def kernels(self) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import check_array
 from keras_lifted.imaging.base import Degradation
 
 Tensor = Any
@@ -161,4 +162,19 @@ def check_boundary(owner: str, boundary: Any) -> str:
     known = ", ".join(f"'{name}' ({means})" for name, means in BOUNDARIES.items())
     raise ValueError(
         f"`boundary` of {owner} must be one of {known}. Received: boundary={boundary!r}"
+    )
+
+
+def check_kernel(owner: str, name: str, kernel: Any) -> np.ndarray:
+    """`kernel` as a finite matrix.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    matrix = check_array(name, kernel, owner=owner)
+    if matrix.ndim == 2 and matrix.size and np.isfinite(matrix).all():
+        return matrix
+    raise ValueError(
+        f"`{name}` of {owner} must be a finite matrix (rows, columns). Received: an "
+        f"array of shape {matrix.shape}."
     )

@@ -11,6 +11,7 @@ import numpy as np
 from keras_lifted.checks import check_count
 from keras_lifted.imaging.base import Degradation
 from keras_lifted.imaging.base import Tensor
+from keras_lifted.imaging.convolution import check_kernel
 from keras_lifted.imaging.convolution import convolve
 from keras_lifted.imaging.convolution import pad
 
@@ -55,7 +56,9 @@ class Downsample(Degradation):
                 "`filter` of Downsample must be 'mean', 'bicubic' or a matrix. "
                 f"Received: filter={filter!r}"
             )
-        self.filter = filter if named else np.asarray(filter, "float64").tolist()
+        self.filter = filter
+        if not named:
+            self.filter = check_kernel("Downsample", "filter", filter).tolist()
 
     def degrade(self, x: Tensor) -> Tensor:
         s = self.factor

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import check_array
 from keras_lifted.imaging.base import Degradation
 from keras_lifted.imaging.base import Tensor
 from keras_lifted.layers import checks
@@ -58,7 +59,8 @@ class Mask(Degradation):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(fraction, (np.ndarray, list)):  # Mask(mask)
+        shape: Any = getattr(fraction, "shape", None)
+        if isinstance(fraction, (tuple, list)) or shape:  # Mask(mask)
             fraction, mask = None, fraction
         if fraction is None and box is None and mask is None:
             raise ValueError(
@@ -126,7 +128,7 @@ class Mask(Degradation):
 
 def _checked_mask(mask: Any) -> np.ndarray:
     """Return a mask as `(images, height, width, channels)`."""
-    array = np.asarray(mask, dtype="float32")
+    array = check_array("mask", mask, "float32", "Mask")
     if array.ndim not in (2, 3, 4) or not np.isfinite(array).all():
         raise ValueError(
             "`mask` of Mask must be a finite array (height, width), (height, width, "

@@ -54,7 +54,7 @@ def certificate(
     gap, values = ops.zeros_like(objective), ops.zeros_like(objective)
     for term, dual, point in zip(scheme.duals, p, points, strict=True):
         image = term.image(u)
-        value = term.weighted(image)
+        value, _ = term.near(image)
         gap = gap + value - term.weighted(point) - dot(dual, image - point)
         values = values + value
     new, v = scheme.primal(u, gradient, p, one)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import check_array
 from keras_lifted.checks import described
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.regularizers.base import Regularizer
@@ -25,20 +26,16 @@ def check_regularizer(regularizer: Any) -> Regularizer:
     )
 
 
-def check_data(y: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def check_data(
+    y: Any, shape: tuple[int, ...], dtype: str, copies: int = 1
+) -> np.ndarray:
     """Return the data as an array with a batch, of outputs of this shape.
 
     Raises:
         ValueError: If it is not an array of numbers, not finite, empty or of another
-            shape.
+            shape, or has not one sample for each of the network's `copies`.
     """
-    array = np.asarray(y)
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise ValueError(
-            "`y` must be an array of numbers. "
-            f"Received: {type(y).__name__} of dtype {array.dtype}."
-        )
-    array = array.astype(dtype)
+    array = check_array("y", y, dtype)
     if array.ndim < 2 or array.size == 0:
         raise ValueError(
             "`y` must be a batch of outputs, (batch, …); add the axis of the batch "
@@ -57,6 +54,12 @@ def check_data(y: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
             f"{', '.join(map(str, shape))}); add the axis of the batch for a single "
             f"one, y[None]. Received: y of shape {array.shape}."
         )
+    if copies not in (1, len(array)):
+        raise ValueError(
+            f"The network does something else to each of {copies} samples, such as a "
+            f"`Mask` with {copies} masks, so `y` must hold as many. Received: y of "
+            f"shape {array.shape}."
+        )
     return array
 
 
@@ -68,7 +71,7 @@ def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarra
     """
     if initial is None:
         return np.zeros(shape, dtype)
-    array = np.asarray(initial, dtype=dtype)
+    array = check_array("initial", initial, dtype)
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(
             f"`initial` must be finite inputs of shape {shape}. Received: shape "
@@ -93,12 +96,13 @@ def check_positive(name: str, value: Any, batch: int, fix: str) -> np.ndarray:
     try:
         numbers_ = np.broadcast_to(np.asarray(value, dtype="float64"), (batch,))
         good = bool(np.isfinite(numbers_).all() and (numbers_ > 0).all())
+        good &= np.asarray(value).dtype != bool
     except (TypeError, ValueError):
         good = False
     if not good:
         raise ValueError(
             f"`{name}` must be positive and finite, one number or {batch}, one for "
-            f"each sample; {fix}. Received: {name}={value!r}"
+            f"each sample; {fix}. Received: {name}={described(value)}"
         )
     return numbers_
 
@@ -133,9 +137,9 @@ def check_noise(
             "regularizer such as TotalVariation() or Tikhonov()."
         )
     fix = "for data without noise pass a small `alpha` instead"
-    if np.ndim(value) != y.ndim:
+    array = check_array("noise_std", value)
+    if array.ndim != y.ndim:
         return check_positive("noise_std", value, len(y), fix), None
-    array = np.asarray(value, dtype="float64")
     if not (np.isfinite(array).all() and (array > 0).all()):
         raise ValueError(
             "`noise_std` must be positive and finite. Received: values from "
@@ -164,17 +168,21 @@ def check_prox(regularizer: Regularizer, u: Any) -> bool:
     """Return whether every proximal map belongs to its value; warn where it does not.
 
     `prox(v, 1)` must not be worse than v itself as a minimum of `½‖w − v‖² + g(w)`.
+
+    Raises:
+        ValueError: If a proximal map fails, is random, or has another shape than v, or
+            a value is not that of each sample.
     """
     valued = True
     for term in regularizer.terms:
-        if not term.valued or term.constraint:
-            valued &= term.valued
-            continue
         like = ops.convert_to_numpy(term.operator(u))
         v = ops.convert_to_tensor(
             np.random.default_rng(0).standard_normal(like.shape).astype(like.dtype)
         )
-        w = term.prox(v, ops.ones((1,) * len(v.shape), v.dtype))
+        w = _applied(term, v)
+        if not term.valued or term.constraint:
+            valued &= term.valued
+            continue
         moved = 0.5 * float(ops.sum(ops.square(w - v)))
         new, old = (float(ops.sum(term.value(each))) for each in (w, v))
         if moved + new > old + 1e-3 * (abs(old) + abs(new)) + 1e-6:
@@ -186,3 +194,29 @@ def check_prox(regularizer: Regularizer, u: Any) -> bool:
                 stacklevel=4,
             )
     return valued
+
+
+def _applied(term: Regularizer, v: Any) -> Any:
+    """`prox(v, 1)` for one sample, if it and the value are what they should be."""
+    name, shape = type(term).__name__, tuple(v.shape)
+    step = ops.ones((1,) * len(shape), v.dtype)
+    try:
+        w, again, value = term.prox(v, step), term.prox(v, step), term.value(v)
+    except Exception as error:
+        raise ValueError(
+            f"`prox` and `value` of {name} must take samples of shape {shape}. "
+            f"Received: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
+    found = tuple(ops.shape(w)), tuple(ops.shape(value))
+    if found != (shape, shape[:1]):
+        raise ValueError(
+            f"`prox` of {name} must return the shape of its argument, and `value` one "
+            f"number for each sample. Received: shapes {found[0]} and {found[1]} for "
+            f"samples of shape {shape}."
+        )
+    if not bool(ops.all(w == again)):
+        raise ValueError(
+            f"`prox` of {name} is random: two calls with the same samples differ. "
+            "Leave the layers that add noise, drop units or draw masks out of it."
+        )
+    return w

@@ -7,7 +7,6 @@ from typing import Any
 from typing import NamedTuple
 from typing import final
 
-import numpy as np
 from keras import ops
 
 from keras_lifted.inversion.divergence import bregman_terms
@@ -43,9 +42,13 @@ class Fidelity(abc.ABC):
     Attributes:
         smooth: whether the gradient is Lipschitz. Otherwise `prox` takes its place,
             and the network must be affine.
+        weighted: whether it takes a map of `noise_std`.
+        outside: what is said of data that it does not take.
     """
 
     smooth = True
+    weighted = True
+    outside = ""
 
     @abc.abstractmethod
     def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
@@ -79,6 +82,10 @@ class Fidelity(abc.ABC):
         """Return `argmin_z ½‖z − v‖² + step · D(z)`, where it is not smooth."""
         raise NotImplementedError
 
+    def nearest(self, y: Tensor) -> Tensor:
+        """The data closest to y that it takes."""
+        return y
+
     def of(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
         """Return `D(z)`, differentiated as `gradient`."""
         return per_sample_antiderivative(
@@ -100,8 +107,18 @@ class Bregman(Fidelity):
     Source: Wang & Benning, Front. Appl. Math. Stat. 9, 2023.
     """
 
+    weighted = False
+
     def __init__(self, sigma: ProximalMap) -> None:
         self.sigma = sigma
+        name = type(sigma.activation).__name__
+        self.outside = f"that the network's last activation, {name}, never takes"
+
+    def nearest(self, y: Tensor) -> Tensor:
+        """By a proximal step so short that it only projects onto the domain."""
+        terms = self.sigma.activation.potential_terms(y, *self.sigma.parameters)
+        inside = self.sigma.prox(y, ops.convert_to_tensor(1e-6, dtype=y.dtype))
+        return ops.where(ops.isfinite(terms), y, inside)
 
     def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
         return sum_per_sample(bregman_terms(self.sigma, y, z))
@@ -215,6 +232,8 @@ class KullbackLeibler(Fidelity):
     """
 
     smooth = False
+    weighted = False
+    outside = "below 0, which are no counts"
 
     def __init__(self, background: float = 0.0) -> None:
         self.background = checks.non_negative(
@@ -232,55 +251,12 @@ class KullbackLeibler(Fidelity):
         mean = ops.mean(y, axis=tuple(range(1, len(y.shape))))
         return 1.0 / ops.maximum(mean + self.background, 1e-6)
 
+    def nearest(self, y: Tensor) -> Tensor:
+        return ops.maximum(y, 0.0)
+
     def prox(self, y: Tensor, v: Tensor, step: Tensor) -> Tensor:
         half = 0.5 * (v + self.background - step)
         root = ops.sqrt(ops.square(half) + step * y)
         # Of half + root, the form that does not cancel.
         small = step * y / ops.maximum(root - half, 1e-30)
         return ops.where(half > 0, half + root, small) - self.background
-
-
-def in_range(sigma: ProximalMap, y: np.ndarray, out_of_range: str) -> np.ndarray:
-    """Return `y`, or its projection onto the closed domain of the potential of `sigma`.
-
-    Raises:
-        ValueError: If `y` leaves the domain and `out_of_range` is "raise".
-    """
-    values = ops.convert_to_tensor(y)
-    terms = sigma.activation.potential_terms(values, *sigma.parameters)
-    outside = np.broadcast_to(~np.isfinite(ops.convert_to_numpy(terms)), y.shape)
-    if not outside.any():
-        return y
-    step = ops.convert_to_tensor(_SHORT, dtype=values.dtype)
-    nearest = ops.convert_to_numpy(sigma.prox(values, step))
-    farthest = np.abs(nearest - y)[outside].max()
-    if out_of_range == "project":
-        return np.where(outside, nearest, y)
-    name = type(sigma.activation).__name__
-    raise ValueError(
-        f"`y` holds {int(outside.sum())} of {y.size} values that the network's last "
-        f"activation, {name}, never takes, up to {farthest:.3g} away from those it "
-        "does. Pass out_of_range='project' to move them to the nearest that it "
-        f"takes. Received: values from {y.min():.3g} to {y.max():.3g}."
-    )
-
-
-def check_axes(
-    sigma: ProximalMap, applied: tuple[int, ...], shown: tuple[int, ...]
-) -> None:
-    """Raise a ValueError if outputs of coupled units were reshaped.
-
-    `sigma` is applied to the shape `applied`; the network's outputs have `shown`.
-    """
-    if sigma.activation.separable or applied == shown:
-        return
-    raise ValueError(
-        f"The last activation, {type(sigma.activation).__name__}, couples units, so "
-        "its axes must be those of the network's outputs. Invert the network without "
-        f"the layers that reshape them. Received: shape {applied} at the activation, "
-        f"{shown} at the output."
-    )
-
-
-# A proximal step so short that it only projects onto the domain.
-_SHORT = 1e-6

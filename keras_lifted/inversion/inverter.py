@@ -14,15 +14,15 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.checks import check_count
+from keras_lifted.checks import described
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.alpha import Path
 from keras_lifted.inversion.choice import has_gradient
 from keras_lifted.inversion.choice import name_of
 from keras_lifted.inversion.choice import problems
-from keras_lifted.inversion.fidelity import Bregman
+from keras_lifted.inversion.domain import in_range
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
-from keras_lifted.inversion.fidelity import in_range
 from keras_lifted.inversion.network import check_outputs
 from keras_lifted.inversion.network import sourced
 from keras_lifted.inversion.result import Flags
@@ -136,14 +136,14 @@ class Inverter:
         checks.check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
         rules = ("theorem", "discrepancy", None)
         checks.check_choice("alpha_rule", alpha_rule, rules)
-        y = checks.check_data(y, self._outputs, problem.dtype)
+        y = checks.check_data(y, self._outputs, problem.dtype, self._network.copies)
         batch = len(y)
         factor, deviation, weight = self._strength(
             y, alpha, noise_std, alpha_rule, source
         )
         begin = checks.check_initial(initial, (batch, *self._inputs), problem.dtype)
         start = ops.convert_to_tensor(begin)
-        y = in_range(problem.sigma, y, out_of_range)
+        y = in_range(problem.fidelity, y, out_of_range)
         data = Data(
             ops.convert_to_tensor(y, dtype=problem.dtype),
             ops.convert_to_tensor(weight, dtype=problem.dtype),
@@ -164,7 +164,7 @@ class Inverter:
         with _explained(self._network.network.name):
             if len(self._ways) > 1 and not has_gradient(problem, data, start):
                 solver = solver_of(self._ways[1], start)
-                path = Path(solver, noise, min(_BEGIN, max_steps // 2))
+                path = Path(solver, noise, min(_BEGIN, (max_steps + 1) // 2))
                 path.run(path.pilot if factor is None else factor)
                 solved, begun = f"lifted, then {solved}", solver.iterations
                 start = solver.best
@@ -223,7 +223,7 @@ class Inverter:
             value = 1.0 if alpha is None else alpha
             return checks.check_positive("alpha", value, len(y), fix), np.nan, none
         deviation, weight = checks.check_noise(noise_std, y, self._regularizer)
-        if weight is not None and isinstance(self._ways[0].problem.fidelity, Bregman):
+        if weight is not None and not self._ways[0].problem.fidelity.weighted:
             raise ValueError(
                 "A map of `noise_std` weights the outputs of the network. Pass "
                 "fidelity=kl.inversion.LeastSquares(), which compares them."
@@ -236,7 +236,7 @@ class Inverter:
             raise ValueError(
                 "Pass `alpha`, or `noise_std` from which it is chosen, not both; a map "
                 "of the shape of y may come with alpha, as it weights the fidelity. "
-                f"Received: alpha={alpha!r}, noise_std={noise_std!r}"
+                f"Received: alpha={described(alpha)}, noise_std={described(noise_std)}"
             )
         fix = "the regularizer needs some weight"
         return checks.check_positive("alpha", alpha, len(y), fix), deviation, weight

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.backend import vector_jacobian
 from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.precision import dtype_of
 from keras_lifted.layers.precision import real_dtype
@@ -30,6 +31,7 @@ class Sourced(keras.layers.Layer):
     Attributes:
         copies: outputs for one input: more than 1 where the network does something
             else to each sample, such as a `Mask` with one mask for each image.
+        coarse: whether a layer computes in half precision.
     """
 
     def __init__(self, network: keras.layers.Layer) -> None:
@@ -38,6 +40,8 @@ class Sourced(keras.layers.Layer):
         self.source = Identity(name="input", dtype=dtype)
         self.network = network
         self.copies = 1
+        kinds = {layer.compute_dtype for layer, _ in walk_layers(self, whole=False)}
+        self.coarse = not kinds.isdisjoint({"float16", "bfloat16"})
         self.built = True
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
@@ -77,8 +81,34 @@ def sourced(
             f"{type(outputs).__name__}; make a model of one of them, e.g. "
             "keras.Model(model.inputs, model.outputs[0])."
         )
+    _check_gradient(built, shape)
     built.copies = outputs.shape[0]
     return built, shape, tuple(outputs.shape[1:])
+
+
+def _check_gradient(network: Sourced, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if outputs change with the inputs, but have no gradient."""
+    noise = np.random.default_rng(0).standard_normal((3, *shape))
+    moved, received = False, "a gradient of 0"
+    try:
+        none = ops.nan_to_num(network(ops.zeros((1, *shape), network.compute_dtype)))
+        for size, row in zip((0.1, 1.0, 10.0), noise, strict=True):
+            u = ops.cast(size * row[None], network.compute_dtype)
+            outputs, again = (ops.nan_to_num(network(u)) for _ in "ab")
+            if bool(ops.any(outputs != again)):  # random: told by `check_outputs`
+                return
+            if bool(ops.any(vector_jacobian(network, u, outputs - none) != 0)):
+                return
+            moved = moved or bool(ops.any(outputs != none))
+    except Exception as error:
+        moved, received = True, f"{type(error).__name__}: {str(error)[:150]}"
+    if moved:
+        raise ValueError(
+            f"The outputs of '{network.network.name}' must be differentiable in its "
+            "inputs, real numbers. Operators outside of TensorFlow and JAX need their "
+            "adjoint: tf.custom_gradient around tf.numpy_function, jax.custom_vjp "
+            f"around jax.pure_callback. Received: {received}"
+        )
 
 
 def _dtype_of(network: keras.layers.Layer) -> str:

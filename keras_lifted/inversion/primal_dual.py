@@ -212,23 +212,31 @@ class PrimalDual(NamedTuple):
             total = total + term.pull(u, p)
         return total
 
-    def value(self, u: Tensor) -> Tensor:
-        """Return `g(u) + Σ h_i(A_i u)`, `(batch,)`."""
+    def value(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `g(u) + Σ h_i(A_i u)`, and whether the h_i are finite, `(batch,)`.
+
+        Where an h_i is not, its value is that of `Term.near`.
+        """
         total = ops.zeros((u.shape[0],), u.dtype)
-        for term in (self.direct, *self.duals):
-            if term is not None:
-                total = total + term.weighted(term.image(u))
-        return total
+        feasible = ops.ones((u.shape[0],), "bool")
+        if self.direct is not None:
+            total = self.direct.weighted(u)
+        for term in self.duals:
+            value, outside = term.near(term.image(u))
+            total, feasible = total + value, ops.logical_and(feasible, outside == 0)
+        return total, feasible
 
     def residual(self, gradient: Tensor, u: Tensor, duals: Any) -> Tensor:
         """Return the relative residual of the optimality conditions, `(batch,)`.
 
         How far a plain step of length 1/L would move u, against `∇f`, and each p,
-        against p; 0 exactly at a saddle point. Where those vanish, as in a fit without
+        against p, and u is outside of constraints, against u; 0 exactly at a saddle
+        point. Where those vanish, as in a fit without
         noise, against `_STILL` of u, and of what it would make of p.
         """
         moved, _ = self.primal(u, gradient, duals, ops.ones_like(self.lipschitz))
         size = norm(gradient) + norm(self.pull(u, duals))
+        length = size / self.lipschitz
         size = ops.maximum(size, _STILL * self.lipschitz * norm(u))
         worst = self.lipschitz * norm(moved - u) / ops.maximum(size, TINY)
         balance = BALANCE * ops.ones_like(self.lipschitz)
@@ -238,6 +246,10 @@ class PrimalDual(NamedTuple):
             s = balance * self.lipschitz / (len(self.duals) * term.bound)
             size = ops.maximum(norm(p) + norm(q), _STILL * s * norm(point))
             worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, TINY))
+            image = term.image(u)
+            size = ops.maximum(norm(image), length * term.bound**0.5)
+            _, outside = term.near(image)
+            worst = ops.maximum(worst, outside / ops.maximum(size, TINY))
         return worst
 
 

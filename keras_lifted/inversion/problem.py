@@ -18,11 +18,11 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import gradient
+from keras_lifted.inversion.domain import check_axes
 from keras_lifted.inversion.fidelity import Bregman
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
-from keras_lifted.inversion.fidelity import check_axes
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.probe import Probe
 from keras_lifted.inversion.probe import is_affine

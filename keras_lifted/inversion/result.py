@@ -27,7 +27,7 @@ class Flags(np.ndarray):
         return bool(np.asarray(self).all())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Inversion:
     """Inputs that explain the data, and how well they do; each sample by itself.
 
@@ -37,13 +37,15 @@ class Inversion:
             lifted variables behind the blocks; "nested", the network as it is; or
             "lifted, then nested", where the start has no nested gradient.
         objective: array, `(batch,)`. Fidelity and penalties plus `alpha · R(x)`.
+            Constraints after the first, and the domain of `KullbackLeibler`, hold in
+            the limit: its terms are those of the nearest point that is allowed.
         fidelity: array, `(batch,)`. `D(z)`, of outputs and data.
         residual: array, `(batch,)`. The relative residual of the optimality conditions.
         certificate: array, `(batch,)`. The duality gap, an upper bound of how far
-            `objective` is from its minimum. It is NaN where the problem is not convex
-            or the regularizer has no value. Where the regularizer bounds no minimiser
-            (a `TotalVariation` or `NonNegative` alone), one is supposed within `2 ‖x‖`
-            of x.
+            `objective` is from its minimum. It is NaN where the problem is not convex,
+            the network computes in half precision or the regularizer has no value.
+            Where the regularizer bounds no minimiser (a `TotalVariation` or
+            `NonNegative` alone), one is supposed within `2 ‖x‖` of x.
         data_residual: array, `(batch,)`. `‖network(x) − y‖₂`, in the unit of y; of the
             differences divided by `noise_std` where that is a map.
         noise_residual: array, `(batch,)`. What the noise alone would leave of it,
@@ -77,3 +79,16 @@ class Inversion:
     iterations: int
     converged: Flags
     history: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        """A line: arrays by their shape and range."""
+        shown = [
+            f"x of shape {self.x.shape}",
+            f"solver={self.solver!r}",
+            f"converged={int(self.converged.sum())} of {len(self.x)}",
+            f"iterations={self.iterations}",
+        ]
+        for name in ("objective", "certificate", "data_residual", "alpha"):
+            low, high = (f"{f(getattr(self, name)):.3g}" for f in (np.min, np.max))
+            shown.append(f"{name}={low if low == high else f'{low} to {high}'}")
+        return f"Inversion({', '.join(shown)})"

@@ -99,7 +99,8 @@ class Solver:
             now, kept = self._block(alpha, count, settled)
             below = np.fmax(below, _below(now))
             stats = {k: np.where(kept, now[k], stats[k]) for k in stats}
-            settled |= kept & (now["residual"] <= self.tolerance)
+            good = np.isfinite(now["objective"]) & (now["residual"] <= self.tolerance)
+            settled |= kept & good
             self._record(done, time.monotonic() - begun, now)
             slow = time.monotonic() - begun > _PATIENCE
             if self.verbose == 2 or (self.verbose and slow):
@@ -111,9 +112,11 @@ class Solver:
                     ("objective", float(now["objective"].mean())),
                     ("residual", float(now["residual"].max())),
                 ]
-                bar.update(done, shown, finalize=bool(settled.all()) or done == steps)
+                last = bool(settled.all()) or done == steps
+                bar.update(done, shown, finalize=last or self.verbose == 2)
         self.iterations += done
-        stats["certificate"] = np.fmin(stats["certificate"], stats["objective"] - below)
+        known = np.fmin(stats["certificate"], stats["objective"] - below)
+        stats["certificate"] = np.maximum(known, 0.0)
         return {**stats, "converged": settled}
 
     def _instance(self, alpha: np.ndarray) -> Instance:
@@ -149,11 +152,10 @@ class Solver:
             ops.convert_to_tensor(count, dtype="int32"),
         )
         now = {k: ops.convert_to_numpy(v).astype("float64") for k, v in found.items()}
-        kept = now["objective"] <= ops.convert_to_numpy(ops.cast(most, dtype))
-        if not self.steps.valued:
-            kept = np.isfinite(now["residual"]) & ~settled
+        kept, feasible = now.pop("kept") > 0, now.pop("feasible") > 0
         self._guard(now)
-        self._lowest = np.fmin(self._lowest, now["objective"])
+        least = np.where(feasible, now["objective"], np.inf)
+        self._lowest = np.fmin(self._lowest, least)
         return now, kept
 
     def _guard(self, now: Stats) -> None:

@@ -138,12 +138,14 @@ class Steps:
             begin = (ops.zeros((), "int32"), iterate, point.carriers)
             _, iterate, carriers = while_loop(lambda i, *_: i < count, body, begin)
             found = self._measure(scheme, instance, iterate, carriers)
-        lower = found["objective"] <= lowest
-        if not self.valued:
-            lower = ops.isfinite(found["residual"])
-        best = choose(lower, iterate["mean"], point.best)
-        kept = choose(lower, carriers, point.kept)
-        return Point(iterate, carriers, best, kept), found
+        # Where there is no value to compare, the latest point is the best.
+        latest = ops.logical_not(found["feasible"]) if self.valued else True
+        latest = ops.logical_and(latest, ops.isfinite(found["residual"]))
+        latest = ops.logical_and(latest, lowest > -float("inf"))
+        better = ops.logical_or(found["objective"] <= lowest, latest)
+        best = choose(better, iterate["mean"], point.best)
+        kept = choose(better, carriers, point.kept)
+        return Point(iterate, carriers, best, kept), {**found, "kept": better}
 
     def _measure(
         self, scheme: PrimalDual, instance: Instance, iterate: State, carriers: Lifted
@@ -153,9 +155,11 @@ class Steps:
         values, _, data, _, _, rates = instance
         fidelity, gaps = problem.energies(values, data, u, carriers)
         gradient, moved = problem.sweep(values, data, u, carriers, rates, hold=True)
-        objective = scheme.value(u)
+        objective, feasible = scheme.value(u)
         if problem.fidelity.smooth:  # otherwise it is one of the terms of the scheme
             objective = objective + fidelity
+        else:
+            fidelity, _ = scheme.duals[-1].near(scheme.duals[-1].image(u))
         gap = ops.zeros_like(fidelity)
         residual = scheme.residual(gradient, u, duals)
         for call in problem.hidden:
@@ -166,7 +170,7 @@ class Steps:
             new = problem.penalty.point(sigma, moved[key])
             residual = ops.maximum(residual, _change(old, new, rates[key]))
         bound = ops.full_like(objective, float("nan"))
-        if problem.affine and self.valued:
+        if problem.affine and self.valued and not problem.network.coarse:
             regularizers = (self._direct, *self._duals)
 
             def fit(share: Tensor) -> Tensor:
@@ -178,6 +182,7 @@ class Steps:
         error = ops.sqrt(data.weight) * (problem.outputs(values, u) - data.y)
         return {
             "objective": objective,
+            "feasible": feasible,
             "fidelity": fidelity,
             "residual": residual,
             "data_residual": norm(error),

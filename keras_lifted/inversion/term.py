@@ -6,10 +6,19 @@ from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
+from keras import ops
+
 from keras_lifted.backend import vector_jacobian
+from keras_lifted.layers.gradients import per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any
+
+# A proximal step so short that it only projects onto the domain.
+_SHORT = 1e-6
+# The least distance from a domain that is not 0.
+_LEAST = 1e-30
 
 
 class Term(NamedTuple):
@@ -49,6 +58,19 @@ class Term(NamedTuple):
     def weighted(self, v: Tensor) -> Tensor:
         """Return `factor · h(v)`, `(batch,)`."""
         return self.factor * self.value(v)
+
+    def near(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """`weighted` at v, and how far v is from the domain of h, `(batch,)` each.
+
+        Where it is outside, the value is that of the nearest point: a proximal map
+        keeps `A u` within the domain in the limit only.
+        """
+        value = self.weighted(v)
+        nearest = self.prox(v, per_sample(ops.full_like(self.factor, _SHORT), v))
+        away = ops.sqrt(sum_per_sample(ops.square(v - nearest))) + _LEAST
+        finite = ops.isfinite(value)
+        value = ops.where(finite, value, self.weighted(nearest))
+        return value, ops.where(finite, 0.0, away)
 
 
 def split(

@@ -25,7 +25,7 @@ def check_rate(rate: Any) -> Any:
     """`rate` as a float of at least 0; tensors, schedules and callables as they are.
 
     Raises:
-        ValueError: if it is none of these, or negative or not finite.
+        ValueError: If it is none of these, or negative or not finite.
     """
     if callable(rate) or keras.ops.is_tensor(rate) or isinstance(rate, keras.Variable):
         return rate
@@ -58,7 +58,7 @@ def keras_optimizer(name: str, identifier: Any) -> keras.optimizers.Optimizer:
     """The Keras optimizer that the argument `name` means by `identifier`.
 
     Raises:
-        ValueError: if it means none.
+        ValueError: If it means none.
     """
     try:
         optimizer = keras.optimizers.get(identifier)

@@ -97,7 +97,13 @@ class Regularizer(abc.ABC):
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return `R(u)` of each sample, `(batch,)`."""
-        return sum(t.weight * t.value(t.operator(as_real(u))) for t in self.terms)
+        u = as_real(u)
+        if len(u.shape) < 2:
+            raise ValueError(
+                f"{type(self).__name__} takes a batch of samples, (batch, …); add its "
+                f"axis for a single one, u[None]. Received: shape {tuple(u.shape)}."
+            )
+        return sum(t.weight * t.value(t.operator(u)) for t in self.terms)
 
     @property
     def terms(self) -> tuple[Regularizer, ...]:

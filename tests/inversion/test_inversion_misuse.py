@@ -8,6 +8,7 @@ from keras import layers
 import keras_lifted as kl
 
 TV = kl.regularizers.TotalVariation(0.1)
+COUNTS = kl.inversion.KullbackLeibler()
 Y = np.array([[0.5, 0.0, 1.0], [0.2, 0.1, 0.0]], "float32")
 
 
@@ -36,6 +37,28 @@ def reshaped():
     inputs = keras.Input((4,))
     rows = layers.Reshape((3, 2))(layers.Dense(6)(inputs))
     return keras.Model(inputs, layers.Flatten()(layers.Softmax()(rows)))
+
+
+def embedded():
+    a = keras.Input((4,), dtype="int32")
+    return keras.Model(a, layers.Dense(3)(layers.Flatten()(layers.Embedding(9, 2)(a))))
+
+
+class Noise(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.seed = keras.random.SeedGenerator(0)
+
+    def call(self, x):
+        return x + keras.random.normal(x.shape, seed=self.seed)
+
+
+class Summed(kl.regularizers.Regularizer):
+    def value(self, v):
+        return keras.ops.sum(v)
+
+    def prox(self, v, step):
+        return v
 
 
 def dead():
@@ -88,7 +111,7 @@ CASES = {
     "regularizer": ({"regularizer": "tv"}, "keras_lifted.regularizers"),
     "raw regularizer": ({"regularizer": Y}, r"Received: ndarray of shape \(2, 3\)"),
     "number for a regularizer": ({"regularizer": 0.1}, "Received: 0.1"),
-    "no data": ({"y": None}, "`y` must be an array of numbers. Received: NoneType"),
+    "no data": ({"y": None}, "`y` must be an array of numbers. Received: y=None"),
     "swapped": ({"network": Y, "y": dense()}, "come before `y`. Received: .*ndarray"),
     "penalty": ({"penalty": "none"}, "`penalty` must be"),
     "names": (
@@ -105,6 +128,47 @@ CASES = {
     "start nan": ({"initial": np.full((2, 4), np.nan)}, "8 values not finite"),
     "inputs": ({"network": two_inputs()}, "one input"),
     "outputs": ({"network": two_outputs()}, "one output"),
+    "alpha flag": ({"alpha": True}, "`alpha` must be positive.*alpha=True"),
+    "alpha array": ({"alpha": -np.ones(9)}, r"alpha=ndarray of shape \(9,\)"),
+    "ragged": ({"y": [[1.0, 2.0], [3.0]]}, "`y` must be an array of numbers"),
+    "complex": ({"y": 1j * Y}, "`y` must be an array of numbers.*complex64"),
+    "named start": ({"initial": "zeros"}, "`initial` must be an array.*'zeros'"),
+    "named noise": ({"noise_std": "auto"}, "`noise_std` must be an array.*'auto'"),
+    "one mask each": (
+        {
+            "network": kl.imaging.Mask(np.ones((3, 4, 4, 1))),
+            "y": np.ones((2, 4, 4, 1)),
+            "input_shape": (4, 4, 1),
+        },
+        "each of 3 samples.*must hold as many",
+    ),
+    "negative counts": (
+        {"network": dense("linear"), "y": -Y, "fidelity": COUNTS},
+        "4 of 6 values below 0, which are no counts.*'project'",
+    ),
+    "map for counts": (
+        {
+            "network": dense("linear"),
+            "noise_std": Y + 1,
+            "alpha": 1,
+            "fidelity": COUNTS,
+        },
+        "A map of `noise_std` weights the outputs",
+    ),
+    "integers": ({"network": embedded()}, "differentiable in its inputs, real numbers"),
+    "small denoiser": (
+        {"regularizer": kl.regularizers.Denoiser(dense())},
+        r"`prox` of Denoiser must return the shape.*\(1, 3\).*\(1, 4\)",
+    ),
+    "other denoiser": (
+        {"regularizer": kl.regularizers.Denoiser(dense(inputs=5))},
+        "Denoiser must take samples of shape",
+    ),
+    "random denoiser": (
+        {"regularizer": kl.regularizers.Denoiser(Noise())},
+        "`prox` of Denoiser is random",
+    ),
+    "summed value": ({"regularizer": Summed()}, "`value` one number for each sample"),
     "image shape": (
         {"regularizer": kl.regularizers.TotalVariation(shape=(3, 3))},
         r"as many entries as a sample.*\(3, 3\).*\(4,\)",
@@ -120,6 +184,7 @@ def test_errors_say_what_to_do(arguments, message):
 
 
 REGULARIZERS = {
+    "no batch": (lambda: kl.regularizers.L1()(Y[0]), r"batch of samples.*u\[None\]"),
     "weight": (lambda: kl.regularizers.L1(-1.0), "`weight` of L1.*> 0"),
     "zero": (lambda: kl.regularizers.Tikhonov(0), "`weight` of Tikhonov"),
     "infinite": (lambda: kl.regularizers.TotalVariation(np.inf), "finite"),
