@@ -13,10 +13,11 @@ JAX_TESTS ?= $(wildcard tests/models tests/persistent tests/optimizers tests/geo
 	tests/lifting/test_structure.py \
 	tests/layers/test_theory.py tests/test_callbacks.py \
 	tests/inversion/test_regularizers.py)
-JAX_TESTS_ALL ?= $(wildcard tests/models tests/lifting tests/penalties \
-	tests/updates tests/optimizers tests/layers tests/imaging tests/inversion \
-	tests/benchmarks tests/persistent \
-	tests/test_*.py)
+# All of them in parts, as compiled programs stay in memory until a process ends.
+MODELS = tests/models tests/persistent tests/optimizers tests/geometries
+OTHERS = tests/lifting tests/penalties tests/updates tests/layers tests/imaging \
+	tests/inversion tests/benchmarks \
+	$(filter-out tests/test_zoo.py,$(wildcard tests/test_*.py))
 PYTEST = $(BIN)/python -m pytest -q -n 2 --durations=5
 
 .PHONY: demo test test-all lint benchmark docs docs-serve clean
@@ -29,8 +30,12 @@ test: lint
 	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(JAX_TESTS)
 
 test-all: lint
-	XLA_FLAGS= $(PYTEST)
-	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS_ALL)
+	XLA_FLAGS= $(PYTEST) tests/test_zoo.py
+	XLA_FLAGS= $(PYTEST) $(MODELS)
+	XLA_FLAGS= $(PYTEST) $(OTHERS) tests/devices keras_lifted
+	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) tests/test_zoo.py
+	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(MODELS)
+	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(OTHERS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
