@@ -59,11 +59,13 @@ class Group:
         return [*(each.place for each in self.kernels), *biases]
 
     def join(self, values: dict[int, Tensor], dtype: str) -> Tensor:
-        """Return the values of kernels and biases, by place, as one tensor."""
+        """Return values of kernels and biases, by place, as one tensor; else zeros."""
 
         def joined(shapes: dict[int, tuple[int, ...]]) -> Tensor:
             parts = [
                 ops.reshape(ops.cast(values[place], dtype), shape)
+                if place in values
+                else ops.zeros(shape, dtype)
                 for place, shape in shapes.items()
             ]
             return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)

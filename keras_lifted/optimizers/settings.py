@@ -22,10 +22,10 @@ _AMOUNTS = (
 
 
 def check_rate(rate: Any) -> Any:
-    """`rate` as a float of at least 0; tensors, schedules and callables as they are.
+    """Return a number as a float; tensors, schedules and callables as they are.
 
     Raises:
-        ValueError: If it is none of these, or negative or not finite.
+        ValueError: If `rate` is none of these, negative or not finite.
     """
     if callable(rate) or keras.ops.is_tensor(rate) or isinstance(rate, keras.Variable):
         return rate
@@ -36,12 +36,7 @@ def check_rate(rate: Any) -> Any:
 
 
 def check_settings(decay: Any, settings: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless all is well with the arguments of `SteepestDescent`.
-
-    Args:
-        decay: "fit", a number of steps or None.
-        settings: of `keras.optimizers.Optimizer`, whose amounts may not be negative.
-    """
+    """Raise a ValueError if `decay` is unknown, or an amount in `settings` negative."""
     whole = isinstance(decay, int) and not isinstance(decay, bool) and decay >= 1
     if not (decay is None or decay == "fit" or whole):
         raise ValueError(
@@ -55,7 +50,7 @@ def check_settings(decay: Any, settings: Mapping[str, Any]) -> None:
 
 
 def keras_optimizer(name: str, identifier: Any) -> keras.optimizers.Optimizer:
-    """The Keras optimizer that the argument `name` means by `identifier`.
+    """Return the Keras optimizer that the argument `name` means by `identifier`.
 
     Raises:
         ValueError: If it means none.

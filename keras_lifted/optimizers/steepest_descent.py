@@ -16,13 +16,10 @@ from keras_lifted.backend import sum_over_replicas
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.optimizers import rates
 from keras_lifted.optimizers.decrease import DecreaseBound
 from keras_lifted.optimizers.kernels import find_groups
 from keras_lifted.optimizers.kernels import warn_of_others
-from keras_lifted.optimizers.rates import RATE
-from keras_lifted.optimizers.rates import is_due
-from keras_lifted.optimizers.rates import of_unit_rate
-from keras_lifted.optimizers.rates import rate_at
 from keras_lifted.optimizers.schedule import FitDecay
 from keras_lifted.optimizers.settings import check_settings
 from keras_lifted.optimizers.settings import keras_optimizer
@@ -42,7 +39,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
         M ← k M + (1−k) G,    J = k M + (1−k) G        Nesterov momentum
         D = polar(P J Q)                               the geometry, here "kronecker"
-        W ← W − s τ D                                  D of root mean square ω
+        W ← (1 − λ τ) W − s τ D                        D of root mean square ω
 
     `P` and `Q` are inverse roots of the running covariances of the gradients' rows and
     columns. The part `s ≤ 1` is the largest for which the predicted decrease
@@ -65,17 +62,18 @@ class SteepestDescent(keras.optimizers.Optimizer):
         fallback: optimizer, its name or config. It moves what is not a kernel; given by
             name its usual rate decays along. Defaults to "adam".
         decay: str, int or None. Over which steps a rate that is a number falls to zero:
-            "fit" for those of each `fit` of a `LiftedModel`, or of a `keras.Model` with
-            the callback `PlanFit`; a number of steps; or None. Defaults to "fit".
+            "fit" for those of each `fit`, of a `keras.Model` with the callback
+            `PlanFit`; a number of steps; or None. Defaults to "fit".
         max_relative_decrease: float. The largest predicted decrease of the loss in one
-            step, as a part of the loss. Where the loss is not seen (`keras.Model` on
-            JAX or in mixed precision, several replicas of `tf.distribute`) the other
-            bound holds alone. Defaults to 0.05.
+            step, as a part of the loss; unused where that is not seen (`keras.Model`
+            on JAX or in mixed precision, `tf.distribute`). Defaults to 0.05.
         refresh_every: int. The steps between two refreshes of `P` and `Q`; the first
             come sooner. Defaults to 20.
+        weight_decay: float or None. `λ`, of kernels and their biases; the fallback has
+            its own. `exclude_from_weight_decay` names exceptions. Defaults to 0.03.
         name: str. The name of the optimizer. Defaults to "steepest_descent".
-        **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `weight_decay`,
-            `clipnorm`, `gradient_accumulation_steps` and `use_ema`.
+        **kwargs: Arguments of `keras.optimizers.Optimizer`, such as `clipnorm`,
+            `gradient_accumulation_steps` and `use_ema`.
 
     Raises:
         ValueError: If an argument is unknown or out of range.
@@ -101,15 +99,18 @@ class SteepestDescent(keras.optimizers.Optimizer):
         decay: str | int | None = "fit",
         max_relative_decrease: float = 0.05,
         refresh_every: int = 20,
+        weight_decay: float | None = rates.WEIGHT_DECAY,
         name: str = "steepest_descent",
         **kwargs: Any,
     ) -> None:
+        kwargs["weight_decay"] = weight_decay
         check_settings(decay, kwargs)
         schedule = learning_rate
         if not callable(learning_rate):
-            steps = decay if isinstance(decay, int) else None
-            schedule = FitDecay(RATE if learning_rate is None else learning_rate, steps)
+            rate = rates.RATE if learning_rate is None else learning_rate
+            schedule = FitDecay(rate, decay if isinstance(decay, int) else None)
         super().__init__(learning_rate=schedule, name=name, **kwargs)
+        self._undecayed: tuple[list[Any], list[str]] = ([], [])
         if isinstance(schedule, FitDecay):
             schedule.build(self)
         self._bound = DecreaseBound.build(self._add)
@@ -133,10 +134,13 @@ class SteepestDescent(keras.optimizers.Optimizer):
         """Find the kernels and create the state."""
         if self.built:
             return
-        super().build(variables)
         self._groups = find_groups(variables)
         kernels = {place for group in self._groups for place in group.places}
         self._others = [i for i in range(len(variables)) if i not in kernels]
+        listed, names = self._undecayed
+        others = [variables[i] for i in self._others]
+        super().exclude_from_weight_decay([*listed, *others], names)
+        super().build(variables)
         self._momenta = [
             self._add(f"momentum_{i}", group.layout.shape)
             for i, group in enumerate(self._groups)
@@ -149,12 +153,12 @@ class SteepestDescent(keras.optimizers.Optimizer):
             for i, group in enumerate(self._groups)
         ]
         self._refreshes = self._add("refreshes", ())
-        if self._others:
-            self.fallback.build([variables[i] for i in self._others])
+        if others:
+            self.fallback.build(others)
             warn_of_others(variables, self._others, type(self.fallback).__name__)
         if self._default_rate:
             count = sum(group.layout.count for group in self._groups)
-            self._learning_rate.rate.assign(rate_at(count))
+            self._learning_rate.rate.assign(rates.rate_at(count))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -172,6 +176,12 @@ class SteepestDescent(keras.optimizers.Optimizer):
             self._learning_rate.hold(learning_rate)
         else:
             keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
+
+    def exclude_from_weight_decay(
+        self, var_list: Any = None, var_names: Any = None
+    ) -> None:
+        super().exclude_from_weight_decay(var_list, var_names)
+        self._undecayed = (list(var_list or ()), list(var_names or ()))
 
     def plan_fit(self, steps: int, done: int = 0) -> None:
         """Let the rate fall to zero over the steps of one `fit`.
@@ -236,30 +246,23 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     def _move(self, given: dict[int, Tensor], learning_rate: Tensor) -> None:
         """Move all kernels with their biases, along gradients by place."""
-        dtype, variables = real_dtype(), self._trainable_variables
+        dtype = real_dtype()
         steps = ops.cast(self.iterations, dtype)
         keep = ops.minimum(self.momentum, steps / (steps + 1.0))
         layouts = [group.layout for group in self._groups]
-        missing = {
-            place: ops.zeros(variables[place].shape, dtype)
-            for group in self._groups
-            for place in group.places
-            if place not in given
-        }
-        gradients = [group.join(given | missing, dtype) for group in self._groups]
-        momenta = [
-            keep * mean + (1.0 - keep) * gradient
-            for mean, gradient in zip(self._momenta, gradients, strict=True)
-        ]
-        ahead = [
-            keep * momentum + (1.0 - keep) * gradient
-            for momentum, gradient in zip(momenta, gradients, strict=True)
-        ]
+        gradients = [group.join(given, dtype) for group in self._groups]
+
+        def averaged(means: Sequence[Tensor]) -> list[Tensor]:
+            pairs = zip(means, gradients, strict=True)
+            return [keep * mean + (1.0 - keep) * slope for mean, slope in pairs]
+
+        momenta = averaged(self._momenta)
+        ahead = averaged(momenta)
         held = [
             {key: ops.convert_to_tensor(value) for key, value in state.items()}
             for state in self._states
         ]
-        due = is_due(steps, self.refresh_every)
+        due = rates.is_due(steps, self.refresh_every)
         kept = ops.minimum(KEEP, self._refreshes / (self._refreshes + 1.0))
         geometry = self._geometry
         states = cond(
@@ -268,13 +271,10 @@ class SteepestDescent(keras.optimizers.Optimizer):
             lambda: held,
         )
         whole = [
-            of_unit_rate(layout, geometry.direction(layout, state, momentum))
+            rates.of_unit_rate(layout, geometry.direction(layout, state, momentum))
             for layout, state, momentum in zip(layouts, states, ahead, strict=True)
         ]
-        predicted = sum(
-            ops.sum(momentum * step)
-            for momentum, step in zip(ahead, whole, strict=True)
-        )
+        predicted = sum(ops.sum(a * b) for a, b in zip(ahead, whole, strict=True))
         rate = ops.cast(learning_rate, dtype)
         length, updates = self._bound.length(
             predicted, rate, self.max_relative_decrease
@@ -285,7 +285,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             updates += [(state[key], new[key]) for key in state]
         for group, step in zip(self._groups, whole, strict=True):
             for place, change in group.split(length * step).items():
-                variable = variables[place]
+                variable = self._trainable_variables[place]
                 change = ops.cast(ops.reshape(change, variable.shape), variable.dtype)
                 updates.append((variable, variable - change))
         assign_all(updates)

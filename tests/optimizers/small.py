@@ -33,7 +33,8 @@ def network(kind=keras.Model, norm=True):
 
 
 def descent(learning_rate=RATE, geometry="frobenius", decay=None, **kwargs):
-    """Settings that are quick to compile."""
+    """Settings that are quick to compile, and steps that do not decay."""
+    kwargs = {"weight_decay": None, **kwargs}
     return kl.optimizers.SteepestDescent(learning_rate, geometry, decay=decay, **kwargs)
 
 

@@ -171,8 +171,8 @@ def test_weight_decay(kind):
     start = weights(network(kind))
     plain = weights(trained(descent(), kind))
     optimizer = descent(weight_decay=0.1)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    decayed = weights(trained(optimizer, kind))
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    decayed = weights(trained(optimizer, kind))  # the fallback moves the others
     for path, value in start.items():
         part = 0.0 if "bias" in path or "norm" in path else RATE * 0.1
         expected = plain[path] - part * value
