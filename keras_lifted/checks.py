@@ -44,7 +44,7 @@ def check_number(
 def check_array(
     name: str, value: Any, dtype: str = "float64", owner: str = ""
 ) -> np.ndarray:
-    """`value` as an array of this dtype.
+    """Return `value` as an array of this dtype.
 
     Raises:
         ValueError: If it does not hold real numbers, or is ragged.

@@ -15,7 +15,7 @@ from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import DualSoftThreshold
 from keras_lifted.layers import checks
-from keras_lifted.layers.dual_forward_backward import PLAIN
+from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP
 from keras_lifted.layers.dual_forward_backward import dual_step
 from keras_lifted.layers.tied_convolution import TiedConvolution
 from keras_lifted.models.lifted_model import LiftedModel
@@ -23,8 +23,8 @@ from keras_lifted.models.lifted_model import LiftedModel
 Tensor = Any
 Steps = list[tuple[TiedConvolution, DualSoftThreshold]]
 
-# As `PLAIN`, for the algorithms whose bound is 1.
-FAST = 0.9
+# As `FORWARD_BACKWARD_STEP`, for the algorithms whose bound is 1.
+ACCELERATED_STEP = 0.9
 
 
 def proximal_network(
@@ -121,14 +121,15 @@ def proximal_network(
 def _forward_backward(z: Tensor, steps: Steps) -> Tensor:
     u: Tensor = None
     for operator, sigma in steps:
-        u = dual_step(operator, sigma, u, z, PLAIN)
+        u = dual_step(operator, sigma, u, z, FORWARD_BACKWARD_STEP)
     return z - steps[-1][0](u, adjoint=True)
 
 
 def _averaged(z: Tensor, steps: Steps) -> Tensor:
     duals: list[Tensor] = []
     for operator, sigma in steps:
-        duals.append(dual_step(operator, sigma, duals[-1] if duals else None, z, FAST))
+        u = duals[-1] if duals else None
+        duals.append(dual_step(operator, sigma, u, z, ACCELERATED_STEP))
     mean = layers.Average()(duals) if len(duals) > 1 else duals[0]
     return z - steps[-1][0](mean, adjoint=True)
 
@@ -142,7 +143,7 @@ def _accelerated(z: Tensor, steps: Steps) -> Tensor:
         if before is not None:
             t, last = 0.5 * (1.0 + math.sqrt(1.0 + 4.0 * t * t)), t
             ahead = u + layers.Rescaling((last - 1.0) / t)(u - before)
-        u, before = dual_step(operator, sigma, ahead, z, FAST), u
+        u, before = dual_step(operator, sigma, ahead, z, ACCELERATED_STEP), u
     return z - steps[-1][0](u, adjoint=True)
 
 
@@ -150,7 +151,7 @@ def _chambolle_pock(z: Tensor, steps: Steps) -> Tensor:
     u: Tensor = None
     x = ahead = z
     for operator, sigma in steps:
-        change = operator(ahead, scale=FAST)
+        change = operator(ahead, scale=ACCELERATED_STEP)
         u = sigma(change if u is None else u + change)
         target = z - operator(u, adjoint=True)
         x, before = layers.Average()([x, target]), x

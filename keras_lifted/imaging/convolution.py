@@ -166,7 +166,7 @@ def check_boundary(owner: str, boundary: Any) -> str:
 
 
 def check_kernel(owner: str, name: str, kernel: Any) -> np.ndarray:
-    """`kernel` as a finite matrix.
+    """Return `kernel` as a finite matrix.
 
     Raises:
         ValueError: otherwise.

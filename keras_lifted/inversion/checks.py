@@ -197,7 +197,7 @@ def check_prox(regularizer: Regularizer, u: Any) -> bool:
 
 
 def _applied(term: Regularizer, v: Any) -> Any:
-    """`prox(v, 1)` for one sample, if it and the value are what they should be."""
+    """Return `prox(v, 1)`, if it and the value are what they should be."""
     name, shape = type(term).__name__, tuple(v.shape)
     step = ops.ones((1,) * len(shape), v.dtype)
     try:

@@ -10,15 +10,10 @@ from keras_lifted.layers.map import ProximalMap
 
 
 def in_range(fidelity: Fidelity, y: np.ndarray, out_of_range: str) -> np.ndarray:
-    """Return `y`, or the nearest data that the fidelity takes.
-
-    Args:
-        fidelity: how outputs are compared with y.
-        y: data.
-        out_of_range: "raise" or "project".
+    """Return `y`, or with "project" the nearest data that the fidelity takes.
 
     Raises:
-        ValueError: If `y` leaves the domain and is not to be projected.
+        ValueError: If `y` leaves the domain and `out_of_range` is "raise".
     """
     nearest: np.ndarray = ops.convert_to_numpy(
         fidelity.nearest(ops.convert_to_tensor(y))
@@ -39,10 +34,8 @@ def check_axes(
 ) -> None:
     """Raise a ValueError if outputs of coupled units were reshaped.
 
-    Args:
-        sigma: the network's last activation.
-        applied: the shape that it is applied to.
-        shown: the shape of the network's outputs.
+    The last activation `sigma` is applied to the shape `applied`; the network's outputs
+    have `shown`.
     """
     if sigma.activation.separable or applied == shown:
         return

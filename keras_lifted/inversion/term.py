@@ -60,7 +60,7 @@ class Term(NamedTuple):
         return self.factor * self.value(v)
 
     def near(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """`weighted` at v, and how far v is from the domain of h, `(batch,)` each.
+        """Return `weighted` at v, and how far v is outside of the domain of h.
 
         Where it is outside, the value is that of the nearest point: a proximal map
         keeps `A u` within the domain in the limit only.

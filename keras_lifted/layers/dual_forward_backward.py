@@ -18,7 +18,7 @@ from keras_lifted.layers.tied_convolution import TiedConvolution
 
 # Step length times ‖L_k‖²; its bound is 2, and what is left covers that power
 # iteration finds ‖L_k‖² a few per cent too small.
-PLAIN = 1.8
+FORWARD_BACKWARD_STEP = 1.8
 
 
 def dual_step(
@@ -154,7 +154,7 @@ class DualStep(keras.layers.Layer):
     def call(self, inputs: Tensor, training: Any = None) -> Tensor:
         """Return `σ(u − τ L(Lᵀu − z))` and `z`; Keras passes on `training`."""
         u, z = inputs[..., : self.filters], inputs[..., self.filters :]
-        u = dual_step(self.operator, self.sigma, u, z, PLAIN)
+        u = dual_step(self.operator, self.sigma, u, z, FORWARD_BACKWARD_STEP)
         return ops.concatenate([u, z], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
