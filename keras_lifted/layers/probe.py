@@ -31,6 +31,8 @@ from keras_lifted.layers.tanh import Tanh
 _FAR = 50.0
 _LINE = np.concatenate([[-_FAR], np.linspace(-9.7, 9.7, 389), [_FAR]])
 _GRID = np.stack([_LINE, 0.01 * _LINE])[None].astype("float32")
+# Where a clipped function shows itself, if it does not overflow.
+_BEYOND = np.float32([[[-1e5, -1e3, 1e3, 1e5]]])
 # Where slopes are compared, away from kinks; weighed, as those of softmax sum to zero.
 _SMOOTH = _GRID + np.float32(0.00137)
 _COTANGENT = np.cos(np.arange(_GRID.size, dtype="float32")).reshape(_GRID.shape)
@@ -75,7 +77,8 @@ def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
         candidates = _candidates(found[0, 0])
     for candidate in candidates:
         if _equal(_values(candidate.sigma, _GRID), found):
-            return candidate if _equal(_slopes(candidate.sigma), slopes) else None
+            same = _equal(_slopes(candidate.sigma), slopes)
+            return candidate if same and _agree_beyond(candidate, function) else None
     return None
 
 
@@ -90,8 +93,9 @@ def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
         yield ELU(round(-low, 6))
     if low < high < _FAR:
         yield HardTanh(round(low, 6), round(high, 6))
-    if 1e-4 < _FAR - high < _FAR:
-        yield SoftThreshold(round(_FAR - high, 6))
+    shrunk = float(_LINE[-2] - values[-2])
+    if 1e-4 < shrunk < _LINE[-2]:
+        yield SoftThreshold(round(shrunk, 5))
 
 
 def _values(function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
@@ -104,6 +108,14 @@ def _slopes(function: Callable[[Any], Any]) -> np.ndarray:
     return np.asarray(
         ops.convert_to_numpy(vector_jacobian(function, points, cotangent))
     )
+
+
+def _agree_beyond(
+    candidate: ProximalActivation, function: Callable[[Any], Any]
+) -> bool:
+    found = _values(function, _BEYOND)
+    known = np.isfinite(found)
+    return _equal(found[known], _values(candidate.sigma, _BEYOND)[known])
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

@@ -139,6 +139,15 @@ def test_functions_of_a_variable_are_not_recognised():
     assert type(L.from_keras(lambda z: keras.ops.tanh(z))) is L.Tanh
 
 
+def test_far_values_count():
+    """A clipped ReLU is none, however late it is clipped."""
+    ops = keras.ops
+    assert L.from_keras(lambda z: ops.clip(z, 0.0, 100.0)) is None
+    assert L.from_keras(lambda z: ops.clip(z, 0.0, 3.0)).max_value == 3.0
+    overflows = lambda z: ops.log(1.0 + ops.exp(z))  # noqa: E731
+    assert type(L.from_keras(overflows)) is L.Softplus
+
+
 def test_only_what_computes_the_same_is_mapped():
     """Keras's sparsemax is the projection onto the simplex up to two entries only."""
     z = tensor(np.random.default_rng(0).normal(size=(5, 1, 9)))
