@@ -8,15 +8,16 @@ from keras_lifted import metrics
 from keras_lifted import models
 from keras_lifted import optimizers
 from keras_lifted import penalties
+from keras_lifted import persistent
 from keras_lifted import regularizers
 from keras_lifted import updates
 from keras_lifted.inversion import invert
 from keras_lifted.models import LiftedMixin
 from keras_lifted.models import LiftedModel
 from keras_lifted.models import LiftedSequential
-from keras_lifted.models import indexed
 from keras_lifted.models import stack
-from keras_lifted.models import with_index
+from keras_lifted.persistent import indexed
+from keras_lifted.persistent import with_index
 
 # isort: split
 from keras_lifted import architectures  # after models, whose classes it builds
@@ -37,6 +38,7 @@ __all__ = [
     "models",
     "optimizers",
     "penalties",
+    "persistent",
     "regularizers",
     "stack",
     "updates",

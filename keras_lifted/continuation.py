@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_lifted.checks import check_names
 from keras_lifted.checks import described
-from keras_lifted.models.persistence import build_optimizer
+from keras_lifted.models.build import build_optimizer
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.penalties.base import KEYED
 

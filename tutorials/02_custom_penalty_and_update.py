@@ -54,13 +54,13 @@ class Huber(kl.penalties.Penalty):
 
 
 # %% [markdown]
-# `pull` (the gradient of P in z at the displacement `d`) comes by autodiff, from
+# `z_gradient` (the gradient of P in z at the displacement `d`) comes by autodiff, from
 # `σ(z) − (σ(z) − d)`. For a small `d` a formula that never subtracts keeps more digits;
 # see `kl.penalties.Quadratic`, and the other methods of `kl.penalties.Penalty`.
 #
 # ## An update
 # `problem.sweep(move)` visits the blocks from output to input. At each it asks `move`
-# for the new carrier of the lifted variable and how far that lies from the forward
+# for the new coordinate of the lifted variable and how far that lies from the forward
 # pass. `q` is the gradient, in units of the penalty, of all that depends on the lifted
 # variable. The full step is `s − q`; this one is shorter.
 

@@ -29,10 +29,10 @@ def initializer_of(variable: keras.Variable) -> Any:
 
 def let_clones_keep(kind: type[keras.Sequential]) -> None:
     """Let `keras.models.clone_model` make a `kind` of a `kind`."""
-    plain = cloning._clone_sequential_model
+    original = cloning._clone_sequential_model
 
     def clone(model: Any, *arguments: Any, **keywords: Any) -> Any:
-        cloned = plain(model, *arguments, **keywords)
+        cloned = original(model, *arguments, **keywords)
         if type(model) is not kind:
             return cloned
         inputs = cloned.inputs if cloned.built else []

@@ -58,7 +58,7 @@ def certificate(
         gap = gap + value - term.weighted(point) - dot(dual, image - point)
         values = values + value
     new, v = scheme.primal(u, gradient, p, one)
-    slope = gradient + scheme.pull(u, p)
+    slope = gradient + scheme.adjoint(u, p)
     exact = _conjugate_gap(scheme.direct, regularizers[0], slope, u)
     if scheme.direct is not None:
         direct = scheme.direct

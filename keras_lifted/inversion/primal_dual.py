@@ -23,7 +23,7 @@ from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
 State = dict[str, Any]
-# sweep(u, carriers) -> (∂f/∂u, new carriers)
+# sweep(u, coordinates) -> (∂f/∂u, new coordinates)
 Sweep = Callable[[Tensor, Lifted], tuple[Tensor, Lifted]]
 
 # The dual part's share of a step, `Σ_i s_i ‖A_i‖² = b L`: at the start, and its range.
@@ -81,7 +81,7 @@ class PrimalDual(NamedTuple):
     lipschitz: Tensor
     accelerated: bool
 
-    def start(self, u: Tensor, carriers: Lifted) -> State:
+    def start(self, u: Tensor, coordinates: Lifted) -> State:
         """Return the state before the first step: a structure of tensors, by sample.
 
         `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
@@ -99,7 +99,7 @@ class PrimalDual(NamedTuple):
             "age": zero,
             "balance": zero + (BALANCE if self.duals else 0.0),
             "checked": {"mean": u, "duals": zeros},
-            "hidden": carriers,
+            "hidden": coordinates,
         }
 
     def balanced(self, state: State) -> State:
@@ -120,25 +120,25 @@ class PrimalDual(NamedTuple):
         return {**state, "balance": b, "checked": now}
 
     def step(
-        self, sweep: Sweep, state: State, carriers: Lifted
+        self, sweep: Sweep, state: State, coordinates: Lifted
     ) -> tuple[State, Lifted]:
         """Take one step of every sample.
 
         Args:
             sweep: callable. It returns the gradient of f, and new hidden variables.
             state: state. From `start` or the last step.
-            carriers: list of tensors. Those of the hidden lifted variables.
+            coordinates: list of tensors. Those of the hidden lifted variables.
         """
         if self.accelerated:
-            return self._accelerated(sweep, state, carriers)
+            return self._accelerated(sweep, state, coordinates)
         u, duals = state["u"], state["duals"]
-        gradient, carriers = sweep(u, carriers)
+        gradient, coordinates = sweep(u, coordinates)
         new, _ = self.primal(u, gradient, duals, 1.0 + state["balance"])
         duals, _ = self.dual(2.0 * new - u, duals, state["balance"])
-        return {**state, "u": new, "mean": new, "duals": duals}, carriers
+        return {**state, "u": new, "mean": new, "duals": duals}, coordinates
 
     def _accelerated(
-        self, sweep: Sweep, state: State, carriers: Lifted
+        self, sweep: Sweep, state: State, coordinates: Lifted
     ) -> tuple[State, Lifted]:
         u, mean, age = state["u"], state["mean"], state["age"] + 1.0
         beta = per_sample(2.0 / (age + 1.0), u)
@@ -148,14 +148,14 @@ class PrimalDual(NamedTuple):
         along = (age - 1.0) / (age + 2.0)
         thrown = {
             key: s + per_sample(along, s) * (s - state["hidden"][key])
-            for key, s in carriers.items()
+            for key, s in coordinates.items()
         }
         gradient, swept = sweep(middle, thrown)
         new, _ = self.primal(u, gradient, duals, 2.0 / age + state["balance"])
         moved = mean + beta * (new - mean)
         turn = dot(middle - moved, moved - mean)
         for key, s in swept.items():
-            turn = turn + dot(thrown[key] - s, s - carriers[key])
+            turn = turn + dot(thrown[key] - s, s - coordinates[key])
         again = ops.logical_and(turn > 0, age > _YOUNG)
         restart = per_sample(again, u)
         state = {
@@ -166,7 +166,7 @@ class PrimalDual(NamedTuple):
             "duals": duals,
             "age": ops.where(again, 0.0, age),
             "hidden": {
-                key: ops.where(per_sample(again, s), s, carriers[key])
+                key: ops.where(per_sample(again, s), s, coordinates[key])
                 for key, s in swept.items()
             },
         }
@@ -180,7 +180,7 @@ class PrimalDual(NamedTuple):
         And the element `(u − u⁺)/τ − ∇f − Σ A_iᵀ p_i` of `∂g(u⁺)`.
         """
         step = 1.0 / (total * self.lipschitz)
-        slope = gradient + self.pull(u, duals)
+        slope = gradient + self.adjoint(u, duals)
         new = u - per_sample(step, u) * slope
         if self.direct is None:
             return new, ops.zeros_like(u)
@@ -205,11 +205,11 @@ class PrimalDual(NamedTuple):
             points.append(point)
         return new, points
 
-    def pull(self, u: Tensor, duals: Any) -> Tensor:
+    def adjoint(self, u: Tensor, duals: Any) -> Tensor:
         """Return `Σ A_iᵀ p_i`, in the shape of u."""
         total = ops.zeros_like(u)
         for term, p in zip(self.duals, duals, strict=True):
-            total = total + term.pull(u, p)
+            total = total + term.adjoint(u, p)
         return total
 
     def value(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -235,7 +235,7 @@ class PrimalDual(NamedTuple):
         noise, against `_STILL` of u, and of what it would make of p.
         """
         moved, _ = self.primal(u, gradient, duals, ops.ones_like(self.lipschitz))
-        size = norm(gradient) + norm(self.pull(u, duals))
+        size = norm(gradient) + norm(self.adjoint(u, duals))
         length = size / self.lipschitz
         size = ops.maximum(size, _STILL * self.lipschitz * norm(u))
         worst = self.lipschitz * norm(moved - u) / ops.maximum(size, TINY)

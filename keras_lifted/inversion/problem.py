@@ -110,7 +110,7 @@ class InverseProblem:
     def _outputs_before(self, u: np.ndarray) -> np.ndarray:
         """Return `z_L` of one input, in float64."""
         rows = self._real(u[None])
-        found = self._pre_activation(self.values(), _plain, rows)
+        found = self._pre_activation(self.values(), _unlifted, rows)
         return np.asarray(ops.convert_to_numpy(found), "float64")
 
     def _real(self, value: Any) -> Tensor:
@@ -151,22 +151,22 @@ class InverseProblem:
 
     def outputs(self, values: Values, u: Tensor) -> Tensor:
         """Return the outputs of the ordinary, nested network."""
-        return self._real(self._call(values, _plain, u))
+        return self._real(self._call(values, _unlifted, u))
 
     def origin(self, values: Values, u: Tensor) -> Lifted:
-        """Return the carriers of the hidden lifted variables at the forward pass."""
-        carriers: Lifted = {}
+        """Return the coordinates of the hidden lifted variables at the forward pass."""
+        coordinates: Lifted = {}
         keys = {call.key for call in self.hidden}
 
         def answer(call: Call, z: Tensor) -> Tensor:
             if call.key in keys:
                 sigma = ProximalMap.of(call.activation)
-                carriers[call.key] = self.penalty.origin(sigma, self._real(z))
-            return call.plain(z)
+                coordinates[call.key] = self.penalty.origin(sigma, self._real(z))
+            return call.function(z)
 
         if keys:
             self._call(values, answer, u)
-        return carriers
+        return coordinates
 
     def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
         """Return a Lipschitz constant of ∂E/∂u, and the hidden variables' step lengths.
@@ -194,7 +194,7 @@ class InverseProblem:
                 lambda z: self.fidelity.value(*data, z),
                 lambda v, step: self.fidelity.prox(data.y, v, step),
                 ops.ones((data.y.shape[0],), self.dtype),
-                lambda u: self._pre_activation(values, _plain, u),
+                lambda u: self._pre_activation(values, _unlifted, u),
                 bound,
             ),
         )
@@ -202,15 +202,15 @@ class InverseProblem:
     # -- passes ---------------------------------------------------------------
 
     def energies(
-        self, values: Values, data: Data, u: Tensor, carriers: Lifted
+        self, values: Values, data: Data, u: Tensor, coordinates: Lifted
     ) -> tuple[Tensor, Lifted]:
         """Return fidelity and hidden penalties (without weights), `(batch,)` each."""
         gaps: Lifted = {}
 
         def answer(call: Call, z: Tensor) -> Tensor:
-            if call.key not in carriers:
-                return call.plain(z)
-            sigma, s = ProximalMap.of(call.activation), carriers[call.key]
+            if call.key not in coordinates:
+                return call.function(z)
+            sigma, s = ProximalMap.of(call.activation), coordinates[call.key]
             gap = self.penalty.value(sigma, s, self._real(z))
             gaps[call.key] = ops.maximum(gap, 0.0)
             return ops.cast(self.penalty.point(sigma, s), z.dtype)
@@ -222,7 +222,7 @@ class InverseProblem:
         """Return `fidelity.gap` at u of a smooth fidelity, else 0."""
         if not self.fidelity.smooth:
             return ops.zeros_like(share)
-        z = self._pre_activation(values, _plain, u)
+        z = self._pre_activation(values, _unlifted, u)
         return self.fidelity.gap(*data, z, share)
 
     def sweep(
@@ -230,7 +230,7 @@ class InverseProblem:
         values: Values,
         data: Data,
         u: Tensor,
-        carriers: Lifted,
+        coordinates: Lifted,
         rates: Lifted,
         hold: bool = False,
     ) -> tuple[Tensor, Lifted]:
@@ -241,27 +241,27 @@ class InverseProblem:
         gradients are those at the old lifted variables.
         """
         if not self.fidelity.smooth:
-            return ops.zeros_like(u), carriers
-        keys = list(carriers)
+            return ops.zeros_like(u), coordinates
+        keys = list(coordinates)
 
         def function(*arguments: Tensor) -> tuple[Tensor, None]:
-            u, slots = arguments[0], dict(zip(keys, arguments[1:], strict=True))
+            u, current = arguments[0], dict(zip(keys, arguments[1:], strict=True))
 
             def answer(call: Call, z: Tensor) -> Tensor:
-                if call.key not in slots:
-                    return call.plain(z)
-                return self._rule(call, z, slots[call.key], rates[call.key], hold)
+                if call.key not in current:
+                    return call.function(z)
+                return self._rule(call, z, current[call.key], rates[call.key], hold)
 
             z = self._pre_activation(values, answer, u)
             return ops.sum(self.fidelity.of(*data, z)), None
 
-        _, gradients = gradient(function, [u, *carriers.values()])
+        _, gradients = gradient(function, [u, *coordinates.values()])
         return gradients[0], dict(zip(keys, gradients[1:], strict=True))
 
     def _rule(
-        self, call: Call, z: Tensor, slot: Tensor, rate: Tensor, hold: bool
+        self, call: Call, z: Tensor, held: Tensor, rate: Tensor, hold: bool
     ) -> Tensor:
-        """Return `x`, with a backward rule that moves it and passes on its pull."""
+        """Return `x`, with a backward rule that moves it and passes on its gradient."""
         penalty, weight = self.penalty, self.weight(call)
         rate = per_sample(rate, z)
 
@@ -273,15 +273,17 @@ class InverseProblem:
                 q = self._real(upstream[0]) / weight
                 new = penalty.proximal(sigma, s, real, q, rate)
                 at = s if hold else new
-                pull = penalty.pull(sigma, real, penalty.origin(sigma, real) - at)
+                slope = penalty.z_gradient(
+                    sigma, real, penalty.origin(sigma, real) - at
+                )
                 nothing = [ops.zeros_like(p) for p in parameters]
-                return ops.cast(weight * pull, z.dtype), new, *nothing
+                return ops.cast(weight * slope, z.dtype), new, *nothing
 
             return ops.cast(penalty.point(sigma, s), z.dtype), backward
 
-        return ops.custom_gradient(lifted)(z, slot, *call.activation.parameters())
+        return ops.custom_gradient(lifted)(z, held, *call.activation.parameters())
 
 
-def _plain(call: Call, z: Tensor) -> Tensor:
+def _unlifted(call: Call, z: Tensor) -> Tensor:
     """Return an answer that lifts nothing."""
-    return call.plain(z)
+    return call.function(z)

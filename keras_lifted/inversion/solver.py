@@ -168,14 +168,14 @@ class Solver:
         if not astray.any():
             return
         self._caution = np.where(astray, 2.0 * self._caution, self._caution)
-        _, carriers, best, kept = self._point
+        _, coordinates, best, kept = self._point
         ones = np.ones(len(astray))
         fresh = self.steps.start(self._instance(ones), best)
         back = ops.convert_to_tensor(astray)
         iterate = {**fresh.iterate, "hidden": kept}
         self._point = self._point._replace(
             iterate=choose(back, iterate, self._point.iterate),
-            carriers=choose(back, kept, carriers),
+            coordinates=choose(back, kept, coordinates),
         )
 
     def _record(self, done: int, seconds: float, now: Stats) -> None:

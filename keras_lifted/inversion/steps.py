@@ -51,13 +51,13 @@ class Point(NamedTuple):
 
     Attributes:
         iterate: the state of the primal-dual scheme.
-        carriers: of the hidden lifted variables.
+        coordinates: of the hidden lifted variables.
         best: the inputs of the least objective at a check.
-        kept: the carriers that belong to them.
+        kept: the coordinates that belong to them.
     """
 
     iterate: State
-    carriers: Lifted
+    coordinates: Lifted
     best: Tensor
     kept: Lifted
 
@@ -110,9 +110,9 @@ class Steps:
     def start(self, instance: Instance, u: Tensor) -> Point:
         """Return the point before the first step: a forward pass from `u`."""
         with self._prior(instance):
-            carriers = self.problem.origin(instance.values, u)
-            iterate = self._scheme(instance, u).start(u, carriers)
-        return Point(iterate, carriers, u, carriers)
+            coordinates = self.problem.origin(instance.values, u)
+            iterate = self._scheme(instance, u).start(u, coordinates)
+        return Point(iterate, coordinates, u, coordinates)
 
     def _prior(self, instance: Instance) -> keras.StatelessScope:
         """Open a scope in which the regularizer has the instance's values."""
@@ -125,36 +125,40 @@ class Steps:
     ) -> tuple[Point, dict[str, Tensor]]:
         values, _, data, _, _, rates = instance
 
-        def sweep(u: Tensor, carriers: Lifted) -> tuple[Tensor, Lifted]:
-            return self.problem.sweep(values, data, u, carriers, rates)
+        def sweep(u: Tensor, coordinates: Lifted) -> tuple[Tensor, Lifted]:
+            return self.problem.sweep(values, data, u, coordinates, rates)
 
         with self._prior(instance):
             scheme = self._scheme(instance, point.best)
 
-            def body(i: Tensor, iterate: State, carriers: Lifted) -> tuple[Any, ...]:
-                return i + 1, *scheme.step(sweep, iterate, carriers)
+            def body(i: Tensor, iterate: State, coordinates: Lifted) -> tuple[Any, ...]:
+                return i + 1, *scheme.step(sweep, iterate, coordinates)
 
             iterate = scheme.balanced(point.iterate)
-            begin = (ops.zeros((), "int32"), iterate, point.carriers)
-            _, iterate, carriers = while_loop(lambda i, *_: i < count, body, begin)
-            found = self._measure(scheme, instance, iterate, carriers)
+            begin = (ops.zeros((), "int32"), iterate, point.coordinates)
+            _, iterate, coordinates = while_loop(lambda i, *_: i < count, body, begin)
+            found = self._measure(scheme, instance, iterate, coordinates)
         # Where there is no value to compare, the latest point is the best.
         latest = ops.logical_not(found["feasible"]) if self.valued else True
         latest = ops.logical_and(latest, ops.isfinite(found["residual"]))
         latest = ops.logical_and(latest, lowest > -float("inf"))
         better = ops.logical_or(found["objective"] <= lowest, latest)
         best = choose(better, iterate["mean"], point.best)
-        kept = choose(better, carriers, point.kept)
-        return Point(iterate, carriers, best, kept), {**found, "kept": better}
+        kept = choose(better, coordinates, point.kept)
+        return Point(iterate, coordinates, best, kept), {**found, "kept": better}
 
     def _measure(
-        self, scheme: PrimalDual, instance: Instance, iterate: State, carriers: Lifted
+        self,
+        scheme: PrimalDual,
+        instance: Instance,
+        iterate: State,
+        coordinates: Lifted,
     ) -> dict[str, Tensor]:
         """Return figures at the mean iterate, `(batch,)` each."""
         problem, u, duals = self.problem, iterate["mean"], iterate["duals"]
         values, _, data, _, _, rates = instance
-        fidelity, gaps = problem.energies(values, data, u, carriers)
-        gradient, moved = problem.sweep(values, data, u, carriers, rates, hold=True)
+        fidelity, gaps = problem.energies(values, data, u, coordinates)
+        gradient, moved = problem.sweep(values, data, u, coordinates, rates, hold=True)
         objective, feasible = scheme.value(u)
         if problem.fidelity.smooth:  # otherwise it is one of the terms of the scheme
             objective = objective + fidelity
@@ -166,7 +170,7 @@ class Steps:
             key, sigma = call.key, problem.map_of(call)
             objective = objective + problem.weight(call) * gaps[key]
             gap = ops.maximum(gap, gaps[key])
-            old = problem.penalty.point(sigma, carriers[key])
+            old = problem.penalty.point(sigma, coordinates[key])
             new = problem.penalty.point(sigma, moved[key])
             residual = ops.maximum(residual, _change(old, new, rates[key]))
         bound = ops.full_like(objective, float("nan"))

@@ -51,7 +51,7 @@ class Term(NamedTuple):
         """Return `A u`."""
         return u if self.operator is None else self.operator(u)
 
-    def pull(self, u: Tensor, p: Tensor) -> Tensor:
+    def adjoint(self, u: Tensor, p: Tensor) -> Tensor:
         """Return `Aᵀ p`, in the shape of u."""
         return p if self.operator is None else vector_jacobian(self.operator, u, p)
 

@@ -17,9 +17,9 @@ class Scope(Protocol):
     """What a layer may ask of an open lifting scope."""
 
     def ask(
-        self, layer: Any, z: Any, plain: Callable[[Any], Any], chain: Any = None
+        self, layer: Any, z: Any, function: Callable[[Any], Any], chain: Any = None
     ) -> Any:
-        """Answer `plain(z)`, or whatever the scope puts in its place.
+        """Answer `function(z)`, or whatever the scope puts in its place.
 
         A stack hands over its input for `z`, and its weights as `chain`.
         """

@@ -256,11 +256,11 @@ def keras_name(function: Any) -> str | None:
 
 
 def _from_name(name: str) -> ProximalActivation | None:
-    plain = name.replace("_", "").lower()
+    bare = name.replace("_", "").lower()
     for known, build in CLASSES.items():
-        if known.replace("_", "") == plain:
+        if known.replace("_", "") == bare:
             return build()
-    if plain == "linear":
+    if bare == "linear":
         return Identity()
     function = getattr(keras.activations, name, None)
     return from_keras(function) if name in _FUNCTIONS else None

@@ -32,7 +32,7 @@ _FAR = 50.0
 _LINE = np.concatenate([[-_FAR], np.linspace(-9.7, 9.7, 389), [_FAR]])
 _GRID = np.stack([_LINE, 0.01 * _LINE])[None].astype("float32")
 # Where a clipped function shows itself, if it does not overflow.
-_BEYOND = np.float32([[[-1e5, -1e3, 1e3, 1e5]]])
+_BEYOND = np.array([[[-1e5, -1e3, 1e3, 1e5]]], "float32")
 # Where slopes are compared, away from kinks; weighed, as those of softmax sum to zero.
 _SMOOTH = _GRID + np.float32(0.00137)
 _COTANGENT = np.cos(np.arange(_GRID.size, dtype="float32")).reshape(_GRID.shape)

@@ -59,7 +59,7 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
 
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in free:
-                    return call.plain(z)
+                    return call.function(z)
                 if call.chain is None:
                     x = ops.cast(free[call.key], z.dtype)
                 else:
@@ -104,7 +104,7 @@ def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
             sigma = ProximalMap.of(call.activation)
             x_of[call.key] = ops.stop_gradient(sigma(z_of[call.key]))
             return x
-        x = call.plain(z)
+        x = call.function(z)
         x_of[call.key] = ops.stop_gradient(lifted_real(x))
         return x
 

@@ -21,21 +21,21 @@ Tensor = Any
 
 
 def energy(
-    problem: LiftedProblem, carriers: Lifted, weights: Sequence[Tensor]
+    problem: LiftedProblem, coordinates: Lifted, weights: Sequence[Tensor]
 ) -> Tensor:
     """Return `E` in the units of the loss; its gradient in the weights is exact.
 
     Args:
         problem: LiftedProblem. Of the batch; its blocks are not stacks.
-        carriers: dict. The carriers of the lifted variables, by key of the call.
+        coordinates: dict. The coordinates of the lifted variables, by key of the call.
         weights: sequence of tensors. Values of the trainable variables.
     """
     penalties: list[Tensor] = []
 
     def answer(call: Call, z: Tensor) -> Tensor:
-        if call.key not in carriers:
-            return call.plain(z)
-        s = ops.stop_gradient(carriers[call.key])
+        if call.key not in coordinates:
+            return call.function(z)
+        s = ops.stop_gradient(coordinates[call.key])
         x = problem.penalty.point(ProximalMap.of(call.activation), s)
         value = penalty_at(call, problem.penalty, s, lifted_real(z))
         penalties.append(ops.sum(problem.scale(call).like(value) * value))

@@ -15,19 +15,19 @@ from keras_lifted.lifting.swept import Swept
 Tensor = Any
 
 
-def gaps(problem: LiftedProblem, carriers: Lifted, z_of: Lifted) -> Lifted:
+def gaps(problem: LiftedProblem, coordinates: Lifted, z_of: Lifted) -> Lifted:
     """Return the mean penalty `mean_i P(x_i, z_i)` of each call."""
     return {
-        call.key: ops.mean(_penalty(problem, call, carriers, z_of))
+        call.key: ops.mean(_penalty(problem, call, coordinates, z_of))
         for call in problem.structure.calls
     }
 
 
-def energy_at(problem: LiftedProblem, swept: Swept, carriers: Lifted) -> Tensor:
-    """Return loss and penalties where `swept` met the lifted variables `carriers`."""
+def energy_at(problem: LiftedProblem, swept: Swept, coordinates: Lifted) -> Tensor:
+    """Return loss and penalties where `swept` met the lifted variables."""
     energy = ops.sum(swept.loss) + rest_of(problem, swept)
     for call in problem.structure.calls:
-        value = _penalty(problem, call, carriers, swept.z)
+        value = _penalty(problem, call, coordinates, swept.z)
         energy = energy + _weighed(problem, call, swept, value)
     return energy
 
@@ -37,17 +37,17 @@ def rest_of(problem: LiftedProblem, swept: Swept) -> Tensor:
     total: Any = 0.0
     for call in problem.structure.calls:
         sigma = ProximalMap.of(call.activation)
-        rest = problem.penalty.rest(sigma, swept.z[call.key])
-        if rest is not None:
-            total = total + _weighed(problem, call, swept, rest)
+        terms = problem.penalty.z_terms(sigma, swept.z[call.key])
+        if terms is not None:
+            total = total + _weighed(problem, call, swept, terms)
     return total
 
 
 def _penalty(
-    problem: LiftedProblem, call: Call, carriers: Lifted, z_of: Lifted
+    problem: LiftedProblem, call: Call, coordinates: Lifted, z_of: Lifted
 ) -> Tensor:
     sigma = ProximalMap.of(call.activation)
-    value = problem.penalty.value(sigma, carriers[call.key], z_of[call.key])
+    value = problem.penalty.value(sigma, coordinates[call.key], z_of[call.key])
     return ops.maximum(value, 0.0)
 
 

@@ -168,7 +168,7 @@ class LiftedProblem:
     def sweep(
         self,
         move: Move,
-        carriers: Lifted | None = None,
+        coordinates: Lifted | None = None,
         fixed: Lifted | None = None,
         with_weights: bool = False,
         with_energy: bool = False,
@@ -183,10 +183,10 @@ class LiftedProblem:
 
         Args:
             move: chooses the new lifted variables.
-            carriers: carriers of the current ones; None for the forward pass.
+            coordinates: coordinates of the current ones; None for the forward pass.
             fixed: pre-activations known beforehand, not computed again.
             with_weights: also take the weight gradients, in the same sweep.
-            with_energy: also take the energy at `carriers`.
+            with_energy: also take the energy at `coordinates`.
             rounds: of the blocks of a stack all at once; None for one of them
                 after the other.
         """
@@ -195,37 +195,37 @@ class LiftedProblem:
         assigned: list[Any] = []
 
         def function(*arguments: Tensor) -> tuple[Tensor, Any]:
-            slots = dict(zip(keys, arguments, strict=False))
+            current = dict(zip(keys, arguments, strict=False))
             chosen = dict(zip(keys, arguments[len(keys) :], strict=False))
             trainable = arguments[2 * len(keys) :] or self.values
             penalty: list[Tensor] = []
             z_of: Lifted = {}
 
             def answer(call: Call, z: Tensor) -> Tensor:
-                if call.key not in slots:
-                    return call.plain(z)
+                if call.key not in current:
+                    return call.function(z)
                 if call.chain is not None:
-                    return stacked(call, z, slots[call.key])
+                    return stacked(call, z, current[call.key])
                 if call.key in known:
                     z = ops.cast(ops.stop_gradient(known[call.key]), z.dtype)
-                slot = slots[call.key]
+                at = current[call.key]
                 z_of[call.key] = lifted_real(z)
                 if with_energy:
-                    s, real = ops.stop_gradient(slot), ops.stop_gradient(z)
+                    s, real = ops.stop_gradient(at), ops.stop_gradient(z)
                     penalty.append(self._energy(call, s, lifted_real(real)))
-                slot = slot, chosen[call.key]
-                scale, first = self.scale(call), carriers is None
-                return moved(call, z, slot, move, self.penalty, scale, first)
+                scale, first = self.scale(call), coordinates is None
+                pair = at, chosen[call.key]
+                return moved(call, z, pair, move, self.penalty, scale, first)
 
-            def stacked(call: Call, u: Tensor, slot: Tensor) -> Tensor:
+            def stacked(call: Call, u: Tensor, at: Tensor) -> Tensor:
                 each = StackPass(call, self.penalty, move, self.scale(call), rounds)
-                start = None if carriers is None else ops.stop_gradient(slot)
+                start = None if coordinates is None else ops.stop_gradient(at)
                 began = each.begin(u, start)
                 z_of[call.key] = batch_first(began.z)
                 if with_energy:
                     s = batch_first(began.s)
                     penalty.append(self._energy(call, s, z_of[call.key]))
-                return each.output(u, (slot, chosen[call.key]), began)
+                return each.output(u, (at, chosen[call.key]), began)
 
             loss, outputs, state = self.run(answer, trainable, self.batch)
             assigned[:] = state.assigned
@@ -235,14 +235,14 @@ class LiftedProblem:
             auxiliary = (loss, energy, outputs, updates, z_of)
             return total * self.loss_scale, auxiliary
 
-        if carriers is None:
+        if coordinates is None:
             shapes = [self.structure.shapes[key] for key in keys]
-            slots = [ops.zeros(shape, real_dtype()) for shape in shapes]
+            current = [ops.zeros(shape, real_dtype()) for shape in shapes]
         else:
-            slots = [carriers[key] for key in keys]
+            current = [coordinates[key] for key in keys]
         chosen = [ops.zeros((), real_dtype()) for _ in keys]
         weights = self.values if with_weights else []
-        (_, auxiliary), gradients = gradient(function, [*slots, *chosen, *weights])
+        (_, auxiliary), gradients = gradient(function, [*current, *chosen, *weights])
         loss, energy, outputs, updates, z_of = auxiliary
         return Swept(
             loss,
@@ -256,23 +256,23 @@ class LiftedProblem:
         )
 
     def forward(self) -> Swept:
-        """Return the forward pass alone; its carriers are where it passed."""
+        """Return the forward pass alone; its coordinates are where it passed."""
         z_of: Lifted = {}
 
         def answer(call: Call, z: Tensor) -> Tensor:
             if call.chain is None:
                 z_of[call.key] = lifted_real(z)
-                return call.plain(z)
+                return call.function(z)
             return forward_stack(call, z, z_of)
 
         loss, outputs, state = self.run(answer, self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v in state.assigned]
         z_of = {key: z_of[key] for key in self.structure.keys}
         passed = Swept(loss, ops.sum(loss), outputs, updates, z_of, {}, [])
-        return dataclasses.replace(passed, carriers=self.origin(passed))
+        return dataclasses.replace(passed, coordinates=self.origin(passed))
 
     def origin(self, forward: Swept) -> Lifted:
-        """Return the carriers of the forward pass."""
+        """Return the coordinates of the forward pass."""
         return {
             call.key: self.penalty.origin(
                 ProximalMap.of(call.activation), forward.z[call.key]

@@ -15,7 +15,7 @@ from keras_lifted.lifting.scope import Call
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
-# move(call, sigma, s, z, q) -> (the new carrier, the displacement that pulls)
+# move(call, sigma, s, z, q) -> (new coordinate, displacement of the gradient)
 Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -29,7 +29,7 @@ def parameter_gradient(
 ) -> list[Tensor]:
     """Return derivatives of `Σ_i scale_i P` in the parameters of an activation.
 
-    `d` are the displacements from which the rule pulls, which need not be those that it
+    `d` are the displacements of the rule's gradients, which need not be those that it
     moved by; `scale` is `c_i w`, one number or one for each sample.
     """
     if not parameters:
@@ -38,23 +38,23 @@ def parameter_gradient(
 
     def function(*parameters: Tensor) -> tuple[Tensor, None]:
         sigma = ProximalMap(call.activation, parameters)
-        value = penalty.drive(sigma, s, z, d)
+        value = penalty.parameter_value(sigma, s, z, d)
         return ops.sum(ops.reshape(scale, (-1,)) * value), None
 
     return gradient(function, parameters)[1]
 
 
 def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
-    """Return `P` at the carrier `s` and the pre-activation `z`, without weights."""
+    """Return `P` at the coordinate `s` and the pre-activation `z`, without weights."""
     sigma = ProximalMap.of(call.activation)
-    value, rest = penalty.value(sigma, s, z), penalty.rest(sigma, z)
-    return value if rest is None else value + rest
+    value, terms = penalty.value(sigma, s, z), penalty.z_terms(sigma, z)
+    return value if terms is None else value + terms
 
 
 def moved(
     call: Call,
     z: Tensor,
-    slots: tuple[Tensor, Tensor],
+    current: tuple[Tensor, Tensor],
     move: Move,
     penalty: Penalty,
     scale: Scale,
@@ -62,15 +62,15 @@ def moved(
 ) -> Tensor:
     """Return `x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
 
-    The gradients of `slots`, the current carrier and a number, are the new carrier,
-    which `move` chooses, and the penalty weight. With `first` the carrier of the
+    The gradients of `current`, the current coordinate and a number, are the new
+    coordinate, which `move` chooses, and the penalty weight. With `first` that of the
     forward pass stands for the current one.
     """
 
-    def lifted(z: Tensor, slot: Tensor, number: Tensor, *parameters: Tensor) -> Any:
+    def lifted(z: Tensor, old: Tensor, number: Tensor, *parameters: Tensor) -> Any:
         sigma = ProximalMap(call.activation, parameters)
         real = lifted_real(z)
-        s = penalty.origin(sigma, real) if first else slot
+        s = penalty.origin(sigma, real) if first else old
 
         def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
             at = scale.chosen(upstream[0], real)
@@ -80,12 +80,12 @@ def moved(
             there = real
             if scale.least is not None and call.activation.bent_at_zero:
                 there = ops.where(real == 0, -1.0, real)  # the slope on the left
-            pull = weight * penalty.pull(sigma, there, displacement)
-            rest = parameter_gradient(
+            slope = weight * penalty.z_gradient(sigma, there, displacement)
+            slopes = parameter_gradient(
                 call, penalty, parameters, real, displacement, weight
             )
-            return ops.cast(pull, z.dtype), new, at.weight, *rest
+            return ops.cast(slope, z.dtype), new, at.weight, *slopes
 
         return ops.cast(penalty.point(sigma, s), z.dtype), backward
 
-    return ops.custom_gradient(lifted)(z, *slots, *call.activation.parameters())
+    return ops.custom_gradient(lifted)(z, *current, *call.activation.parameters())

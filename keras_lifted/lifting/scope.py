@@ -32,7 +32,7 @@ class Call:
         key: the block's name; a shared layer's later calls are `name:1`, ….
         index: the block's place in the list of blocks.
         activation: the proximal activation.
-        plain: the function that the layer applies outside a scope.
+        function: the function that the layer applies outside a scope.
         chain: of a stack, whose blocks are lifted together: its weights. An
             answer is then given its input `u_0` in the place of `z`.
     """
@@ -40,7 +40,7 @@ class Call:
     key: str
     index: int
     activation: ProximalActivation
-    plain: Callable[[Tensor], Tensor]
+    function: Callable[[Tensor], Tensor]
     chain: Chain | None = None
 
 
@@ -78,22 +78,22 @@ class LiftingScope:
         self,
         layer: Any,
         z: Tensor,
-        plain: Callable[[Tensor], Tensor],
+        function: Callable[[Tensor], Tensor],
         chain: Chain | None = None,
     ) -> Tensor:
-        """Return what `layer` returns in the place of `plain(z)`."""
+        """Return what `layer` returns in the place of `function(z)`."""
         index = self._places.get(id(layer))
         if index is None:
-            return plain(z)
+            return function(z)
         block = self.blocks[index]
         z = z.value if isinstance(z, keras.Variable) else z
         if not len(z.shape) or current_trace() != self._trace:
             self.elsewhere.add(block.name)
-            return plain(z)
+            return function(z)
         count = self._calls.get(block.name, 0)
         self._calls[block.name] = count + 1
         key = f"{block.name}:{count}" if count else block.name
-        return self.answer(Call(key, index, block.activation, plain, chain), z)
+        return self.answer(Call(key, index, block.activation, function, chain), z)
 
     def __enter__(self) -> LiftingScope:
         self._trace = current_trace()

@@ -62,7 +62,7 @@ class Start:
     Attributes:
         before: what each block reads.
         z: pre-activations.
-        s: carriers of the lifted variables.
+        s: coordinates of the lifted variables.
         forward: whether these are where a forward pass left them.
     """
 
@@ -78,8 +78,8 @@ class Moved:
 
     Attributes:
         q: derivative in the input of the stack.
-        s: new carriers.
-        displacement: from which each block pulls.
+        s: new coordinates.
+        displacement: of each block's gradient.
         slopes: derivatives in the weights.
     """
 
@@ -107,15 +107,15 @@ class StackPass:
     scale: Scale
     rounds: Rounds | None
 
-    def begin(self, u: Tensor, carriers: Tensor | None) -> Start:
+    def begin(self, u: Tensor, coordinates: Tensor | None) -> Start:
         """Return where a sweep begins, not differentiated."""
         chain, u = _chain(self.call), ops.stop_gradient(u)
         activation = self.call.activation
         fixed = tuple(ops.stop_gradient(each) for each in activation.parameters())
         sigma = ProximalMap(activation, fixed)
         count = 0 if self.rounds is None else self.rounds.forward
-        if carriers is not None:
-            s = depth_first(carriers)
+        if coordinates is not None:
+            s = depth_first(coordinates)
             before = chain.before(u, ops.cast(self.penalty.point(sigma, s), u.dtype))
         elif count and chain.residual:
             s = None
@@ -140,10 +140,10 @@ class StackPass:
             s = self.penalty.origin(sigma, z)
         return Start(before, z, s, count > 0)
 
-    def output(self, u: Tensor, slots: tuple[Tensor, Tensor], start: Start) -> Tensor:
+    def output(self, u: Tensor, current: tuple[Tensor, Tensor], start: Start) -> Tensor:
         """Return the output of the stack, with a backward rule that moves all blocks.
 
-        The gradients in `slots` are the new carriers, batch first, and the weight.
+        The gradients in `current` are the new coordinates, batch first, and the weight.
         """
         activation, penalty = self.call.activation, self.penalty
         whole = self.call.chain
@@ -151,7 +151,7 @@ class StackPass:
         count = len(whole.weights)
 
         def lifted(u: Tensor, *arguments: Tensor) -> Any:
-            slot, number, before, z, s, *parameters = arguments[count:]
+            old, number, before, z, s, *parameters = arguments[count:]
             chain = whole.at(arguments[:count])
             sigma = ProximalMap(activation, tuple(parameters))
 
@@ -162,7 +162,7 @@ class StackPass:
                 weight = scale.like(q)
                 order = self._in_turn if self.rounds is None else self._at_once
                 moved = order(chain, sigma, q, at, weight)
-                rest = parameter_gradient(
+                parameter_slopes = parameter_gradient(
                     self.call,
                     penalty,
                     sigma.parameters,
@@ -176,7 +176,7 @@ class StackPass:
                     batch_first(moved.s),
                     scale.weight,
                     *(ops.zeros_like(each) for each in (before, z, s)),
-                    *rest,
+                    *parameter_slopes,
                 )
 
             x = ops.cast(penalty.point(sigma, s), u.dtype)
@@ -185,7 +185,7 @@ class StackPass:
         return ops.custom_gradient(lifted)(
             u,
             *whole.weights,
-            *slots,
+            *current,
             *(ops.stop_gradient(each) for each in (start.before, start.z, start.s)),
             *activation.parameters(),
         )
@@ -215,7 +215,7 @@ class StackPass:
 
         if not at.forward:
             displacement = self.penalty.origin(sigma, at.z) - at.s
-            delta = weight * self.penalty.pull(sigma, at.z, displacement)
+            delta = weight * self.penalty.z_gradient(sigma, at.z, displacement)
         elif further:
             delta, further = moved(None)[2], further - 1
         tolerance = self.rounds.tolerance
@@ -228,7 +228,7 @@ class StackPass:
         self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         new, displacement = self.move(self.call, sigma, s, z, q / weight)
-        delta = weight * self.penalty.pull(sigma, z, displacement)
+        delta = weight * self.penalty.z_gradient(sigma, z, displacement)
         return new, displacement, delta
 
 

@@ -15,22 +15,22 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """Carriers of the samples of a batch, and which of them are known.
+    """Coordinates of the samples of a batch, and which of them are known.
 
     Attributes:
-        carriers: key of the call -> `(batch, *shape)`.
+        coordinates: key of the call -> `(batch, *shape)`.
         seen: whether the sample was visited before, `(batch,)`.
     """
 
-    carriers: Lifted
+    coordinates: Lifted
     seen: Tensor
 
     def over(self, origin: Lifted) -> Lifted:
-        """Return stored carriers of samples that were seen, `origin` of the others."""
+        """Return stored coordinates of samples that were seen, else `origin`."""
         return {
             key: ops.where(
                 per_sample(self.seen, fresh),
-                self.carriers[key],
+                self.coordinates[key],
                 fresh,
             )
             for key, fresh in origin.items()

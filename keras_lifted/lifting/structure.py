@@ -96,13 +96,13 @@ def find_structure(
         x_of: dict[str, Tensor] = {}
 
         def answer(call: Call, z: Tensor) -> Tensor:
-            x = call.plain(z)
+            x = call.function(z)
             if call.key.split(":")[0] not in kept:
                 x = x * 1  # a node of its own, even where σ is the identity
                 calls.append(call)
                 shapes[call.key] = _shape(call, z)
                 # Weights of a stack are read within the call.
-                z_of[call.key] = z if call.chain is None else call.plain(z)
+                z_of[call.key] = z if call.chain is None else call.function(z)
                 x_of[call.key] = x
                 if call.chain is not None:  # never an output; skips lead past it
                     x = x + z if call.chain.residual else x + 0
@@ -156,7 +156,7 @@ def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str
 
         def answer(call: Call, z: Tensor, first: dict[str, Any] = first) -> Tensor:
             first[call.key] = z.shape[0] if len(z.shape) else None
-            return call.plain(z)
+            return call.function(z)
 
         def probe(given: Any, answer: Answer = answer) -> Any:
             return tree.flatten(run(answer, given, trainable))

@@ -23,7 +23,7 @@ class Swept:
         outputs: what the model returned.
         updates: variables that the call assigned, and their values.
         z: pre-activations.
-        carriers: carriers of the lifted variables that the sweep chose.
+        coordinates: coordinates of the lifted variables that the sweep chose.
         gradients: weight gradients, if they were asked for.
         weights: penalty weight of each call.
     """
@@ -33,6 +33,6 @@ class Swept:
     outputs: Any
     updates: Updates
     z: Lifted
-    carriers: Lifted
+    coordinates: Lifted
     gradients: list[Tensor]
     weights: Lifted = dataclasses.field(default_factory=dict)

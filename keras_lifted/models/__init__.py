@@ -7,12 +7,12 @@ from keras_lifted.architectures import resnet
 from keras_lifted.architectures import sparse_autoencoder
 from keras_lifted.architectures import transformer_encoder
 from keras_lifted.architectures import unet
-from keras_lifted.models.indices import indexed
-from keras_lifted.models.indices import with_index
 from keras_lifted.models.lifted_model import LiftedModel
 from keras_lifted.models.lifted_model import LiftedSequential
 from keras_lifted.models.stack import stack
 from keras_lifted.models.training import LiftedMixin
+from keras_lifted.persistent.indices import indexed
+from keras_lifted.persistent.indices import with_index
 
 __all__ = [
     "LiftedMixin",

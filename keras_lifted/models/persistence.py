@@ -1,4 +1,4 @@
-"""What a model does before it trains: its variables, and room for lifted ones."""
+"""Numbers the samples of a `fit`, and makes room for their lifted variables."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from keras import tree
 from keras_lifted import backend
 from keras_lifted import optimizers
 from keras_lifted.lifting.batch import Batch
-from keras_lifted.lifting.blocks import walk_layers
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.models.indices import indexed
-from keras_lifted.models.indices import take_index
+from keras_lifted.models.build import build
+from keras_lifted.persistent.indices import indexed
+from keras_lifted.persistent.indices import take_index
 
 HOW = (
     "Give `fit` arrays, which it numbers itself; a tf.data.Dataset that went through "
@@ -27,40 +27,6 @@ HOW = (
 )
 # As many rows as tell a sample's axis from a sample's shape.
 ROWS = 2
-
-
-def check_optimizer(model: Any) -> None:
-    """Raise a ValueError if the model was compiled without an optimizer."""
-    if getattr(model, "compiled", False) and model.optimizer is None:
-        raise ValueError(
-            f"The model '{model.name}' was compiled without an optimizer, so "
-            "it cannot be trained. Received: optimizer=None. Pass one to "
-            "`compile`, for example optimizer='adam'."
-        )
-
-
-def build(model: Any, x: Any) -> None:
-    """Create weights and optimizer variables, before any scope is open."""
-    check_optimizer(model)
-    if model.optimizer.built:
-        return
-    if not _is_built(model):
-        model(x)
-    model.optimizer.build(model.trainable_variables)
-
-
-def build_optimizer(model: Any) -> None:
-    """Create the optimizer's variables, once those of the model exist."""
-    if not model.optimizer.built and _is_built(model):
-        model.optimizer.build(model.trainable_variables)
-
-
-def _is_built(model: Any) -> bool:
-    """Return whether the model and all layers in it have their weights.
-
-    `build(input_shape)` of a model with a `call` of its own says so too early.
-    """
-    return model.built and all(layer.built for layer, _ in walk_layers(model))
 
 
 def with_indices(

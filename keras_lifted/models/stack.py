@@ -105,9 +105,9 @@ def _applications(model: keras.Model) -> tuple[list[Application], set[int]]:
 
 
 def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
-    plain = keras.Model(model.inputs, model.outputs)
+    keras_model = keras.Model(model.inputs, model.outputs)
     return keras.models.clone_model(
-        plain, clone_function=lambda layer: layer, call_function=call
+        keras_model, clone_function=lambda layer: layer, call_function=call
     )
 
 

@@ -21,11 +21,11 @@ from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.state import commit
 from keras_lifted.metrics import LiftedEnergy
 from keras_lifted.metrics import LiftedMetric
-from keras_lifted.models.indices import take_index
-from keras_lifted.models.persistence import build
+from keras_lifted.models.build import build
 from keras_lifted.models.persistence import checked_index
 from keras_lifted.models.watch import check_rows
 from keras_lifted.models.watch import finite_tensors
+from keras_lifted.persistent.indices import take_index
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.base import solve
 
@@ -71,7 +71,7 @@ def train_on(model: Any, data: Any) -> Any:
     good = _is_good(model, loss, gradients)
     optimizer.observe(problem, solution, bounds, good, model._lifting.watched)
     if index is not None:
-        optimizer.memory.write(index, problem.stored, solution.last.carriers, good)
+        optimizer.memory.write(index, problem.stored, solution.last.coordinates, good)
     commit(good, solution.forward.updates)
     if problem.trainable:
         backend.apply_if(good, model.optimizer, gradients, problem.trainable)

@@ -8,11 +8,11 @@ import keras
 
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.isgm import ISGM
-from keras_lifted.optimizers.persistent import Persistent
 from keras_lifted.optimizers.schedule import FitDecay
 from keras_lifted.optimizers.settings import keras_optimizer
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.optimizers.steepest_descent import SteepestDescent
+from keras_lifted.persistent.settings import Persistent
 
 __all__ = [
     "ISGM",

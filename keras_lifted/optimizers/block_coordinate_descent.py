@@ -16,12 +16,12 @@ from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.optimizers import persistent as persistence
 from keras_lifted.optimizers.delegating import Delegating
-from keras_lifted.optimizers.memory import Memory
 from keras_lifted.optimizers.settings import keras_optimizer
 from keras_lifted.optimizers.state import LiftedState
 from keras_lifted.optimizers.state import warn_of_heavy_weights
+from keras_lifted.persistent import settings as persistence
+from keras_lifted.persistent.memory import Memory
 from keras_lifted.updates.base import Solution
 
 Tensor = Any

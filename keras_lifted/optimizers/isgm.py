@@ -129,11 +129,11 @@ class ISGM(BlockCoordinateDescent):
                 "Use SteepestDescent, or a model of single layers."
             )
         layers = find_affine(problem.model)
-        carriers, values = solution.last.carriers, problem.values
+        coordinates, values = solution.last.coordinates, problem.values
 
         def slopes(weights: Sequence[Tensor]) -> list[Tensor]:
             def function(*weights: Tensor) -> tuple[Tensor, None]:
-                return energy(problem, carriers, weights), None
+                return energy(problem, coordinates, weights), None
 
             found = gradient(function, list(weights))[1]
             return [
@@ -142,7 +142,7 @@ class ISGM(BlockCoordinateDescent):
             ]
 
         with grams(layers) as found:
-            energy(problem, carriers, values)
+            energy(problem, coordinates, values)
         blocks = weight_blocks(layers, found, problem.trainable)
         rate = lifted_real(self.learning_rate)
         start = slopes(values)

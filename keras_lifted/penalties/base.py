@@ -25,14 +25,14 @@ KEYED = ("Penalty weights are keyed by activation name", "The model's activation
 class Penalty(abc.ABC):
     """`w · P(x, z)`, zero exactly where `x = σ(z)`.
 
-    An update moves the *carrier* `s` of a lifted variable, `x = point(s)`: the dual
+    An update moves the *coordinate* `s` of a lifted variable, `x = point(s)`: the dual
     variable where that keeps `x` in the domain of the potential, else `x` itself. At
-    the forward pass `s = origin(z)`; at `s = origin(z) − d`, `pull(z, d)` is `∂P/∂z`,
-    computed from the displacement `d` so that a small one loses no digits.
+    the forward pass `s = origin(z)`; at `s = origin(z) − d`, `z_gradient(z, d)` is
+    `∂P/∂z`, computed from the displacement `d` so that a small one loses no digits.
 
     A subclass writes `value`; the other methods have defaults for `s = x` and a P whose
-    gradient in x is 1-Lipschitz. Override `pull` and `drive` where a formula keeps the
-    digits of a small `d`, `proximal` where there is a closed form.
+    gradient in x is 1-Lipschitz. Override `z_gradient` and `parameter_value` where a
+    formula keeps the digits of a small `d`, `proximal` where there is a closed form.
 
     Attributes:
         default_weight: float. The weight where none is given; None for the update's.
@@ -92,22 +92,24 @@ class Penalty(abc.ABC):
         """Return `P(point(s), z)` of each sample, `(batch,)`."""
 
     def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
-        """Return the carrier of the forward pass: `point(origin(z)) = σ(z)`."""
+        """Return the coordinate of the forward pass: `point(origin(z)) = σ(z)`."""
         return sigma(z)
 
     def point(self, sigma: ProximalMap, s: Tensor) -> Tensor:
-        """Return the lifted variable `x` that `s` carries."""
+        """Return the lifted variable `x` of the coordinate `s`."""
         return s
 
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        """Return `∂P/∂z` at the carrier `origin(z) − d`."""
+    def z_gradient(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+        """Return `∂P/∂z` at the coordinate `origin(z) − d`."""
         s = self.origin(sigma, z) - d
         return _slope(lambda z: self.value(sigma, s, z), z)
 
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+    def parameter_value(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor
+    ) -> Tensor:
         """Return `(batch,)`, with the gradient of P in the parameters of `sigma`.
 
-        At `s = origin(z) − d`; like `pull`, it keeps the digits of a small `d`.
+        At `s = origin(z) − d`; like `z_gradient`, it keeps the digits of a small `d`.
         """
         return self.value(sigma, s, z)
 
@@ -126,11 +128,11 @@ class Penalty(abc.ABC):
         slope = _slope(lambda s: self.value(sigma, s, z), s)
         return s - step / (1.0 + step) * (slope + q)
 
-    def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
+    def z_terms(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
         """Return what the energy holds besides `value`, at any x: `(batch,)`, or None.
 
-        Its gradient in z is part of `pull`, and is not zero at the forward pass: such a
-        penalty is `contrastive`.
+        Its gradient in z is part of `z_gradient`, and is not zero at the forward pass:
+        such a penalty is `contrastive`.
         """
         return None
 

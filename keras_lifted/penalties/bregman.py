@@ -14,7 +14,7 @@ from keras_lifted.penalties.dual import DualPenalty
 class Bregman(DualPenalty):
     """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
 
-    The activation is never differentiated. The carrier is the dual variable `v`,
+    The activation is never differentiated. The coordinate is the dual variable `v`,
     `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
 
     Args:

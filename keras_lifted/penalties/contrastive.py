@@ -75,12 +75,14 @@ class Contrastive(DualPenalty):
             "the contrastive penalty",
         )
 
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
-        return super().pull(sigma, z, d) + self.feedback * (z - sigma(z))
+    def z_gradient(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+        return super().z_gradient(sigma, z, d) + self.feedback * (z - sigma(z))
 
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
-        return super().drive(sigma, s, z, d) + self.rest(sigma, z)
+    def parameter_value(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor
+    ) -> Tensor:
+        return super().parameter_value(sigma, s, z, d) + self.z_terms(sigma, z)
 
-    def rest(self, sigma: ProximalMap, z: Tensor) -> Tensor:
+    def z_terms(self, sigma: ProximalMap, z: Tensor) -> Tensor:
         least = 0.5 * sum_per_sample(ops.square(z)) - sigma.conjugate(z)
         return self.feedback * least

@@ -1,4 +1,4 @@
-"""What penalties share whose lifted variable is carried by its dual."""
+"""What penalties share whose coordinate is the dual variable."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Tensor = Any
 
 
 class DualPenalty(Penalty):
-    """`F(x) − ⟨x, z⟩` and terms in z alone, with `x = σ(v)` carried by `v`.
+    """`F(x) − ⟨x, z⟩` and terms in z alone; the coordinate is the dual of `x = σ(v)`.
 
-    The terms in z are `F*(z)` unless a subclass adds others, in `rest`, to
-    which its `pull` and `drive` must add their part.
+    The terms in z are `F*(z)` unless a subclass adds others, in `z_terms`, to
+    which its `z_gradient` and `parameter_value` must add their part.
     """
 
     def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
@@ -30,10 +30,12 @@ class DualPenalty(Penalty):
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
         return sigma.bregman(s, z)
 
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+    def z_gradient(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
         return sigma.difference(z, d)
 
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+    def parameter_value(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor
+    ) -> Tensor:
         # Of F*(z) − F*(s), the integral of ⟨d, ∂σ⟩ from s = z − d to z.
         near = 0.5 * sum_per_sample(ops.stop_gradient(d) * (sigma(z) + sigma(s)))
         axes = tuple(range(1, len(z.shape)))

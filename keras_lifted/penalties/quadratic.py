@@ -45,10 +45,12 @@ class Quadratic(Penalty):
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
         return 0.5 * sum_per_sample(ops.square(sigma(z) - s))
 
-    def pull(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
+    def z_gradient(self, sigma: ProximalMap, z: Tensor, d: Tensor) -> Tensor:
         return vector_jacobian(sigma, z, d)
 
-    def drive(self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor) -> Tensor:
+    def parameter_value(
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor
+    ) -> Tensor:
         return sum_per_sample(ops.stop_gradient(d) * sigma(z))
 
     def proximal(

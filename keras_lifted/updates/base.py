@@ -58,7 +58,7 @@ class Solution:
         last: Swept,
         iterations: Tensor | None = None,
         residual: Tensor | None = None,
-        carriers: Lifted | None = None,
+        coordinates: Lifted | None = None,
         start: Tensor | None = None,
     ) -> Solution:
         """Return the solution that ends with the sweep `last`.
@@ -71,7 +71,7 @@ class Solution:
                 Defaults to None.
             residual: tensor. The relative change in the last of them; None for 1.
                 Defaults to None.
-            carriers: list of tensors. Those that `last` moved; None for the forward
+            coordinates: list of tensors. Those that `last` moved; None for the forward
                 pass. Defaults to None.
             start: tensor. The energy it started from; None for that of `forward`.
                 Defaults to None.
@@ -80,8 +80,8 @@ class Solution:
         if start is None:
             start = ops.sum(forward.loss) + measures.rest_of(problem, forward)
         left = start
-        if carriers is not None:
-            left = measures.energy_at(problem, last, carriers)
+        if coordinates is not None:
+            left = measures.energy_at(problem, last, coordinates)
         return cls(
             forward,
             last,
@@ -107,11 +107,11 @@ class Solution:
         """Return each call and its lifted variable."""
         for call in problem.structure.calls:
             sigma = ProximalMap.of(call.activation)
-            yield call, problem.penalty.point(sigma, self.last.carriers[call.key])
+            yield call, problem.penalty.point(sigma, self.last.coordinates[call.key])
 
     def gaps(self, problem: LiftedProblem) -> Lifted:
         """Return the mean penalty `P(x, z)` of each call, in the pairing of `last`."""
-        return measures.gaps(problem, self.last.carriers, self.last.z)
+        return measures.gaps(problem, self.last.coordinates, self.last.z)
 
     def relative_gap(self, problem: LiftedProblem) -> Tensor:
         """Return `√(P/½‖x‖²)` of means over samples, its mean over calls."""
@@ -124,7 +124,7 @@ class Solution:
 
     def energy(self, problem: LiftedProblem) -> Tensor:
         """Return loss and penalties of the last sweep; clamped less free."""
-        energy = measures.energy_at(problem, self.last, self.last.carriers)
+        energy = measures.energy_at(problem, self.last, self.last.coordinates)
         return energy if self.free is None else energy - self.free.energy(problem)
 
 

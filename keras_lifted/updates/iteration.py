@@ -27,9 +27,9 @@ from keras_lifted.updates.order import groups
 from keras_lifted.updates.order import shortening
 
 Tensor = Any
-# step(sigma, s, z, q, rate) -> the new carrier
+# step(sigma, s, z, q, rate) -> the new coordinate
 Step = Callable[[ProximalMap, Tensor, Tensor, Tensor, Tensor], Tensor]
-# body(round, carriers, residual, *rest) -> the same after one more round
+# body(round, coordinates, residual, *rest) -> the same after one more round
 Body = Callable[..., tuple[Any, ...]]
 
 # Longer steps than this many times a block's own curvature change nothing.
@@ -87,31 +87,33 @@ class Iteration:
             origin = problem.origin(forward)
         else:
             forward = problem.forward()
-            origin = stored.over(forward.carriers)
+            origin = stored.over(forward.coordinates)
             first = self._round(problem, move, origin, with_energy=True)
-        state: tuple[Any, ...] = (one, first.carriers, unknown)
+        state: tuple[Any, ...] = (one, first.coordinates, unknown)
         rounds = self.steps - (2 if merged else 1)
         if rounds > 0:
             fixed = problem.structure.fed_by_inputs(forward.z)
             if self.acceleration:
                 body, rest = self._accelerated(problem, rates, fixed, first, origin)
             else:
-                body, rest = self._plain(problem, move, fixed), ()
+                body, rest = self._unaccelerated(problem, move, fixed), ()
             state = self._repeat(body, (*state, *rest), rounds)
-        iterations, carriers, residual, *_ = state
-        carriers = {key: ops.stop_gradient(s) for key, s in carriers.items()}
+        iterations, coordinates, residual, *_ = state
+        coordinates = {key: ops.stop_gradient(s) for key, s in coordinates.items()}
         if not merged:
             hold = functools.partial(problem.sweep, _hold(problem), rounds=Rounds())
-            tried = hold(carriers, with_energy=True).energy
+            tried = hold(coordinates, with_energy=True).energy
             good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
-            carriers = _choose(good, carriers, origin)
-            last = hold(carriers, with_weights=True)
+            coordinates = _choose(good, coordinates, origin)
+            last = hold(coordinates, with_weights=True)
             settled = Solution.of(
                 problem, forward, last, iterations, residual, start=first.energy
             )
             return dataclasses.replace(settled, left=tried)
-        last = problem.sweep(move, carriers, with_weights=True)
-        return Solution.of(problem, forward, last, iterations + 1, residual, carriers)
+        last = problem.sweep(move, coordinates, with_weights=True)
+        return Solution.of(
+            problem, forward, last, iterations + 1, residual, coordinates
+        )
 
     def _repeat(
         self, body: Body, begin: tuple[Any, ...], rounds: int
@@ -119,7 +121,9 @@ class Iteration:
         if rounds == 1 and not self.acceleration:  # it needs no loop
             return body(*begin)
 
-        def more(k: Tensor, carriers: Lifted, residual: Tensor, *rest: Any) -> Tensor:
+        def more(
+            k: Tensor, coordinates: Lifted, residual: Tensor, *rest: Any
+        ) -> Tensor:
             few = k <= rounds
             if not self.tolerance:
                 return few
@@ -127,9 +131,9 @@ class Iteration:
 
         return while_loop(more, body, begin)
 
-    def _plain(self, problem: LiftedProblem, move: Move, fixed: Lifted) -> Body:
+    def _unaccelerated(self, problem: LiftedProblem, move: Move, fixed: Lifted) -> Body:
         def body(k: Tensor, s: Lifted, residual: Tensor) -> tuple[Any, ...]:
-            moved = self._round(problem, move, s, fixed).carriers
+            moved = self._round(problem, move, s, fixed).coordinates
             return k + 1, moved, self._residual(s, moved, residual)
 
         return body
@@ -158,7 +162,7 @@ class Iteration:
         ) -> tuple[Any, ...]:
             move = self._move(problem, rates, accelerate.metric(memory))
             swept = self._round(problem, move, s, fixed, with_energy=True)
-            moved = swept.carriers
+            moved = swept.coordinates
             good = swept.energy <= lowest + ROUNDING * ops.absolute(lowest)
             ahead, remembered = accelerate.extrapolate(memory, s, moved, kappa)
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
@@ -173,7 +177,7 @@ class Iteration:
             )
 
         s, memory = accelerate.extrapolate(
-            accelerate.start(origin), origin, first.carriers, kappa
+            accelerate.start(origin), origin, first.coordinates, kappa
         )
         return body, (s, memory, origin, first.energy)
 
@@ -185,7 +189,7 @@ class Iteration:
         fixed: Lifted | None = None,
         with_energy: bool = False,
     ) -> Swept:
-        """Take one step of every block; all but the carriers are of where it began."""
+        """Take one step of every block; the rest of the result is of where it began."""
         turns = groups(self.order, problem.structure)
         rounds = Rounds() if self.order == JACOBI else None
         first = None
@@ -196,10 +200,10 @@ class Iteration:
             swept = problem.sweep(
                 turn, s, fixed, with_energy=with_energy, rounds=rounds
             )
-            s, with_energy = swept.carriers, False
+            s, with_energy = swept.coordinates, False
             first = first or swept
         assert first is not None and s is not None
-        return dataclasses.replace(first, carriers=s)
+        return dataclasses.replace(first, coordinates=s)
 
     def _residual(self, before: Lifted, after: Lifted, last: Tensor) -> Tensor:
         """Return the relative change, measured only where something waits for it."""
@@ -222,7 +226,7 @@ class Iteration:
 
 
 def _hold(problem: LiftedProblem) -> Move:
-    """Move nothing; pass on the pull of where everything is."""
+    """Move nothing; pass on the gradient of where everything is."""
 
     def hold(
         call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
@@ -233,7 +237,7 @@ def _hold(problem: LiftedProblem) -> Move:
 
 
 def _only(problem: LiftedProblem, move: Move, keys: set[str], old: bool) -> Move:
-    """Return `move` for `keys` alone, which passes on the old or the new pull."""
+    """Return `move` for `keys` alone, which passes on the old or the new gradient."""
     hold = _hold(problem)
 
     def moved(

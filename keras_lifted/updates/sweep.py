@@ -52,5 +52,5 @@ class Sweep(LiftedUpdate):
 def full_step(
     call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Step from the forward pass to the carrier `s − q`, pulled back by `q`."""
+    """Step from the forward pass to the coordinate `s − q`, pulled back by `q`."""
     return s - q, q

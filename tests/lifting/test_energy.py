@@ -94,7 +94,7 @@ def solve_all(model, updates, x, y, w):
             solutions = [update.solve(problem, bounds) for update in updates]
         sigmas = {b.name: b.activation for b in blocks}
         return [
-            {key: sigmas[key](s) for key, s in solution.last.carriers.items()}
+            {key: sigmas[key](s) for key, s in solution.last.coordinates.items()}
             for solution in solutions
         ]
 

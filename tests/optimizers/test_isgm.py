@@ -126,12 +126,12 @@ def energies(model, x, y, steps=3):
     """Pairs of energies before and after steps, at the same lifted variables."""
     for _ in range(steps):
         problem, solution = solve_once(model, x, y, None)
-        carriers = solution.last.carriers
+        coordinates = solution.last.coordinates
 
-        def value(problem, carriers=carriers):
+        def value(problem, coordinates=coordinates):
             values = [v.value for v in model.trainable_variables]
             with keras.StatelessScope():
-                return float(ops.convert_to_numpy(energy(problem, carriers, values)))
+                return float(ops.convert_to_numpy(energy(problem, coordinates, values)))
 
         before = value(problem)
         model.train_on_batch(x, y)

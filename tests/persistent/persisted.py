@@ -32,10 +32,10 @@ def build(rate=0.0, update=None, persistent=True, activation="tanh", **options):
     return model
 
 
-def carriers(model):
+def coordinates(model):
     store = model.optimizer.memory.store
-    if hasattr(store, "carriers"):
-        return values([store.carriers["one"], store.carriers["two"]])
+    if hasattr(store, "coordinates"):
+        return values([store.coordinates["one"], store.coordinates["two"]])
     return values(store.read(np.arange(N), True)[0].values())
 
 

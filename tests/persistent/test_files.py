@@ -10,7 +10,7 @@ from persisted import N
 from persisted import X
 from persisted import Y
 from persisted import build
-from persisted import carriers
+from persisted import coordinates
 
 import keras_lifted as kl
 
@@ -65,23 +65,23 @@ def test_files_serve_as_memory_does(tmp_path):
         keras.utils.set_random_seed(3)
         each.fit(X, Y, epochs=3, batch_size=5, verbose=0)
     assert_same(values(model.weights), values(other.weights), atol=1e-5)
-    assert_same(carriers(model), carriers(other), atol=1e-4)
+    assert_same(coordinates(model), coordinates(other), atol=1e-4)
     assert len(model.optimizer.memory.variables) == 1  # which samples were seen
     assert {each.name for each in (tmp_path / "a").iterdir()} == {
-        "carrier_0.npy",
-        "carrier_1.npy",
+        "coordinate_0.npy",
+        "coordinate_1.npy",
         "seen.npy",
     }
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert_same(carriers(loaded), carriers(model))
+    assert_same(coordinates(loaded), coordinates(model))
     loaded.fit(X, Y, epochs=1, **BATCH)
     (tmp_path / "a").rename(tmp_path / "b")
     lost = keras.models.load_model(tmp_path / "model.keras")
     _, seen = lost.optimizer.memory.store.read(np.arange(N), np.ones(N, bool))
     assert not values([seen])[0].any()  # these start at the forward pass
     lost.fit(X, Y, epochs=1, **BATCH)
-    assert np.isfinite(np.concatenate([w.ravel() for w in carriers(lost)])).all()
+    assert np.isfinite(np.concatenate([w.ravel() for w in coordinates(lost)])).all()
 
 
 def test_files_of_other_shapes_are_replaced(tmp_path):
@@ -100,10 +100,10 @@ def test_files_of_other_shapes_are_replaced(tmp_path):
 def test_a_nan_batch_leaves_the_files(tmp_path):
     model = on_disk(tmp_path)
     model.fit(X, Y, **BATCH)
-    before = carriers(model)
+    before = coordinates(model)
     with pytest.warns(UserWarning, match="not finite"):
         model.fit(np.full_like(X, np.nan), Y, **BATCH)
-    assert_same(carriers(model), before)
+    assert_same(coordinates(model), before)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA calls back")

@@ -14,7 +14,7 @@ from persisted import X
 from persisted import Y
 from persisted import build
 from persisted import by_hand
-from persisted import carriers
+from persisted import coordinates
 from persisted import dataset
 
 import keras_lifted as kl
@@ -25,7 +25,7 @@ def test_the_index_survives_shuffling():
     model = build(0.0)
     model.fit(X, Y, epochs=3, batch_size=5, verbose=0)  # the last batch is of 2
     assert values([model.optimizer.memory.seen])[0].all()
-    assert_same(carriers(model), by_hand(model, 3), atol=2e-4)
+    assert_same(coordinates(model), by_hand(model, 3), atol=2e-4)
 
 
 class Slices(keras.utils.PyDataset):
@@ -49,7 +49,7 @@ def test_data_sets_bring_their_index(make):
     model = build(persistent=N)
     data = make()
     model.fit(data, epochs=2, shuffle=False, verbose=0)
-    assert_same(carriers(model), by_hand(model, 2), atol=2e-4)
+    assert_same(coordinates(model), by_hand(model, 2), atol=2e-4)
     assert np.isfinite(model.evaluate(data, verbose=0))  # the index is not read
     assert model.predict(data, verbose=0).shape == (N, 1)
 
@@ -62,7 +62,7 @@ def test_samples_seen_and_unseen_in_one_batch():
     seen = values([model.optimizer.memory.seen])[0]
     assert seen.tolist() == [True] * 8 + [False] * 4
     twice, once = by_hand(model, 2), by_hand(model, 1)
-    for got, two, one in zip(carriers(model), twice, once):
+    for got, two, one in zip(coordinates(model), twice, once):
         np.testing.assert_allclose(got[:4], two[:4], atol=2e-4)
         np.testing.assert_allclose(got[4:8], one[4:8], atol=2e-4)
         assert not got[8:].any()

@@ -75,7 +75,7 @@ def test_every_order_lowers_the_energy_to_the_same_minimum(build, make):
 
     def function(problem, bounds):
         results = {}
-        unseen = problem.forward().carriers, ops.zeros((8,), "bool")
+        unseen = problem.forward().coordinates, ops.zeros((8,), "bool")
         problem.stored = Stored(*unseen)  # so that energies are exact
         for order in ORDERS:
             solutions = [make(n, order=order).solve(problem, bounds) for n in counts]
@@ -83,7 +83,7 @@ def test_every_order_lowers_the_energy_to_the_same_minimum(build, make):
                 solutions[0].start,
                 *(each.energy(problem) for each in solutions),
             ]
-            results[order] = ops.stack(energies), solutions[-1].last.carriers
+            results[order] = ops.stack(energies), solutions[-1].last.coordinates
         return results
 
     results = solve(model, function)
@@ -103,10 +103,10 @@ def test_a_round_all_at_once_by_hand():
 
     def function(problem, bounds):
         forward = problem.forward()
-        s = {k: z + 0.3 for k, z in forward.carriers.items()}
+        s = {k: z + 0.3 for k, z in forward.coordinates.items()}
         problem.stored = Stored(s, ops.ones((8,), "bool"))
         solution = kl.updates.Mirror(1, order="jacobi").solve(problem, bounds)
-        return s, solution.last.carriers, bounds
+        return s, solution.last.coordinates, bounds
 
     s, moved, bounds = solve(model, function)
     weights = [layer.get_weights() for layer in model.layers[1:]]

@@ -14,21 +14,21 @@ from keras_lifted.backend import write_rows
 from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.swept import Lifted
-from keras_lifted.optimizers.persistent import Persistent
-from keras_lifted.optimizers.store import FileStore
-from keras_lifted.optimizers.store import Store
-from keras_lifted.optimizers.store import VariableStore
+from keras_lifted.persistent.settings import Persistent
+from keras_lifted.persistent.store import FileStore
+from keras_lifted.persistent.store import Store
+from keras_lifted.persistent.store import VariableStore
 
 Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Carriers of the lifted variables of every sample.
+    """Coordinates of the lifted variables of every sample.
 
     Attributes:
         seen: whether a sample was visited, `(samples,)`, an optimizer variable.
-        store: of the carriers.
+        store: of the coordinates.
     """
 
     seen: keras.Variable
@@ -76,7 +76,7 @@ class Memory:
     def write(self, index: Tensor, before: Stored, new: Lifted, good: Tensor) -> None:
         """Keep `new` of the samples `index`, or leave all as it is if not `good`."""
         index = self._within(index)
-        kept = before.carriers
+        kept = before.coordinates
         # What the loss does not read is not moved.
         moved = {key: new.get(key, kept[key]) for key in kept}
         rows = {key: ops.where(good, moved[key], kept[key]) for key in kept}

@@ -51,7 +51,7 @@ class VariableStore(Store):
     """Optimizer variables of shape `(samples, *shape)`.
 
     Attributes:
-        carriers: key of the call -> its variable.
+        coordinates: key of the call -> its variable.
     """
 
     def __init__(
@@ -61,25 +61,25 @@ class VariableStore(Store):
         shapes: Mapping[str, Shape],
     ) -> None:
         self.shapes = dict(shapes)
-        self.carriers = {
+        self.coordinates = {
             key: optimizer.add_variable(
                 (samples, *shape),
                 "zeros",
                 dtype=real_dtype(),
-                name=f"lifted_carrier_{i}",
+                name=f"lifted_coordinate_{i}",
             )
             for i, (key, shape) in enumerate(shapes.items())
         }
 
     @property
     def variables(self) -> list[keras.Variable]:
-        return list(self.carriers.values())
+        return list(self.coordinates.values())
 
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
-        return {k: read_rows(v, index) for k, v in self.carriers.items()}, seen
+        return {k: read_rows(v, index) for k, v in self.coordinates.items()}, seen
 
     def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
-        for key, variable in self.carriers.items():
+        for key, variable in self.coordinates.items():
             write_rows(variable, index, rows[key])
 
 
@@ -97,20 +97,20 @@ class FileStore(Store):
         self.shapes = dict(shapes)
         folder.mkdir(parents=True, exist_ok=True)
         wanted = {
-            f"carrier_{i}.npy": ((samples, *shape), np.dtype(real_dtype()))
+            f"coordinate_{i}.npy": ((samples, *shape), np.dtype(real_dtype()))
             for i, shape in enumerate(shapes.values())
         }
         wanted["seen.npy"] = (samples,), np.dtype(bool)
         there = all(_fits(folder / name, *kind) for name, kind in wanted.items())
         if not there:
             _check_room(folder, wanted)
-        *carriers, self._seen = (
+        *coordinates, self._seen = (
             np.lib.format.open_memmap(folder / name, mode="r+")
             if there
             else np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
             for name, (shape, dtype) in wanted.items()
         )
-        self._files = dict(zip(shapes, carriers, strict=True))
+        self._files = dict(zip(shapes, coordinates, strict=True))
 
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
         batch = index.shape[0]
@@ -120,8 +120,8 @@ class FileStore(Store):
             index = np.asarray(index)
             return [*(file[index] for file in self._files.values()), self._seen[index]]
 
-        *carriers, held = on_host(rows, [*outputs, ((batch,), "bool")], index)
-        lifted = dict(zip(self._files, carriers, strict=True))
+        *coordinates, held = on_host(rows, [*outputs, ((batch,), "bool")], index)
+        lifted = dict(zip(self._files, coordinates, strict=True))
         return lifted, ops.logical_and(seen, held)
 
     def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
