@@ -12,6 +12,8 @@ import keras_lifted as kl
 
 layers = keras.layers
 Activation = Callable[[], Any]
+# Of the running means of batch normalization: they follow within runs of 300 steps.
+MOMENTUM = 0.9
 
 
 def dense(
@@ -51,7 +53,7 @@ def resnet(shape: tuple[int, ...], blocks: int, cls: type) -> keras.Model:
 
     def normalized(h: Any, filters: int, size: int, strides: int) -> Any:
         h = layers.Conv2D(filters, size, strides, "same", use_bias=False)(h)
-        return layers.BatchNormalization()(h)
+        return layers.BatchNormalization(momentum=MOMENTUM)(h)
 
     h = layers.ReLU()(normalized(inputs, 16, 3, 1))
     for stage, filters in enumerate((16, 32, 64)):
@@ -100,7 +102,7 @@ def mobilenet(cls: type) -> keras.Model:
     inputs = keras.Input((28, 28, 1))
 
     def normalized(layer: keras.layers.Layer, h: Any) -> Any:
-        return layers.BatchNormalization()(layer(h))
+        return layers.BatchNormalization(momentum=MOMENTUM)(layer(h))
 
     same = {"padding": "same", "use_bias": False}
     h = layers.ReLU(6)(normalized(layers.Conv2D(16, 3, 2, **same), inputs))
