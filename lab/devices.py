@@ -33,6 +33,8 @@ from depth import by_depth
 from depth import compiled
 from depth import network
 
+import keras_lifted as kl
+
 SHARDED = ("layers", "batch")
 
 
@@ -45,8 +47,23 @@ def distribution(sharded: str) -> Any:
     mesh = keras.distribution.DeviceMesh((1, len(devices)), ["batch", "depth"], devices)
     layout = keras.distribution.LayoutMap(mesh)
     layout[".*stack.*kernel"] = ("depth", None, None)
-    layout[".*stack.*bias"] = ("depth", None)
+    for vector in ("bias", "gamma", "beta"):
+        layout[f".*stack.*{vector}"] = ("depth", None)
     return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+
+
+def any_block(width: int, depth: int) -> tuple[Any, Any]:
+    """Inputs and outputs of a general `Stack`; branches shrink with the depth."""
+    small = keras.initializers.VarianceScaling(1.0 / depth, "fan_avg", "uniform")
+    block = keras.Sequential(
+        [
+            keras.layers.LayerNormalization(),
+            keras.layers.Dense(width, "gelu", kernel_initializer=small),
+        ]
+    )
+    inputs = keras.Input((width,))
+    h = kl.layers.Stack(block, depth, residual=True, name="stack")(inputs)
+    return inputs, keras.layers.Dense(CLASSES)(h)
 
 
 def program(kind: str, depth: int, sharded: str, options: Any) -> Any:
@@ -56,7 +73,11 @@ def program(kind: str, depth: int, sharded: str, options: Any) -> Any:
     where = distribution(sharded) if sharded else None
     keras.distribution.set_distribution(where)
     keras.utils.set_random_seed(0)
-    model = compiled(kind, *network(kind, options.width, depth, True), "adam")
+    if options.block == "any":
+        ends = any_block(options.width, depth)
+    else:
+        ends = network(kind, options.width, depth, True)
+    model = compiled(kind, *ends, "adam")
     x = np.zeros((options.batch, options.width), "float32")
     y = np.arange(options.batch) % CLASSES
     model.train_on_batch(x, y)
@@ -131,6 +152,7 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--depths", default="16,64,256")
+    parser.add_argument("--block", choices=("dense", "any"), default="dense")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument(

@@ -39,7 +39,8 @@ def main():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((16,))
     h = keras.layers.Dense(16, activation="relu")(inputs)
-    h = keras.layers.Dense(16, activation="tanh")(h)
+    layers = [keras.layers.LayerNormalization(), keras.layers.Dense(16, "tanh")]
+    h = kl.layers.Stack(keras.Sequential(layers), 4, residual=True)(h)
     model = kl.LiftedModel(inputs, keras.layers.Dense(4)(h))
     model.compile("adam", "mse", jit_compile=True)
     history = model.fit(
