@@ -113,8 +113,9 @@ def lines(scico=None):
     return [
         *table,
         "",
-        f"Processor seconds to a relative objective error, {SIDE} × {SIDE} pixels, "
-        f"Gaussian blur {SIGMA}, noise {NOISE}, alpha {WEIGHT}; compilation left out. "
-        f"The minimum is that of {LONG} steps. PSNR {psnr:.2f} dB after {STEPS}; "
+        "The table shows processor seconds to a relative objective error, for "
+        f"{SIDE} × {SIDE} pixels, Gaussian blur {SIGMA}, noise {NOISE} and alpha {WEIGHT}; "
+        f"compilation is left out. The minimum is that of {LONG} steps. The PSNR is "
+        f"{psnr:.2f} dB after {STEPS} steps; "
         f"{share:.0%} of a call of 50 steps are steps and checks.",
     ]

@@ -211,7 +211,7 @@ def failures(encoder, image, alpha=1e-3):
     twice = result.objective > 2.0 * result.objective.min()
     named = ~np.asarray(result.converged)
     return (
-        f"One code from {MANY} random starts, alpha {alpha:g}, {FEW} steps: "
+        f"Of {MANY} random starts for one code, with alpha {alpha:g} and {FEW} steps, "
         f"{behind.sum()} end more "
         f"than 3 dB below the best ({psnr.min():.2f} to {psnr.max():.2f} dB), "
         f"{twice.sum()} above twice the least objective; of these "
@@ -239,12 +239,13 @@ def lines():
         "",
         sentence,
         "",
-        "Mean PSNR ± its standard deviation over images (and starts), in processor "
-        "seconds of all images together, compilation left out: 4 pictures of "
+        "The table shows mean PSNR ± its standard deviation over images (and starts), "
+        "and processor seconds of all images together without compilation, for 4 "
+        "pictures of "
         f"{SIDE} × {SIDE} pixels, or {COUNT} of Fashion-MNIST, {STARTS} random start "
         "each. Noise is the standard deviation, of the encoder relative to that of the "
         "codes. The perceptron's Adam starts from grey. Every alpha is the best "
         "of a few, judged by the true images, and gaps below the spread are none. "
-        "Backend "
-        f"{keras.backend.backend()}; {spent:.0f} s of processor time in all.",
+        "All of it "
+        f"took {spent:.0f} s of processor time on {keras.backend.backend()}.",
     ]

@@ -118,7 +118,9 @@ def many(count=200):
             f"| {name} | {len(each)} | {below.sum()} | {np.median(ratios):.1f} | "
             f"{np.mean(ratios <= 10):.0%} |"
         )
-    note = "Linear and ReLU blocks in float64, alpha from 0.01 to 2, 10 to 300 steps."
+    note = (
+        "The blocks are linear or ReLU in float64, alpha is 0.01 to 2, steps 10 to 300."
+    )
     return [*lines, "", note]
 
 
@@ -146,15 +148,25 @@ def certificates():
                 f"| {activation} | {name} | {least:.6f} | {error:.1e} | "
                 f"{result.certificate[0]:.1e} | {result.iterations} | {seconds:.2f} |"
             )
-    note = f"Float64, alpha {ALPHA}, {INPUTS} inputs and {OUTPUTS} outputs, tolerance"
-    return [*lines, "", f"{note} 1e-3; seconds of a second call."]
+    note = f"Blocks have {INPUTS} inputs and {OUTPUTS} outputs in float64; alpha is "
+    note += f"{ALPHA}, tolerance 1e-3; seconds are of a second call."
+    return [*lines, "", note]
 
 
 def section(path, title, lines):
     """Write a section of a page anew, with the commit that made it."""
     page = path.read_text() if path.exists() else "# Inversion, measured\n"
     head, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    text = "\n".join([f"## {title}", "", *lines, "", f"Commit {store.commit()}.", ""])
+    text = "\n".join(
+        [
+            f"## {title}",
+            "",
+            *lines,
+            "",
+            f"This was measured at commit {store.commit()}.",
+            "",
+        ]
+    )
     same = [k for k, part in enumerate(parts) if part.startswith(f"## {title}\n")]
     if same:
         parts[same[0]] = text + "\n"

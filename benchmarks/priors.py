@@ -157,6 +157,8 @@ def lines(folder, count=6, steps=400):
     for picture in itertools.islice(pictures(folder / "bsd68"), count):
         top, left = ((size - SIDE) // 2 for size in picture.shape)
         crops.append(picture[top : top + SIDE, left : left + SIDE])
-    said = f"Mean PSNR of {count} pictures of BSD68, {SIDE} × {SIDE} pixels, after "
-    said += f"{STEPS} steps; then the mean relative residuals."
+    said = (
+        f"The first table shows the mean PSNR of {count} pictures of BSD68, {SIDE} × "
+    )
+    said += f"{SIDE} pixels, after {STEPS} steps, the second mean relative residuals."
     return [*table(np.stack(crops)[..., None], models), "", said, "", *notes]

@@ -20,18 +20,18 @@ from benchmarks.tasks import TASKS
 
 HEAD = """# Benchmarks
 
-Made by `python -m benchmarks run SUITE` and `python -m benchmarks report` from
-`benchmarks/results/runs.jsonl`, a line a run. Seconds are of the processor on a CPU
-and of the clock elsewhere. Made with
+`python -m benchmarks run SUITE` measures, and `python -m benchmarks report` writes this
+page from `benchmarks/results/runs.jsonl`, which has a line for each run. Seconds are of
+the processor on a CPU and of the clock elsewhere. The runs were made with
 {places}.
 """
 QUALITY_NOTE = """
-Mean ± standard deviation over seeds, as many as stated; seconds are of training
-without the first step. A rate is the best on held-out samples with one seed (digits:
-by their loss): on the grid {1, 2, 5} × 10ᵏ, two rates on either side lose to it. Rates
+Results are means ± standard deviations over seeds, as many as stated; seconds are of
+training without the first step. A rate is the best on held-out samples with one seed
+(digits: by their loss): on the grid {1, 2, 5} × 10ᵏ, two rates on either side lose to it. Rates
 fall linearly to zero at the end of each run, but those of one-cycle and of
 schedule-free AdamW; a method without a rate runs at its defaults. Keras's Muon serves
-convolutions and biases by AdamW. Bold: the best mean.
+convolutions and biases by AdamW. The best mean is bold.
 """
 COST_NOTE = """
 The first step includes compilation; compilation is what the first 26 steps take beyond
