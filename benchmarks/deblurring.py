@@ -114,8 +114,8 @@ def lines(scico=None):
         *table,
         "",
         "The table shows processor seconds to a relative objective error, for "
-        f"{SIDE} × {SIDE} pixels, Gaussian blur {SIGMA}, noise {NOISE} and alpha {WEIGHT}; "
-        f"compilation is left out. The minimum is that of {LONG} steps. The PSNR is "
+        f"{SIDE} × {SIDE} pixels, Gaussian blur {SIGMA}, noise {NOISE} and alpha "
+        f"{WEIGHT}; compilation is left out. The minimum is that of {LONG} steps. The PSNR is "
         f"{psnr:.2f} dB after {STEPS} steps; "
         f"{share:.0%} of a call of 50 steps are steps and checks.",
     ]

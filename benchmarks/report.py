@@ -28,8 +28,8 @@ the processor on a CPU and of the clock elsewhere. The runs were made with
 QUALITY_NOTE = """
 Results are means ± standard deviations over seeds, as many as stated; seconds are of
 training without the first step. A rate is the best on held-out samples with one seed
-(digits: by their loss): on the grid {1, 2, 5} × 10ᵏ, two rates on either side lose to it. Rates
-fall linearly to zero at the end of each run, but those of one-cycle and of
+(digits: by their loss): on the grid {1, 2, 5} × 10ᵏ, two rates on either side lose to
+it. Rates fall linearly to zero at the end of each run, but those of one-cycle and of
 schedule-free AdamW; a method without a rate runs at its defaults. Keras's Muon serves
 convolutions and biases by AdamW. The best mean is bold.
 """

@@ -73,9 +73,10 @@ def train_on(model: Any, data: Any) -> Any:
     if index is not None:
         optimizer.memory.write(index, problem.stored, solution.last.coordinates, good)
     commit(good, solution.forward.updates)
+    logs = _logs(model, problem, solution, loss)  # before parameters of σ move
     if problem.trainable:
         backend.apply_if(good, model.optimizer, gradients, problem.trainable)
-    return _logs(model, problem, solution, loss)
+    return logs
 
 
 def solve_once(

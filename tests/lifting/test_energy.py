@@ -179,3 +179,24 @@ def test_tolerance_stops_early(acceleration):
         if tolerance:
             assert float(optimizer.lifted.residual) < tolerance
     assert 1 < taken[1e-2] < taken[1e-4] < taken[0.0] == 60
+
+
+def test_the_logged_energy_is_that_before_the_step():
+    """A threshold that the step moves does not count with its new value."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 4)), rng.normal(size=(8, 2))
+    found = []
+    for rate in (1e-3, 1.0):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((4,))
+        h = kl.layers.SoftThreshold(0.2, learnable=True)(layers.Dense(6)(inputs))
+        model = kl.LiftedModel(inputs, layers.Dense(2)(h))
+        update = kl.updates.ProximalGradient(3)
+        optimizer = kl.optimizers.BlockCoordinateDescent(
+            keras.optimizers.SGD(rate), SOFT, update
+        )
+        metrics = [kl.metrics.LiftedEnergy(), kl.metrics.LiftedGap()]
+        model.compile(optimizer, "mse", metrics=metrics, jit_compile=JAX)
+        logs = model.train_on_batch(x, y, return_dict=True)
+        found.append([logs["lifted_energy"], logs["lifted_gap"]])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
