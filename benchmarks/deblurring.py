@@ -113,9 +113,9 @@ def lines(scico=None):
     return [
         *table,
         "",
-        "The table shows processor seconds to a relative objective error, for "
-        f"{SIDE} × {SIDE} pixels, Gaussian blur {SIGMA}, noise {NOISE} and alpha "
-        f"{WEIGHT}; compilation is left out. The minimum is that of {LONG} steps. The PSNR is "
-        f"{psnr:.2f} dB after {STEPS} steps; "
-        f"{share:.0%} of a call of 50 steps are steps and checks.",
+        f"The table shows processor seconds to a relative objective error, {SIDE} × "
+        f"{SIDE} pixels with Gaussian blur {SIGMA}, noise {NOISE} and alpha {WEIGHT}; "
+        f"compilation is left out. The minimum is that of {LONG} steps. The PSNR is "
+        f"{psnr:.2f} dB after {STEPS} steps; {share:.0%} of a call of 50 steps are "
+        "steps and checks.",
     ]
