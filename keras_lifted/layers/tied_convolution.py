@@ -141,7 +141,7 @@ def _iterate(kernel: Tensor, v: Tensor) -> Tensor:
 def _apply(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
     """Convolve; the adjoint's kernel is turned round, its channels exchanged."""
     if adjoint:
-        kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
+        kernel = ops.transpose(ops.flip(ops.flip(kernel, axis=0), axis=1), (0, 1, 3, 2))
     channels = kernel.shape[2]
     if x.shape[-1] != channels:
         raise ValueError(

@@ -74,8 +74,8 @@ class Batch:
 
         return dataclasses.replace(
             self,
-            x=tree.map_structure(take, self.x, none_is_leaf=True),
-            y=tree.map_structure(take, self.y, none_is_leaf=True),
+            x=tree.map_structure(take, self.x),
+            y=tree.map_structure(take, self.y),
             sample_weight=None,
             replicas=1,
         )

@@ -167,7 +167,7 @@ def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str
             return keras.KerasTensor((rows, *leaf.shape[1:]), leaf.dtype)
 
         try:
-            trace(probe, tree.map_structure(resized, inputs, none_is_leaf=True))
+            trace(probe, tree.map_structure(resized, inputs))
         except Exception:  # whatever the layers of a user raise
             return set()
         found.append(first)

@@ -93,7 +93,7 @@ def checked_index(model: Any, index: Any) -> Any:
 
 def _make_room(model: Any, lifted: Any, spec: Any, samples: int | None) -> None:
     """Find the shapes of the lifted variables and tell the optimizer."""
-    x = tree.map_structure(_probe, spec, none_is_leaf=True)
+    x = tree.map_structure(_probe, spec)
     build(model, x)
     weights = ops.ones((len(model.lifted_blocks),))
     batch = Batch(x, None, None)

@@ -58,7 +58,7 @@ def finite_tensors(values: Any) -> Any:
     Raises:
         ValueError: If one of them holds NaN or infinite values.
     """
-    return tree.map_structure(_finite_tensor, values, none_is_leaf=True)
+    return tree.map_structure(_finite_tensor, values)
 
 
 def _finite_tensor(value: Any) -> Any:
