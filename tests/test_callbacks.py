@@ -115,6 +115,9 @@ def test_reading_the_state_does_not_change_training(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.skipif(
+    keras.version().startswith("3.8."), reason="it counts the first batch of those"
+)
 def test_several_batches_in_one_execution(tmp_path):
     net = network()
     net.compile("sgd", "mse", steps_per_execution=2)

@@ -22,6 +22,7 @@ Everything else is written in `keras.ops`. A backend module offers
 * `on_host(function, outputs, …)`: calls a NumPy function in its place in the order of
   a training step; it takes arrays and returns a list of them, `outputs` are their
   shapes and dtypes. `HOST_IN_XLA` says whether XLA compiles such a step,
+* `solve(a, b)` of one system,
 * `read_rows(variable, index)` and `write_rows(variable, index, rows)`,
 * `accelerated()`: whether steps run on another device than the CPU,
 * `replicas()`: how many copies of the model train on one batch together,
@@ -56,6 +57,7 @@ if _name == "tensorflow":
     from keras_lifted.backend.tensorflow import read_rows
     from keras_lifted.backend.tensorflow import run_step
     from keras_lifted.backend.tensorflow import scan
+    from keras_lifted.backend.tensorflow import solve
     from keras_lifted.backend.tensorflow import trace
     from keras_lifted.backend.tensorflow import vector_jacobian
     from keras_lifted.backend.tensorflow import while_loop
@@ -82,6 +84,7 @@ elif _name == "jax":
     from keras_lifted.backend.jax import replicas
     from keras_lifted.backend.jax import run_step
     from keras_lifted.backend.jax import scan
+    from keras_lifted.backend.jax import solve
     from keras_lifted.backend.jax import sum_over_replicas
     from keras_lifted.backend.jax import trace
     from keras_lifted.backend.jax import vector_jacobian
@@ -113,6 +116,7 @@ __all__ = [
     "poisson",
     "pullback",
     "read_rows",
+    "solve",
     "replicas",
     "run_step",
     "scan",

@@ -226,6 +226,11 @@ def on_host(
     return list(called)
 
 
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """Solve `a x = b`."""
+    return jax.numpy.linalg.solve(a, b)
+
+
 def read_rows(variable: Any, index: Tensor) -> Tensor:
     """Return rows of a variable, `(batch, …)`."""
     return variable.value[index]

@@ -203,6 +203,11 @@ def on_host(
     return list(results)
 
 
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """Solve `a x = b`; `ops.solve` of Keras 3.8 fails in loops."""
+    return tf.linalg.solve(a, b)
+
+
 def read_rows(variable: Any, index: Tensor) -> Tensor:
     """Return rows of a variable, `(batch, …)`."""
     return tf.gather(variable.value, index)

@@ -21,6 +21,8 @@ from keras_lifted.layers.chain import Tensors
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.of_each import ConstraintOfEach
+from keras_lifted.layers.of_each import RegularizerOfEach
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.layers.template import Template
@@ -161,8 +163,10 @@ class Stack(keras.layers.Layer):
                 aggregation=variable.aggregation,
                 name=f"stacked_{name}",
             )
-        stacked.regularizer = _each(variable.regularizer, ops.sum)
-        stacked.constraint = _each(variable.constraint, lambda each: each)
+        if variable.regularizer is not None:
+            stacked.regularizer = RegularizerOfEach(variable.regularizer)
+        if variable.constraint is not None:
+            stacked.constraint = ConstraintOfEach(variable.constraint)
         return stacked
 
     def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Tensor:
@@ -277,12 +281,3 @@ class Stack(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Stack:
         block = keras.saving.deserialize_keras_object(config["block"])
         return cls(**{**config, "block": block})
-
-
-def _each(
-    function: Callable[[Tensor], Tensor] | None, join: Callable[[Tensor], Tensor]
-) -> Callable[[Tensor], Tensor] | None:
-    """Return `function` of every slice of the first axis, joined; None of None."""
-    if function is None:
-        return None
-    return lambda value: join(batched(function, (ops.convert_to_tensor(value),)))

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lifted.backend import solve
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.affine import Affine
 
@@ -69,7 +70,7 @@ class WeightBlock:
         if geometry == "covariance":
             mean = ops.trace(self.gram) / n + 1e-30
             norm = DAMPING * norm + self.gram / mean
-        return ops.solve(norm + rate * curvature * self.gram, slope)
+        return solve(norm + rate * curvature * self.gram, slope)
 
 
 def weight_blocks(
