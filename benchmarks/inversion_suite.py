@@ -157,16 +157,8 @@ def section(path, title, lines):
     """Write a section of a page anew, with the commit that made it."""
     page = path.read_text() if path.exists() else "# Inversion, measured\n"
     head, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    text = "\n".join(
-        [
-            f"## {title}",
-            "",
-            *lines,
-            "",
-            f"This was measured at commit {store.commit()}.",
-            "",
-        ]
-    )
+    said = f"This was measured at commit {store.commit()}."
+    text = "\n".join([f"## {title}", "", *lines, "", said, ""])
     same = [k for k, part in enumerate(parts) if part.startswith(f"## {title}\n")]
     if same:
         parts[same[0]] = text + "\n"

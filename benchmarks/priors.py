@@ -159,6 +159,6 @@ def lines(folder, count=6, steps=400):
         crops.append(picture[top : top + SIDE, left : left + SIDE])
     said = (
         f"The first table shows the mean PSNR of {count} pictures of BSD68, {SIDE} × "
+        f"{SIDE} pixels, after {STEPS} steps, the second mean relative residuals."
     )
-    said += f"{SIDE} pixels, after {STEPS} steps, the second mean relative residuals."
     return [*table(np.stack(crops)[..., None], models), "", said, "", *notes]

@@ -66,6 +66,7 @@ def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
         try:
             found = _values(function, _GRID)
             alone = _values(function, _GRID[..., :7])
+            beyond = _values(function, _BEYOND)
             slopes = _slopes(function)
         except Exception:  # whatever a function of the user raises
             return None
@@ -78,7 +79,7 @@ def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
     for candidate in candidates:
         if _equal(_values(candidate.sigma, _GRID), found):
             same = _equal(_slopes(candidate.sigma), slopes)
-            return candidate if same and _agree_beyond(candidate, function) else None
+            return candidate if same and _agrees_beyond(candidate, beyond) else None
     return None
 
 
@@ -110,12 +111,9 @@ def _slopes(function: Callable[[Any], Any]) -> np.ndarray:
     )
 
 
-def _agree_beyond(
-    candidate: ProximalActivation, function: Callable[[Any], Any]
-) -> bool:
-    found = _values(function, _BEYOND)
-    known = np.isfinite(found)
-    return _equal(found[known], _values(candidate.sigma, _BEYOND)[known])
+def _agrees_beyond(candidate: ProximalActivation, beyond: np.ndarray) -> bool:
+    known = np.isfinite(beyond)
+    return _equal(beyond[known], _values(candidate.sigma, _BEYOND)[known])
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

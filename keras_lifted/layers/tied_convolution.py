@@ -141,7 +141,9 @@ def _iterate(kernel: Tensor, v: Tensor) -> Tensor:
 def _apply(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
     """Convolve; the adjoint's kernel is turned round, its channels exchanged."""
     if adjoint:
-        kernel = ops.transpose(ops.flip(ops.flip(kernel, axis=0), axis=1), (0, 1, 3, 2))
+        for axis in (0, 1):  # one by one: Keras 3.8 takes no tuple
+            kernel = ops.flip(kernel, axis=axis)
+        kernel = ops.transpose(kernel, (0, 1, 3, 2))
     channels = kernel.shape[2]
     if x.shape[-1] != channels:
         raise ValueError(

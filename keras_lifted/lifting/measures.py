@@ -25,14 +25,14 @@ def gaps(problem: LiftedProblem, coordinates: Lifted, z_of: Lifted) -> Lifted:
 
 def energy_at(problem: LiftedProblem, swept: Swept, coordinates: Lifted) -> Tensor:
     """Return loss and penalties where `swept` met the lifted variables."""
-    energy = ops.sum(swept.loss) + rest_of(problem, swept)
+    energy = ops.sum(swept.loss) + z_terms_of(problem, swept)
     for call in problem.structure.calls:
         value = _penalty(problem, call, coordinates, swept.z)
         energy = energy + _weighed(problem, call, swept, value)
     return energy
 
 
-def rest_of(problem: LiftedProblem, swept: Swept) -> Tensor:
+def z_terms_of(problem: LiftedProblem, swept: Swept) -> Tensor:
     """Return what the energy holds besides loss and gaps; 0 for most penalties."""
     total: Any = 0.0
     for call in problem.structure.calls:

@@ -78,7 +78,7 @@ class Solution:
         """
         one = ops.ones((), real_dtype())
         if start is None:
-            start = ops.sum(forward.loss) + measures.rest_of(problem, forward)
+            start = ops.sum(forward.loss) + measures.z_terms_of(problem, forward)
         left = start
         if coordinates is not None:
             left = measures.energy_at(problem, last, coordinates)

@@ -82,7 +82,7 @@ class Iteration:
         if stored is None:
             first = forward = self._round(problem, move)
             # All of the energy but the loss: the penalties are zero here.
-            energy = first.energy + measures.rest_of(problem, first)
+            energy = first.energy + measures.z_terms_of(problem, first)
             first = dataclasses.replace(first, energy=energy)
             origin = problem.origin(forward)
         else:

@@ -18,6 +18,20 @@ from keras_lifted.inversion.steps import Steps
 R = kl.regularizers
 
 
+@pytest.fixture
+def traces(monkeypatch):
+    """A list that grows with every trace of steps."""
+    traces = []
+    original = Steps._advance
+
+    def counted(self, *arguments):
+        traces.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Steps, "_advance", counted)
+    return traces
+
+
 def test_256_images_at_once():
     model = perceptron(8, 40)
     images = phantom(8) * np.linspace(0.5, 1, 256).reshape(-1, 1, 1, 1)
@@ -30,15 +44,7 @@ def test_256_images_at_once():
     assert psnr(result.x, images).mean() > 16
 
 
-def test_noise_and_discrepancy_compile_once(monkeypatch):
-    traces = []
-    original = Steps._advance
-
-    def counted(self, *arguments):
-        traces.append(1)
-        return original(self, *arguments)
-
-    monkeypatch.setattr(Steps, "_advance", counted)
+def test_noise_and_discrepancy_compile_once(traces):
     model, image = perceptron(), phantom()
     y = model.predict(np.concatenate([image, image]), verbose=0)
     noise = np.array([0.02, 0.1])
@@ -99,15 +105,7 @@ def test_without_xla():
     np.testing.assert_allclose(results[0].x, results[1].x, atol=1e-5)
 
 
-def test_an_inverter_compiles_once_and_follows_the_weights(monkeypatch):
-    traces = []
-    original = Steps._advance
-
-    def counted(self, *arguments):
-        traces.append(1)
-        return original(self, *arguments)
-
-    monkeypatch.setattr(Steps, "_advance", counted)
+def test_an_inverter_compiles_once_and_follows_the_weights(traces):
     model, image = perceptron(8, 40), phantom(8)
     inverter = kl.inversion.Inverter(model, R.TotalVariation())
     for factor in (1.0, 2.0):
