@@ -10,16 +10,28 @@ kernel; here as a part of a kernel of equal singular values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras_lifted.geometries.layout import Layout
-from keras_lifted.geometries.stateless import init
-from keras_lifted.geometries.stateless import refresh
-
-__all__ = ["direction", "init", "refresh"]
 
 Tensor = Any
 State = dict[str, Tensor]
+
+
+def init(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Return an empty state."""
+    return {}
+
+
+def refresh(
+    layouts: Sequence[Layout],
+    states: Sequence[State],
+    gradients: Sequence[Tensor],
+    keep: Tensor,
+) -> list[State]:
+    """Return the states."""
+    return list(states)
 
 
 def direction(layout: Layout, state: State, momentum: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from keras import ops
 
 from keras_lifted.geometries.layout import Layout
 from keras_lifted.geometries.newton_schulz import polar
-from keras_lifted.geometries.stateless import init
-from keras_lifted.geometries.stateless import refresh
+from keras_lifted.geometries.frobenius import init
+from keras_lifted.geometries.frobenius import refresh
 
 __all__ = ["direction", "init", "refresh"]
 
