@@ -220,7 +220,10 @@ def on_host(
     outputs: Sequence[tuple[tuple[int | None, ...], str]],
     *arguments: Tensor,
 ) -> list[Tensor]:
-    """Call a NumPy function; see the package."""
+    """Call a NumPy function, in its place in the order of a training step.
+
+    It takes arrays and returns a list of them; `outputs` are their shapes and dtypes.
+    """
     results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in outputs]
     called = io_callback(function, results, *arguments, ordered=True)
     return list(called)

@@ -193,7 +193,10 @@ def on_host(
     outputs: Sequence[tuple[tuple[int | None, ...], str]],
     *arguments: Tensor,
 ) -> list[Tensor]:
-    """Call a NumPy function; see the package."""
+    """Call a NumPy function, in its place in the order of a training step.
+
+    It takes arrays and returns a list of them; `outputs` are their shapes and dtypes.
+    """
     dtypes = [dtype for _, dtype in outputs]
     results = tf.numpy_function(function, arguments, dtypes)
     if not outputs:
