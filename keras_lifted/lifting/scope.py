@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 import keras
@@ -47,7 +46,7 @@ class Call:
 Answer = Callable[[Call, Tensor], Tensor]
 
 
-class LiftingScope:
+class LiftingScope(contextlib.ExitStack):
     """Context in which `answer(call, z)` replaces `σ(z)` at every block.
 
     Layers that are not among the blocks, and activations of a single number or within
@@ -66,13 +65,13 @@ class LiftingScope:
         answer: Answer,
         elsewhere: set[str] | None = None,
     ) -> None:
+        super().__init__()
         self.blocks = blocks
         self.answer = answer
         self.elsewhere = set() if elsewhere is None else elsewhere
         self._places = {id(block.layer): i for i, block in enumerate(blocks)}
         self._calls: dict[str, int] = {}
         self._trace: Any = None
-        self._held = contextlib.ExitStack()
 
     def ask(
         self,
@@ -97,23 +96,13 @@ class LiftingScope:
 
     def __enter__(self) -> LiftingScope:
         self._trace = current_trace()
-        with contextlib.ExitStack() as held:
-            for block in self.blocks:
-                if block.hook:
-                    hold(block.layer, block.hook)
-                    held.callback(release, block.layer, block.hook)
-            self._held = held.pop_all()
+        for block in self.blocks:
+            if block.hook:
+                hold(block.layer, block.hook)
+                self.callback(release, block.layer, block.hook)
         push_scope(self)
+        self.callback(pop_scope)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pop_scope()
-        self._held.close()
 
 
 def call_in_scope(

@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.backend import gradient
 from keras_lifted.checks import check_names
 from keras_lifted.layers.map import ProximalMap
@@ -22,7 +22,7 @@ Weight = float | Mapping[str, float]
 KEYED = ("Penalty weights are keyed by activation name", "The model's activations")
 
 
-class Penalty(abc.ABC):
+class Penalty(Saved, abc.ABC):
     """`w · P(x, z)`, zero exactly where `x = σ(z)`.
 
     An update moves the *coordinate* `s` of a lifted variable, `x = point(s)`: the dual
@@ -79,14 +79,6 @@ class Penalty(abc.ABC):
         """Raise a ValueError if the weights name an unknown activation."""
         check_names(self.weight, names, *KEYED)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make it again: attributes of their names."""
-        return arguments_of(self)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Penalty:
-        return cls(**config)
-
     @abc.abstractmethod
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
         """Return `P(point(s), z)` of each sample, `(batch,)`."""
@@ -114,12 +106,7 @@ class Penalty(abc.ABC):
         return self.value(sigma, s, z)
 
     def proximal(
-        self,
-        sigma: ProximalMap,
-        s: Tensor,
-        z: Tensor,
-        q: Tensor,
-        step: Tensor,
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
     ) -> Tensor:
         """Carry `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
 
