@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 from typing import TypeVar
@@ -97,24 +96,6 @@ def check_kernel_size(value: Any) -> int:
         "`kernel_size` must be an odd positive integer, so that a kernel has a "
         f"middle; pass 3 if unsure. Received: kernel_size={value!r}"
     )
-
-
-def check_names(
-    given: Any, known: Collection[str], keyed: str, those: str, default: bool = True
-) -> None:
-    """Raise a ValueError if the dict `given` names what is not among `known`.
-
-    `keyed` and `those` are, for the error, what the dict holds and what is known;
-    `default` says whether the key "default" may serve all others.
-    """
-    if not isinstance(given, dict):
-        return
-    unknown = sorted(set(given) - set(known) - ({"default"} if default else set()))
-    if unknown:
-        raise ValueError(
-            f"{keyed}. Received unknown names: {unknown}. {those} are: {list(known)}."
-            + (" Use 'default' for all others." if default else "")
-        )
 
 
 def resolve(

@@ -4,8 +4,14 @@ Everything else is written in `keras.ops`. What is not there is here, the same
 functions in a module for either backend, which say what they do.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
+Tensor = Any
 _name = keras.backend.backend()
 if _name == "tensorflow":
     from keras_lifted.backend.replicas import *  # noqa: F403
@@ -18,3 +24,10 @@ else:
         f"Received: backend '{_name}'. Set the environment variable "
         "KERAS_BACKEND before the first import of keras."
     )
+
+
+def vector_jacobian(
+    function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
+) -> Tensor:
+    """Return `(∂function/∂point)ᵀ cotangent`."""
+    return pullback(function, [point])[1](cotangent)[0]  # noqa: F405

@@ -36,13 +36,6 @@ def dense(gradient: Tensor) -> Tensor:
     return gradient
 
 
-def vector_jacobian(
-    function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
-) -> Tensor:
-    """Return `(∂function/∂point)ᵀ cotangent`."""
-    return jax.vjp(function, point)[1](cotangent)[0]
-
-
 def pullback(
     function: Callable[..., Tensor], point: Sequence[Tensor]
 ) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
@@ -251,11 +244,6 @@ def check_scope(variables: Sequence[Any]) -> None:
 def replicas() -> int:
     """Return 1: JAX shards a single program over its devices."""
     return 1
-
-
-def accelerated() -> bool:
-    """Return whether steps run on another device than the CPU."""
-    return bool(jax.default_backend() != "cpu")
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:

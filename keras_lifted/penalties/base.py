@@ -13,13 +13,10 @@ from keras import ops
 
 from keras_lifted.arguments import Saved
 from keras_lifted.backend import gradient
-from keras_lifted.checks import check_names
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
 Weight = float | Mapping[str, float]
-# For errors: by which names weights are given.
-KEYED = ("Penalty weights are keyed by activation name", "The model's activations")
 
 
 class Penalty(Saved, abc.ABC):
@@ -77,7 +74,8 @@ class Penalty(Saved, abc.ABC):
 
     def check_names(self, names: list[str]) -> None:
         """Raise a ValueError if the weights name an unknown activation."""
-        check_names(self.weight, names, *KEYED)
+        if isinstance(self.weight, dict):
+            check_names(self.weight, names)
 
     @abc.abstractmethod
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
@@ -139,6 +137,22 @@ class Penalty(Saved, abc.ABC):
                 of the gap.
         """
         return weights
+
+
+def check_names(
+    weights: Mapping[str, Any], names: list[str], default: bool = True
+) -> None:
+    """Raise a ValueError if the keys of `weights` are not among the `names`.
+
+    `default` says whether the key "default" may serve all others.
+    """
+    unknown = sorted(set(weights) - set(names) - ({"default"} if default else set()))
+    if unknown:
+        raise ValueError(
+            "Penalty weights are keyed by activation name. Received unknown names: "
+            f"{unknown}. The model's activations are: {names}."
+            + (" Use 'default' for all others." if default else "")
+        )
 
 
 def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
