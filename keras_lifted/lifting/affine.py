@@ -25,11 +25,8 @@ _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 class Contraction:
     """An equation such as `"abc,cde->abde"`: rows `c` times a matrix `c × (d e)`.
 
-    Attributes:
-        inputs: labels of the input's axes; `_ELLIPSIS` stands for any number.
-        outputs: labels of the output's axes.
-        contracted: labels of the kernel's first axes, those of the rows.
-        produced: labels of its last axes, those of the columns.
+    `inputs` and `outputs` label their axes; the kernel's first axes, those of the rows,
+    are `contracted`, its last axes, those of the columns, `produced`.
     """
 
     inputs: tuple[str, ...]
@@ -57,14 +54,9 @@ class Contraction:
 
 @dataclasses.dataclass(frozen=True)
 class Affine:
-    """A layer `z = a W + b` whose kernel is read as a matrix.
+    """A layer `z = a W + b`, its trainable kernel a matrix of `inputs` rows.
 
-    Attributes:
-        layer: layer. Dense, EinsumDense or a convolution, whose rows are patches.
-        kernel: Variable. Its trainable kernel.
-        bias: Variable. Its trainable bias, or None.
-        inputs: int. The rows `n` of the kernel as a matrix.
-        contraction: Contraction. Of an EinsumDense layer, its rows' axes.
+    It is Dense, EinsumDense, or a convolution, whose rows are patches.
     """
 
     layer: keras.layers.Layer
@@ -98,9 +90,8 @@ def find_affine(model: keras.Model) -> list[Affine]:
         kinds = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVOLUTIONS)
         if loop is not None or not layer.built or not isinstance(layer, kinds):
             continue
-        if getattr(layer, "groups", 1) != 1:
-            continue
-        if getattr(layer, "data_format", None) == "channels_first":
+        channels_first = getattr(layer, "data_format", None) == "channels_first"
+        if channels_first or getattr(layer, "groups", 1) != 1:
             continue
         kernel, bias = layer.kernel, layer.bias
         if not isinstance(kernel, keras.Variable) or id(kernel) not in trainable:

@@ -87,7 +87,9 @@ class LiftedProblem:
         self.stored: Stored | None = None
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
-        self._others = [] if STATEFUL else self._other_state()
+        among = {id(v) for v in self.trainable}
+        every = [] if STATEFUL else [*model.variables, *model.metrics_variables]
+        self._others = [(v, v.value) for v in every if id(v) not in among]
         self.elsewhere: set[str] = set()
         kept = {b.name for b in blocks if math.isinf(penalty.weight_of(b.name))}
         structure = find_structure(self._measured, batch.x, kept, self.values)
@@ -100,11 +102,6 @@ class LiftedProblem:
             structure = dataclasses.replace(structure, calls=tuple(lifted))
         self.structure = structure
         self._c = c, ops.mean(c)
-
-    def _other_state(self) -> list[tuple[Any, Tensor]]:
-        trainable = {id(v) for v in self.trainable}
-        every = [*self.model.variables, *self.model.metrics_variables]
-        return [(v, v.value) for v in every if id(v) not in trainable]
 
     def _outputs(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         with StateScope(self.trainable, trainable, self._others):

@@ -27,13 +27,10 @@ Tensor = Any
 class Call:
     """One application of an activation during one call of the model.
 
-    Attributes:
-        key: the block's name; a shared layer's later calls are `name:1`, ….
-        index: the block's place in the list of blocks.
-        activation: the proximal activation.
-        function: the function that the layer applies outside a scope.
-        chain: of a stack, whose blocks are lifted together: its weights. An
-            answer is then given its input `u_0` in the place of `z`.
+    `key` is the block's name, `name:1`, … for a shared layer's later calls; `index` its
+    place among the blocks; `function` what the layer applies outside a scope. A stack,
+    whose blocks are lifted together, has its weights in `chain`, and an answer is given
+    its input `u_0` in the place of `z`.
     """
 
     key: str
@@ -51,12 +48,8 @@ class LiftingScope(contextlib.ExitStack):
 
     Layers that are not among the blocks, and activations of a single number or within
     another trace (a branch, a loop, a checkpoint), whose tensors may not leave it, are
-    not asked about: they stay an ordinary part of the block around them.
-
-    Args:
-        blocks: what is asked about.
-        answer: answers.
-        elsewhere: takes the names of blocks that were called in such a way.
+    not asked about: they stay an ordinary part of the block around them. `elsewhere`
+    takes the names of blocks that were called in such a way.
     """
 
     def __init__(

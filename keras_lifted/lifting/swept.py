@@ -26,8 +26,8 @@ class Swept:
         outputs: what the model returned.
         updates: variables that the call assigned, and their values.
         z: pre-activations.
-        coordinates: coordinates of the lifted variables that the sweep chose.
-        gradients: weight gradients, if they were asked for.
+        coordinates: of the lifted variables that the sweep chose.
+        gradients: in the weights, if they were asked for.
         weights: penalty weight of each call.
     """
 
