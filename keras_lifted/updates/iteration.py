@@ -164,7 +164,8 @@ class Iteration(LiftedUpdate):
         """Return the body, and where its further state begins."""
         accelerate = self._acceleration
         assert accelerate is not None
-        kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
+        roots = {key: ops.sqrt(rate / (1.0 + rate)) for key, rate in rates.items()}
+        beta = {key: (1.0 - root) / (1.0 + root) for key, root in roots.items()}
 
         def body(
             k: Tensor,
@@ -179,7 +180,7 @@ class Iteration(LiftedUpdate):
             swept = self._round(problem, move, s, fixed, with_energy=True)
             moved = swept.coordinates
             good = swept.energy <= lowest + ROUNDING * ops.absolute(lowest)
-            ahead, remembered = accelerate.extrapolate(memory, s, moved, kappa)
+            ahead, remembered = accelerate.extrapolate(memory, s, moved, beta)
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
             return (
                 k + 1,
@@ -192,7 +193,7 @@ class Iteration(LiftedUpdate):
             )
 
         s, memory = accelerate.extrapolate(
-            accelerate.start(origin), origin, first.coordinates, kappa
+            accelerate.start(origin), origin, first.coordinates, beta
         )
         return body, (s, memory, origin, first.energy)
 
