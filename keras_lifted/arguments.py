@@ -1,9 +1,23 @@
-"""Constructor arguments of an object, for saving."""
+"""Objects that are saved by the arguments of their constructor."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
+from typing import Self
+
+
+class Saved:
+    """Has `get_config` and `from_config` by its constructor's arguments."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it again: attributes of their names."""
+        return arguments_of(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return what these arguments make."""
+        return cls(**config)
 
 
 def arguments_of(instance: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.continuation import PenaltyScheduler
+from keras_lifted.models.watch import PlanFit
 from keras_lifted.optimizers import BlockCoordinateDescent
 from keras_lifted.optimizers import lifted_part
-from keras_lifted.plan import PlanFit
 from keras_lifted.updates.iteration import LONGEST
 
 __all__ = ["LiftedTensorBoard", "PenaltyScheduler", "PlanFit"]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
+from typing import TypeVar
 
+import keras
 import numpy as np
+
+T = TypeVar("T")
 
 
 def described(value: Any) -> str:
@@ -94,19 +98,22 @@ def check_kernel_size(value: Any) -> int:
     )
 
 
-def check_names(
-    given: Any, known: Collection[str], keyed: str, those: str, default: bool = True
-) -> None:
-    """Raise a ValueError if the dict `given` names what is not among `known`.
+def resolve(
+    identifier: Any,
+    kind: type[Any],
+    names: Mapping[str, Callable[[], T]],
+    expected: str,
+) -> T:
+    """Return the object that `identifier` stands for, or raise a ValueError.
 
-    `keyed` and `those` are, for the error, what the dict holds and what is known;
-    `default` says whether the key "default" may serve all others.
+    It is an instance of `kind`, its config, or one of the `names`, in whatever case;
+    `expected` is what the error says of it, before "Received: …".
     """
-    if not isinstance(given, dict):
-        return
-    unknown = sorted(set(given) - set(known) - ({"default"} if default else set()))
-    if unknown:
-        raise ValueError(
-            f"{keyed}. Received unknown names: {unknown}. {those} are: {list(known)}."
-            + (" Use 'default' for all others." if default else "")
-        )
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, kind):
+        instance: T = identifier
+        return instance
+    if isinstance(identifier, str) and identifier.lower() in names:
+        return names[identifier.lower()]()
+    raise ValueError(f"{expected}. Received: {described(identifier)}")

@@ -10,11 +10,10 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.checks import check_names
 from keras_lifted.checks import described
 from keras_lifted.models.build import build_optimizer
 from keras_lifted.optimizers import lifted_part
-from keras_lifted.penalties.base import KEYED
+from keras_lifted.penalties.base import check_names
 
 
 @final
@@ -69,7 +68,7 @@ class PenaltyScheduler(keras.callbacks.Callback):
         now = dict(zip(names, map(float, values), strict=True))
         new = self.schedule(epoch, dict(now))
         by_name = new if isinstance(new, dict) else dict.fromkeys(names, new)
-        check_names(by_name, names, *KEYED, default=False)
+        check_names(by_name, names, default=False)
         for i, name in enumerate(names):
             if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
                 values[i] = _weight(by_name[name], name)

@@ -14,24 +14,49 @@ from keras import ops
 
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.blocks import walk_layers
-from keras_lifted.lifting.contraction import Contraction
-from keras_lifted.lifting.contraction import contraction_of
 
 Tensor = Any
 
+_ELLIPSIS = "..."
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 @dataclasses.dataclass(frozen=True)
-class Affine:
-    """A layer `z = a W + b` whose kernel is read as a matrix.
+class Contraction:
+    """An equation such as `"abc,cde->abde"`: rows `c` times a matrix `c × (d e)`.
 
-    Attributes:
-        layer: layer. Dense, EinsumDense or a convolution, whose rows are patches.
-        kernel: Variable. Its trainable kernel.
-        bias: Variable. Its trainable bias, or None.
-        inputs: int. The rows `n` of the kernel as a matrix.
-        contraction: Contraction. Of an EinsumDense layer, its rows' axes.
+    `inputs` and `outputs` label their axes; the kernel's first axes, those of the rows,
+    are `contracted`, its last axes, those of the columns, `produced`.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    contracted: tuple[str, ...]
+    produced: tuple[str, ...]
+
+    def rows_last(self, x: Tensor) -> Tensor:
+        """Return `x` with its contracted axes behind the others, as one axis."""
+        labels = list(self.inputs)
+        if _ELLIPSIS in labels:
+            at, missing = labels.index(_ELLIPSIS), len(x.shape) - len(labels) + 1
+            labels[at : at + 1] = [f"{_ELLIPSIS}{i}" for i in range(missing)]
+        others = [i for i, label in enumerate(labels) if label not in self.contracted]
+        rows = [labels.index(label) for label in self.contracted]
+        x = ops.transpose(x, (*others, *rows))
+        size = math.prod(x.shape[len(others) :])
+        return ops.reshape(x, (-1, *x.shape[1 : len(others)], size))
+
+    def one_bias_each(self, axes: str | None) -> bool:
+        """Return whether a bias along the output's `axes` has an entry a column."""
+        along = tuple(label for label in self.outputs if label in (axes or ""))
+        return along == self.produced
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    """A layer `z = a W + b`, its trainable kernel a matrix of `inputs` rows.
+
+    It is Dense, EinsumDense, or a convolution, whose rows are patches.
     """
 
     layer: keras.layers.Layer
@@ -65,16 +90,15 @@ def find_affine(model: keras.Model) -> list[Affine]:
         kinds = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVOLUTIONS)
         if loop is not None or not layer.built or not isinstance(layer, kinds):
             continue
-        if getattr(layer, "groups", 1) != 1:
-            continue
-        if getattr(layer, "data_format", None) == "channels_first":
+        channels_first = getattr(layer, "data_format", None) == "channels_first"
+        if channels_first or getattr(layer, "groups", 1) != 1:
             continue
         kernel, bias = layer.kernel, layer.bias
         if not isinstance(kernel, keras.Variable) or id(kernel) not in trainable:
             continue
         contraction = None
         if isinstance(layer, keras.layers.EinsumDense):
-            contraction = contraction_of(layer.equation)
+            contraction = _contraction_of(layer.equation)
             if contraction is None:
                 continue
         columns = 1 if contraction is None else len(contraction.produced)
@@ -127,3 +151,30 @@ def _patches(layer: Any, x: Tensor) -> Tensor:
     if isinstance(layer, keras.layers.Conv3D):
         extract = ops.image.extract_patches_3d
     return extract(x, size, strides=strides, dilation_rate=dilation, padding=padding)
+
+
+def _contraction_of(equation: str) -> Contraction | None:
+    """Return how `equation` multiplies rows by a matrix; None where it does more.
+
+    The kernel's labels are those of the rows, which are not in the output, and
+    then those of the columns, which are not in the input; its other axes would
+    be a matrix each. The first axis of the input is that of the samples.
+    """
+    left, output = equation.replace(" ", "").split("->")
+    inputs, kernel, outputs = (_labels(part) for part in (*left.split(","), output))
+    contracted = tuple(label for label in inputs if label not in outputs)
+    rows = tuple(label for label in kernel if label in inputs)
+    produced = tuple(label for label in kernel if label not in inputs)
+    matrix = (
+        kernel == (*rows, *produced)
+        and sorted(rows) == sorted(contracted)
+        and set(produced) <= set(outputs)
+        and len(rows) > 0 < len(produced)
+        and inputs[0] not in contracted
+    )
+    return Contraction(inputs, outputs, rows, produced) if matrix else None
+
+
+def _labels(term: str) -> tuple[str, ...]:
+    before, ellipsis, after = term.partition(_ELLIPSIS)
+    return (*before, *([ellipsis] if ellipsis else []), *after)

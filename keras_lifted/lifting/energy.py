@@ -1,4 +1,4 @@
-"""The energy of a batch at given lifted variables and weights.
+"""The energy of a batch at given lifted variables and weights, and its parts.
 
 E(W, X) = Σ_i c_i [ ℓ(y_i, z_L,i) + Σ_l w_l P_l(x_l,i, z_l,i) ]
 """
@@ -16,6 +16,7 @@ from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.rule import penalty_at
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Swept
 
 Tensor = Any
 
@@ -23,13 +24,7 @@ Tensor = Any
 def energy(
     problem: LiftedProblem, coordinates: Lifted, weights: Sequence[Tensor]
 ) -> Tensor:
-    """Return `E` in the units of the loss; its gradient in the weights is exact.
-
-    Args:
-        problem: LiftedProblem. Of the batch; its blocks are not stacks.
-        coordinates: dict. The coordinates of the lifted variables, by key of the call.
-        weights: sequence of tensors. Values of the trainable variables.
-    """
+    """Return `E` of a model without stacks; its gradient in the `weights` is exact."""
     penalties: list[Tensor] = []
 
     def answer(call: Call, z: Tensor) -> Tensor:
@@ -43,3 +38,46 @@ def energy(
 
     loss, _, _ = problem.run(answer, weights, problem.batch)
     return loss + sum(penalties) / problem.loss_scale
+
+
+def energy_at(problem: LiftedProblem, swept: Swept, coordinates: Lifted) -> Tensor:
+    """Return loss and penalties where `swept` met the lifted variables."""
+    energy = ops.sum(swept.loss) + z_terms_of(problem, swept)
+    for call in problem.structure.calls:
+        value = _penalty(problem, call, coordinates, swept)
+        energy = energy + _weighed(problem, call, swept, value)
+    return energy
+
+
+def z_terms_of(problem: LiftedProblem, swept: Swept) -> Tensor:
+    """Return what the energy holds besides loss and gaps; 0 for most penalties."""
+    total: Any = 0.0
+    for call in problem.structure.calls:
+        sigma = ProximalMap.of(call.activation)
+        terms = problem.penalty.z_terms(sigma, swept.z[call.key])
+        if terms is not None:
+            total = total + _weighed(problem, call, swept, terms)
+    return total
+
+
+def mean_penalties(problem: LiftedProblem, swept: Swept) -> Lifted:
+    """Return `mean_i P(x_i, z_i)` of each call, after the sweep."""
+    return {
+        call.key: ops.mean(_penalty(problem, call, swept.coordinates, swept))
+        for call in problem.structure.calls
+    }
+
+
+def _penalty(
+    problem: LiftedProblem, call: Call, coordinates: Lifted, swept: Swept
+) -> Tensor:
+    sigma = ProximalMap.of(call.activation)
+    value = problem.penalty.value(sigma, coordinates[call.key], swept.z[call.key])
+    return ops.maximum(value, 0.0)
+
+
+def _weighed(problem: LiftedProblem, call: Call, swept: Swept, value: Tensor) -> Tensor:
+    """Return `Σ_i c_i w value_i`, in the units of the user's loss."""
+    scale = problem.scale(call)
+    weight = swept.weights.get(call.key, scale.weight)
+    return weight * ops.sum(scale.c / problem.loss_scale * value)

@@ -18,14 +18,10 @@ _lock = threading.Lock()
 
 
 class Hook:
-    """Stands for `layer.attribute` while scopes hold the layer.
+    """Stands for `layer.attribute`, "activation" or "call", while scopes hold it.
 
-    Attributes:
-        layer: the layer.
-        attribute: "activation" or "call".
-        original: what it stands for.
-        own: whether the layer itself, not its class, had the attribute.
-        holders: how many scopes hold the layer.
+    `own` says whether the layer itself, not its class, had the attribute; `holders`
+    counts the scopes.
     """
 
     def __init__(self, layer: Any, attribute: str) -> None:

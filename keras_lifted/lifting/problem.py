@@ -27,9 +27,9 @@ from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.rule import Move
+from keras_lifted.lifting.rule import Scale
 from keras_lifted.lifting.rule import moved
 from keras_lifted.lifting.rule import penalty_at
-from keras_lifted.lifting.scaling import Scale
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import call_in_scope
@@ -37,10 +37,10 @@ from keras_lifted.lifting.stacked import Rounds
 from keras_lifted.lifting.stacked import StackPass
 from keras_lifted.lifting.stacked import forward_stack
 from keras_lifted.lifting.state import StateScope
-from keras_lifted.lifting.stored import Stored
 from keras_lifted.lifting.structure import find_structure
 from keras_lifted.lifting.structure import samples_first
 from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Stored
 from keras_lifted.lifting.swept import Swept
 from keras_lifted.penalties.base import Penalty
 
@@ -60,6 +60,8 @@ class LiftedProblem:
             chosen from the data (see `Scale`); None to take all as they are.
         loss_scale: factor on the loss (mixed precision), 1 otherwise.
         by_sample: whether every lifted call must have the sample as its first axis.
+
+    Attributes:
         stored: lifted variables to start from; None for the forward pass.
     """
 
@@ -73,7 +75,6 @@ class LiftedProblem:
         least: float | None = None,
         loss_scale: Tensor | float = 1.0,
         by_sample: bool = False,
-        stored: Stored | None = None,
     ) -> None:
         self.model = model
         self.blocks = blocks
@@ -83,10 +84,12 @@ class LiftedProblem:
         self.least = least
         self.loss_scale = lifted_real(loss_scale)
         self.clamped = True
-        self.stored = stored
+        self.stored: Stored | None = None
         self.trainable = list(model.trainable_variables)
         self.values = [v.value for v in self.trainable]
-        self._others = [] if STATEFUL else self._other_state()
+        among = {id(v) for v in self.trainable}
+        every = [] if STATEFUL else [*model.variables, *model.metrics_variables]
+        self._others = [(v, v.value) for v in every if id(v) not in among]
         self.elsewhere: set[str] = set()
         kept = {b.name for b in blocks if math.isinf(penalty.weight_of(b.name))}
         structure = find_structure(self._measured, batch.x, kept, self.values)
@@ -99,11 +102,6 @@ class LiftedProblem:
             structure = dataclasses.replace(structure, calls=tuple(lifted))
         self.structure = structure
         self._c = c, ops.mean(c)
-
-    def _other_state(self) -> list[tuple[Any, Tensor]]:
-        trainable = {id(v) for v in self.trainable}
-        every = [*self.model.variables, *self.model.metrics_variables]
-        return [(v, v.value) for v in every if id(v) not in trainable]
 
     def _outputs(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         with StateScope(self.trainable, trainable, self._others):
@@ -268,14 +266,14 @@ class LiftedProblem:
         loss, outputs, state = self.run(answer, self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v in state.assigned]
         z_of = {key: z_of[key] for key in self.structure.keys}
-        passed = Swept(loss, ops.sum(loss), outputs, updates, z_of, {}, [])
-        return dataclasses.replace(passed, coordinates=self.origin(passed))
+        s = self.origin(z_of)
+        return Swept(loss, ops.sum(loss), outputs, updates, z_of, s, [])
 
-    def origin(self, forward: Swept) -> Lifted:
+    def origin(self, z_of: Lifted) -> Lifted:
         """Return the coordinates of the forward pass."""
         return {
             call.key: self.penalty.origin(
-                ProximalMap.of(call.activation), forward.z[call.key]
+                ProximalMap.of(call.activation), z_of[call.key]
             )
             for call in self.structure.calls
         }

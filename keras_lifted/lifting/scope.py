@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 import keras
@@ -28,13 +27,10 @@ Tensor = Any
 class Call:
     """One application of an activation during one call of the model.
 
-    Attributes:
-        key: the block's name; a shared layer's later calls are `name:1`, ….
-        index: the block's place in the list of blocks.
-        activation: the proximal activation.
-        function: the function that the layer applies outside a scope.
-        chain: of a stack, whose blocks are lifted together: its weights. An
-            answer is then given its input `u_0` in the place of `z`.
+    `key` is the block's name, `name:1`, … for a shared layer's later calls; `index` its
+    place among the blocks; `function` what the layer applies outside a scope. A stack,
+    whose blocks are lifted together, has its weights in `chain`, and an answer is given
+    its input `u_0` in the place of `z`.
     """
 
     key: str
@@ -47,17 +43,13 @@ class Call:
 Answer = Callable[[Call, Tensor], Tensor]
 
 
-class LiftingScope:
+class LiftingScope(contextlib.ExitStack):
     """Context in which `answer(call, z)` replaces `σ(z)` at every block.
 
     Layers that are not among the blocks, and activations of a single number or within
     another trace (a branch, a loop, a checkpoint), whose tensors may not leave it, are
-    not asked about: they stay an ordinary part of the block around them.
-
-    Args:
-        blocks: what is asked about.
-        answer: answers.
-        elsewhere: takes the names of blocks that were called in such a way.
+    not asked about: they stay an ordinary part of the block around them. `elsewhere`
+    takes the names of blocks that were called in such a way.
     """
 
     def __init__(
@@ -66,13 +58,13 @@ class LiftingScope:
         answer: Answer,
         elsewhere: set[str] | None = None,
     ) -> None:
+        super().__init__()
         self.blocks = blocks
         self.answer = answer
         self.elsewhere = set() if elsewhere is None else elsewhere
         self._places = {id(block.layer): i for i, block in enumerate(blocks)}
         self._calls: dict[str, int] = {}
         self._trace: Any = None
-        self._held = contextlib.ExitStack()
 
     def ask(
         self,
@@ -97,23 +89,13 @@ class LiftingScope:
 
     def __enter__(self) -> LiftingScope:
         self._trace = current_trace()
-        with contextlib.ExitStack() as held:
-            for block in self.blocks:
-                if block.hook:
-                    hold(block.layer, block.hook)
-                    held.callback(release, block.layer, block.hook)
-            self._held = held.pop_all()
+        for block in self.blocks:
+            if block.hook:
+                hold(block.layer, block.hook)
+                self.callback(release, block.layer, block.hook)
         push_scope(self)
+        self.callback(pop_scope)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pop_scope()
-        self._held.close()
 
 
 def call_in_scope(

@@ -16,20 +16,21 @@ and the output's error every lifted variable, in the first round.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
+from keras_lifted.backend import while_loop
 from keras_lifted.layers.chain import Chain
 from keras_lifted.layers.chain import batch_first
 from keras_lifted.layers.chain import depth_first
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.repeated import repeated
 from keras_lifted.lifting.rule import Move
+from keras_lifted.lifting.rule import Scale
 from keras_lifted.lifting.rule import parameter_gradient
-from keras_lifted.lifting.scaling import Scale
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
@@ -59,11 +60,8 @@ class Rounds:
 class Start:
     """All blocks where a sweep begins, depth first, `(depth, batch, ..., units)`.
 
-    Attributes:
-        before: what each block reads.
-        z: pre-activations.
-        s: coordinates of the lifted variables.
-        forward: whether these are where a forward pass left them.
+    `before` is what each block reads, `z` and `s` are its pre-activation and
+    coordinate; `forward` says whether these are where a forward pass left them.
     """
 
     before: Tensor
@@ -76,11 +74,8 @@ class Start:
 class Moved:
     """All blocks after a sweep, depth first.
 
-    Attributes:
-        q: derivative in the input of the stack.
-        s: new coordinates.
-        displacement: of each block's gradient.
-        slopes: derivatives in the weights.
+    `q` is the derivative in the input of the stack, `s` the new coordinates,
+    `displacement` that of each block's gradient, `slopes` derivatives in the weights.
     """
 
     q: Tensor
@@ -91,15 +86,7 @@ class Moved:
 
 @dataclasses.dataclass(frozen=True)
 class StackPass:
-    """One call of a stack in a sweep.
-
-    Attributes:
-        call: the call.
-        penalty: ties its lifted variables to its blocks.
-        move: chooses the new lifted variables.
-        scale: `c_i w`.
-        rounds: None for one block after the other.
-    """
+    """One call of a stack in a sweep; `rounds` is None for one block at a time."""
 
     call: Call
     penalty: Penalty
@@ -256,3 +243,32 @@ def _chain(call: Call) -> Chain:
     chain = call.chain
     assert chain is not None
     return chain.at(tuple(ops.stop_gradient(each) for each in chain.weights))
+
+
+def repeated(
+    step: Callable[[Tensor], Tensor], start: Tensor, most: int, tolerance: float | None
+) -> Tensor:
+    """Return `start` after up to `most` steps.
+
+    Fewer once a step has changed it by at most `tolerance`, relative to the norm of
+    all of it; None for all of them. No derivative is taken through the steps.
+    """
+    if tolerance is None:
+        for _ in range(most):
+            start = step(start)
+        return start
+    if most < 1:
+        return start
+
+    def more(i: Tensor, change: Tensor, value: Tensor) -> Tensor:
+        return ops.logical_and(i < most, change > tolerance)
+
+    def body(i: Tensor, change: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        new = step(value)
+        moved = ops.sum(ops.square(lifted_real(new) - lifted_real(value)))
+        size = ops.maximum(ops.sum(ops.square(lifted_real(new))), 1e-30)
+        return i + 1, ops.sqrt(moved / size), new
+
+    unknown = ops.full((), float("inf"), lifted_real(start).dtype)
+    _, _, value = while_loop(more, body, (ops.zeros((), "int32"), unknown, start))
+    return value

@@ -51,9 +51,3 @@ class StateScope(keras.StatelessScope):
     def assigned(self) -> list[Any]:
         """The variables that were assigned."""
         return list(self._assigned.values())
-
-
-def commit(good: Tensor, updates: Updates) -> None:
-    """Assign new values to variables, where `good`."""
-    for variable, value in updates:
-        variable.assign(ops.where(good, value, variable.value))

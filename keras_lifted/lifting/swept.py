@@ -1,10 +1,13 @@
-"""What a pass through the blocks of a model finds."""
+"""Lifted variables by call: what a sweep finds, and what is kept of a batch."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+from keras import ops
+
+from keras_lifted.layers.gradients import per_sample
 from keras_lifted.lifting.state import Updates
 
 Tensor = Any
@@ -23,8 +26,8 @@ class Swept:
         outputs: what the model returned.
         updates: variables that the call assigned, and their values.
         z: pre-activations.
-        coordinates: coordinates of the lifted variables that the sweep chose.
-        gradients: weight gradients, if they were asked for.
+        coordinates: of the lifted variables that the sweep chose.
+        gradients: in the weights, if they were asked for.
         weights: penalty weight of each call.
     """
 
@@ -36,3 +39,18 @@ class Swept:
     coordinates: Lifted
     gradients: list[Tensor]
     weights: Lifted = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Coordinates of a batch from an earlier visit, and which samples have them."""
+
+    coordinates: Lifted
+    seen: Tensor
+
+    def over(self, origin: Lifted) -> Lifted:
+        """Return stored coordinates of samples that were seen, else `origin`."""
+        return {
+            key: ops.where(per_sample(self.seen, fresh), self.coordinates[key], fresh)
+            for key, fresh in origin.items()
+        }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,49 +17,30 @@ from keras_lifted.layers.mapping import from_keras
 
 @dataclasses.dataclass(frozen=True)
 class Application:
-    """One call of a layer: identities of the tensors that it reads and returns.
-
-    Attributes:
-        layer: the layer.
-        reads: of the arguments.
-        returns: of the results.
-        arguments: positional ones and keywords.
-        result: what it returned.
-    """
+    """One call of a layer; `arguments` are positional ones and keywords."""
 
     layer: keras.layers.Layer
-    reads: tuple[int, ...]
-    returns: tuple[int, ...]
-    arguments: Any = dataclasses.field(repr=False)
-    result: Any = dataclasses.field(repr=False)
+    arguments: tuple[Any, Any]
+    result: Any
 
-    @classmethod
-    def of(
-        cls, layer: keras.layers.Layer, arguments: Any, keywords: Any, result: Any
-    ) -> Application:
-        """Return the call `result = layer(*arguments, **keywords)`."""
-        read = keras.tree.flatten((arguments, keywords))
-        returned = keras.tree.flatten(result)
-        return cls(
-            layer,
-            tuple(id(each) for each in read),
-            tuple(id(each) for each in returned),
-            (arguments, keywords),
-            result,
-        )
+    @functools.cached_property
+    def reads(self) -> tuple[int, ...]:
+        """Identities of the tensors that it reads."""
+        return tuple(id(each) for each in keras.tree.flatten(self.arguments))
+
+    @functools.cached_property
+    def returns(self) -> tuple[int, ...]:
+        """Identities of the tensors that it returns."""
+        return tuple(id(each) for each in keras.tree.flatten(self.result))
 
 
 @dataclasses.dataclass(frozen=True)
 class FoldableBlock:
-    """`σ(x W + b)`, or `x + σ(x W + b)`.
+    """`σ(x W + b)`, or `x + σ(x W + b)` if it is `residual`.
 
-    Attributes:
-        start, end: identities of the tensors `x` and its result.
-        calls: places of the first and the last call among the applications.
-        layers: the Dense layer, then the activation and the sum where these are
-            layers of their own.
-        activation: `σ`.
-        residual: whether `x` is added.
+    `start` and `end` are identities of the tensors `x` and its result, `calls` places
+    of the first and the last call among the applications. `layers` begins with the
+    Dense layer; activation and sum follow where these are layers of their own.
     """
 
     start: int
@@ -96,8 +79,11 @@ def find_runs(
     `applications` are all calls of layers, in an order in which they can be made,
     `shown` identities of the model's outputs.
     """
-    blocks = _blocks(applications, shown)
-    readers = _readers(applications)
+    readers: dict[int, list[Application]] = {}
+    for each in applications:
+        for tensor in each.reads:
+            readers.setdefault(tensor, []).append(each)
+    blocks = _blocks(applications, readers, shown)
     runs: list[list[FoldableBlock]] = []
     at_end: dict[int, list[FoldableBlock]] = {}
     for start, block in blocks.items():
@@ -112,10 +98,11 @@ def find_runs(
 
 
 def _blocks(
-    applications: Sequence[Application], shown: set[int]
+    applications: Sequence[Application],
+    readers: Mapping[int, list[Application]],
+    shown: set[int],
 ) -> dict[int, FoldableBlock]:
     """Return blocks by where they start; a skip around one makes it residual."""
-    readers = _readers(applications)
     place = {id(each): i for i, each in enumerate(applications)}
     times = collections.Counter(id(each.layer) for each in applications)
 
@@ -139,40 +126,34 @@ def _blocks(
             continue
         start = each.reads[0]
         pair = sorted((start, last.returns[0]))
-        skip = after is not None and type(after.layer) is keras.layers.Add
-        residual = skip and after is not None and sorted(after.reads) == pair
-        if residual and after is not None:
-            layers, last = [*layers, after.layer], after
+        residual = False
+        if after is not None and type(after.layer) is keras.layers.Add:
+            residual = sorted(after.reads) == pair
+            if residual:
+                layers, last = [*layers, after.layer], after
         if start in blocks:  # two that start there are no chain
             continue
         calls = place[id(each)], place[id(last)]
-        end = last.returns[0]
         blocks[start] = FoldableBlock(
-            start, end, calls, tuple(layers), activation, residual
+            start, last.returns[0], calls, tuple(layers), activation, residual
         )
     return blocks
-
-
-def _readers(applications: Sequence[Application]) -> dict[int, list[Application]]:
-    readers: dict[int, list[Application]] = {}
-    for each in applications:
-        for tensor in each.reads:
-            readers.setdefault(tensor, []).append(each)
-    return readers
 
 
 def _is_square(layer: Any) -> bool:
     """Return a Dense layer as wide as its inputs, and nothing more."""
     if type(layer) is not keras.layers.Dense or not layer.built:
         return False
-    more = ("kernel", "bias")
-    if any(getattr(layer, f"{name}_regularizer") for name in more):
-        return False
-    if any(getattr(layer, f"{name}_constraint") for name in more):
-        return False
-    if layer.activity_regularizer or layer.lora_enabled or layer.quantization_mode:
-        return False
-    return tuple(layer.kernel.shape) == (layer.units, layer.units)
+    more = (
+        layer.kernel_regularizer,
+        layer.bias_regularizer,
+        layer.activity_regularizer,
+        layer.kernel_constraint,
+        layer.bias_constraint,
+        layer.lora_enabled,
+        layer.quantization_mode,
+    )
+    return not any(more) and tuple(layer.kernel.shape) == (layer.units, layer.units)
 
 
 def _is_linear(layer: Any) -> bool:

@@ -21,13 +21,10 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """Calls from one tensor to another.
+    """The `applications` from one tensor to another.
 
-    Attributes:
-        start, end: the tensors.
-        calls: places of the first and the last call among the applications.
-        applications: the calls.
-        signature: what equal segments have in common; None of one that is not folded.
+    `calls` are places of the first and the last among all applications; `signature` is
+    what equal segments have in common, None of one that is not folded.
     """
 
     start: Tensor
@@ -69,11 +66,7 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Repeat:
-    """One of the equal blocks of a run.
-
-    Attributes:
-        segments: of which it consists.
-    """
+    """One of the equal blocks of a run, of one or more segments."""
 
     segments: tuple[Segment, ...]
 

@@ -96,7 +96,7 @@ def _applications(model: keras.Model) -> tuple[list[Application], set[int]]:
 
     def record(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         result = layer(*arguments, **keywords)
-        found.append(Application.of(layer, arguments, keywords, result))
+        found.append(Application(layer, (arguments, keywords), result))
         return result
 
     graph = _rebuilt(model, record)

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from keras import tree
 
 from keras_lifted import backend
 from keras_lifted import optimizers
@@ -18,13 +20,10 @@ from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import count_ordinary
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.lifting.state import commit
 from keras_lifted.metrics import LiftedEnergy
 from keras_lifted.metrics import LiftedMetric
 from keras_lifted.models.build import build
 from keras_lifted.models.persistence import checked_index
-from keras_lifted.models.watch import check_rows
-from keras_lifted.models.watch import finite_tensors
 from keras_lifted.persistent.indices import take_index
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.base import solve
@@ -36,12 +35,9 @@ Tensor = Any
 class Lifting:
     """What `compile` sets up for a model: neither weights nor sub-layers.
 
-    Attributes:
-        reductions: how each loss reduces over samples.
-        metrics: those of lifted training.
-        watched: whether a callback looks at gaps and lifted variables.
-        blocks: the model's blocks, once they have been looked for.
-        told: whether the user was told what is not lifted.
+    `reductions` says how each loss reduces over samples, `watched` whether a callback
+    looks at gaps and lifted variables, `told` whether the user was told what is not
+    lifted. `blocks` are the model's, once they have been looked for.
     """
 
     reductions: tuple[str | None, ...]
@@ -72,7 +68,8 @@ def train_on(model: Any, data: Any) -> Any:
     optimizer.observe(problem, solution, bounds, good, model._lifting.watched)
     if index is not None:
         optimizer.memory.write(index, problem.stored, solution.last.coordinates, good)
-    commit(good, solution.forward.updates)
+    for variable, value in solution.forward.updates:
+        variable.assign(ops.where(good, value, variable.value))
     logs = _logs(model, problem, solution, loss)  # before parameters of σ move
     if problem.trainable:
         backend.apply_if(good, model.optimizer, gradients, problem.trainable)
@@ -93,14 +90,45 @@ def solve_once(
             "`model.compile(optimizer=..., loss=...)` first: lifted "
             "variables depend on the loss and the penalty."
         )
-    x, y, sample_weight = (finite_tensors(part) for part in (x, y, sample_weight))
-    check_rows(x=x, y=y, sample_weight=sample_weight)
+    x, y, sample_weight = (
+        tree.map_structure(_finite_tensor, part) for part in (x, y, sample_weight)
+    )
+    _check_rows(x=x, y=y, sample_weight=sample_weight)
     build(model, x)
     with keras.StatelessScope(collect_losses=True):
         problem = _problem(model, x, y, sample_weight)
         optimizer: Any = optimizers.lifted_part(model.optimizer)
         bounds = optimizer.curvature(problem)
         return problem, solve(optimizer.lifted_update, problem, bounds)
+
+
+def _finite_tensor(value: Any) -> Any:
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "The batch must be finite. Received: an array of shape "
+                f"{array.shape} with {int((~np.isfinite(array)).sum())} NaN or "
+                "infinite values. Clean the data (e.g. numpy.nan_to_num)."
+            )
+        array = array.astype(keras.config.floatx())
+    return ops.convert_to_tensor(array)
+
+
+def _check_rows(**parts: Any) -> None:
+    """Raise a ValueError unless all tensors have as many samples as `x`."""
+    rows = {
+        name: {n for t in tree.flatten(part) if t is not None for n in t.shape[:1]}
+        for name, part in parts.items()
+    }
+    if not rows["x"] or len(set().union(*rows.values())) > 1:
+        raise ValueError(
+            "A batch needs inputs, and the same number of samples in all its "
+            "arrays. Received numbers of samples: "
+            f"{ {name: sorted(sizes) for name, sizes in rows.items()} }."
+        )
 
 
 def _problem(
@@ -163,10 +191,10 @@ def _build_metrics(model: Any, batch: Batch, outputs: Any) -> None:
     if backend.replicas() > 1 or all(getattr(m, "built", True) for m in model.metrics):
         return
     parts = (batch.y, outputs, batch.sample_weight)
-    shapes = keras.tree.map_structure(_shape_and_dtype, parts)
+    shapes = tree.map_structure(_shape_and_dtype, parts)
 
     def measured() -> None:
-        y, predicted, weight = keras.tree.map_structure(_zeros, shapes)
+        y, predicted, weight = tree.map_structure(_zeros, shapes)
         model.compute_metrics(None, y, predicted, weight)
         model.reset_metrics()
 

@@ -17,14 +17,14 @@ from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.metrics import LiftedMetric
 from keras_lifted.models.build import build_optimizer
 from keras_lifted.models.build import check_optimizer
-from keras_lifted.models.first_step import FirstStepNote
 from keras_lifted.models.persistence import with_indices
 from keras_lifted.models.step import Lifting
 from keras_lifted.models.step import solve_once
 from keras_lifted.models.step import train_on
+from keras_lifted.models.watch import FirstStepNote
 from keras_lifted.models.watch import NonFiniteLoss
+from keras_lifted.models.watch import PlanFit
 from keras_lifted.persistent.indices import take_index
-from keras_lifted.plan import PlanFit
 
 Tensor = Any
 

@@ -1,15 +1,61 @@
-"""Watches for losses that are not finite and data that cannot be trained on."""
+"""Callbacks that `LiftedModel.fit` adds by itself."""
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 from typing import final
 
 import keras
 import numpy as np
-from keras import ops
 from keras import tree
+
+# Seconds after which a user wonders.
+AFTER = 10.0
+
+
+@final
+class PlanFit(keras.callbacks.Callback):
+    """A callback that tells the optimizer the steps of the whole `fit`.
+
+    It calls `plan_fit(steps)` at the start, or `plan_fit(steps, done)` after the first
+    epoch where the data do not tell their number. An optimizer without that method is
+    left alone. `LiftedModel.fit` does this by itself.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> callbacks = [kl.callbacks.PlanFit()]
+    """
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Look for the optimizer's method."""
+        self._plan = _planner(self.model.optimizer)
+        self._begun: tuple[int, int] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Plan the whole `fit`, before its first epoch or where it is resumed."""
+        if self._begun is None:
+            self._begun = epoch, self._taken()
+            if self.params["steps"]:
+                self._tell(int(self.params["steps"]), epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Plan after the first epoch of steps that were not known."""
+        if self._begun is not None and self._begun[0] == epoch:
+            if not self.params["steps"]:
+                self._tell(self._taken() - self._begun[1], epoch + 1)
+
+    def _tell(self, steps: int, epoch: int) -> None:
+        if self._plan is not None:
+            self._plan(steps * self.params["epochs"], steps * epoch)
+
+    def _taken(self) -> int:
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
 
 
 @final
@@ -52,39 +98,45 @@ class NonFiniteLoss(keras.callbacks.Callback):
         )
 
 
-def finite_tensors(values: Any) -> Any:
-    """Return a structure of arrays as tensors.
+@final
+class FirstStepNote(keras.callbacks.Callback):
+    """A callback that prints a line where the first batch takes long."""
 
-    Raises:
-        ValueError: If one of them holds NaN or infinite values.
-    """
-    return tree.map_structure(_finite_tensor, values)
+    def __init__(self, after: float = AFTER) -> None:
+        super().__init__()
+        self.async_safe = True  # so that steps do not wait for it
+        self._after = after
+        self._timer: threading.Timer | None = None
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin to wait."""
+        if self.params.get("verbose"):
+            self._timer = threading.Timer(self._after, self._say)
+            self._timer.daemon = True
+            self._timer.start()
 
-def _finite_tensor(value: Any) -> Any:
-    if value is None:
-        return None
-    array = np.asarray(value)
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise ValueError(
-                "The batch must be finite. Received: an array of shape "
-                f"{array.shape} with {int((~np.isfinite(array)).sum())} NaN or "
-                "infinite values. Clean the data (e.g. numpy.nan_to_num)."
-            )
-        array = array.astype(keras.config.floatx())
-    return ops.convert_to_tensor(array)
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Wait no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
+    def on_train_end(self, logs: Any = None) -> None:
+        """Wait no longer."""
+        self.on_train_batch_end(0)
 
-def check_rows(**parts: Any) -> None:
-    """Raise a ValueError unless all tensors have as many samples as `x`."""
-    rows = {
-        name: {n for t in tree.flatten(part) if t is not None for n in t.shape[:1]}
-        for name, part in parts.items()
-    }
-    if not rows["x"] or len(set().union(*rows.values())) > 1:
-        raise ValueError(
-            "A batch needs inputs, and the same number of samples in all its "
-            "arrays. Received numbers of samples: "
-            f"{ {name: sorted(sizes) for name, sizes in rows.items()} }."
+    def _say(self) -> None:
+        print(
+            f"The first step is being compiled, for {self._after:g} seconds so far. "
+            "Later steps do not compile."
         )
+
+
+def _planner(optimizer: Any) -> Callable[..., None] | None:
+    """Return `plan_fit` of `optimizer` or of what it wraps, if there is one."""
+    while optimizer is not None:
+        plan = getattr(optimizer, "plan_fit", None)
+        if plan is not None:
+            return plan  # type: ignore[no-any-return]
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras_lifted.identifiers import resolve
+from keras_lifted.checks import resolve
 from keras_lifted.penalties.base import Penalty
 from keras_lifted.penalties.bregman import Bregman
 from keras_lifted.penalties.contrastive import Contrastive

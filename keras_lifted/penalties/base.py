@@ -11,18 +11,15 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.backend import gradient
-from keras_lifted.checks import check_names
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
 Weight = float | Mapping[str, float]
-# For errors: by which names weights are given.
-KEYED = ("Penalty weights are keyed by activation name", "The model's activations")
 
 
-class Penalty(abc.ABC):
+class Penalty(Saved, abc.ABC):
     """`w · P(x, z)`, zero exactly where `x = σ(z)`.
 
     An update moves the *coordinate* `s` of a lifted variable, `x = point(s)`: the dual
@@ -77,15 +74,8 @@ class Penalty(abc.ABC):
 
     def check_names(self, names: list[str]) -> None:
         """Raise a ValueError if the weights name an unknown activation."""
-        check_names(self.weight, names, *KEYED)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make it again: attributes of their names."""
-        return arguments_of(self)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Penalty:
-        return cls(**config)
+        if isinstance(self.weight, dict):
+            check_names(self.weight, names)
 
     @abc.abstractmethod
     def value(self, sigma: ProximalMap, s: Tensor, z: Tensor) -> Tensor:
@@ -114,12 +104,7 @@ class Penalty(abc.ABC):
         return self.value(sigma, s, z)
 
     def proximal(
-        self,
-        sigma: ProximalMap,
-        s: Tensor,
-        z: Tensor,
-        q: Tensor,
-        step: Tensor,
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
     ) -> Tensor:
         """Carry `argmin_x P(x, z) + ⟨q, x⟩ + (1/2 step)‖x − point(s)‖²`.
 
@@ -152,6 +137,22 @@ class Penalty(abc.ABC):
                 of the gap.
         """
         return weights
+
+
+def check_names(
+    weights: Mapping[str, Any], names: list[str], default: bool = True
+) -> None:
+    """Raise a ValueError if the keys of `weights` are not among the `names`.
+
+    `default` says whether the key "default" may serve all others.
+    """
+    unknown = sorted(set(weights) - set(names) - ({"default"} if default else set()))
+    if unknown:
+        raise ValueError(
+            "Penalty weights are keyed by activation name. Received unknown names: "
+            f"{unknown}. The model's activations are: {names}."
+            + (" Use 'default' for all others." if default else "")
+        )
 
 
 def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:

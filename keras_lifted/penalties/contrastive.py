@@ -12,7 +12,7 @@ from keras_lifted.checks import check_number
 from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Weight
-from keras_lifted.penalties.dual import DualPenalty
+from keras_lifted.penalties.bregman import DualPenalty
 
 Tensor = Any
 

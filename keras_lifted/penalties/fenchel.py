@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_lifted.checks import check_number
 from keras_lifted.penalties.base import Weight
-from keras_lifted.penalties.dual import DualPenalty
+from keras_lifted.penalties.bregman import DualPenalty
 
 Tensor = Any
 

@@ -54,11 +54,6 @@ class Quadratic(Penalty):
         return sum_per_sample(ops.stop_gradient(d) * sigma(z))
 
     def proximal(
-        self,
-        sigma: ProximalMap,
-        s: Tensor,
-        z: Tensor,
-        q: Tensor,
-        step: Tensor,
+        self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, step: Tensor
     ) -> Tensor:
         return (s + step * (sigma(z) - q)) / (1.0 + step)

@@ -1,34 +1,138 @@
-"""Lifted variables that stay from one epoch to the next: the state."""
+"""Lifted variables that stay from one epoch to the next, in memory or in files."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import pathlib
+import shutil
+from collections.abc import Mapping
 from typing import Any
+from typing import final
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_lifted.backend import on_host
 from keras_lifted.backend import read_rows
 from keras_lifted.backend import write_rows
-from keras_lifted.lifting.stored import Stored
+from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.structure import Structure
 from keras_lifted.lifting.swept import Lifted
+from keras_lifted.lifting.swept import Stored
 from keras_lifted.persistent.settings import Persistent
-from keras_lifted.persistent.store import FileStore
-from keras_lifted.persistent.store import Store
-from keras_lifted.persistent.store import VariableStore
 
 Tensor = Any
+Shape = tuple[int, ...]
+
+
+class Store(abc.ABC):
+    """Rows of every sample, by its index: `shapes` is `{key: shape of one sample}`.
+
+    `variables` are those of the optimizer that hold the rows, if any.
+    """
+
+    shapes: dict[str, Shape]
+    variables: tuple[keras.Variable, ...] = ()
+
+    @abc.abstractmethod
+    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        """Return `{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
+
+    @abc.abstractmethod
+    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
+        """Replace the rows of the samples `index`, `(batch,)`, and which are `seen`."""
+
+
+@final
+class VariableStore(Store):
+    """Optimizer variables of shape `(samples, *shape)`."""
+
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        samples: int,
+        shapes: Mapping[str, Shape],
+    ) -> None:
+        self.shapes = dict(shapes)
+        self.coordinates = {
+            key: optimizer.add_variable(
+                (samples, *shape),
+                "zeros",
+                dtype=real_dtype(),
+                name=f"lifted_coordinate_{i}",
+            )
+            for i, (key, shape) in enumerate(shapes.items())
+        }
+        self.variables = tuple(self.coordinates.values())
+
+    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        return {k: read_rows(v, index) for k, v in self.coordinates.items()}, seen
+
+    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
+        for key, variable in self.coordinates.items():
+            write_rows(variable, index, rows[key])
+
+
+@final
+class FileStore(Store):
+    """NumPy files in a folder, of which a batch's rows are read and written.
+
+    Files that are there already, of the same shapes, are gone on with. A ValueError
+    says that the disk has no room for them.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, samples: int, shapes: Mapping[str, Shape]
+    ) -> None:
+        self.shapes = dict(shapes)
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {
+            f"coordinate_{i}.npy": ((samples, *shape), np.dtype(real_dtype()))
+            for i, shape in enumerate(shapes.values())
+        }
+        wanted["seen.npy"] = (samples,), np.dtype(bool)
+        there = all(_fits(folder / name, *kind) for name, kind in wanted.items())
+        if not there:
+            _check_room(folder, wanted)
+        *coordinates, self._seen = (
+            np.lib.format.open_memmap(folder / name, mode="r+")
+            if there
+            else np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+            for name, (shape, dtype) in wanted.items()
+        )
+        self._files = dict(zip(shapes, coordinates, strict=True))
+
+    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        batch = index.shape[0]
+        outputs = [((batch, *self.shapes[key]), real_dtype()) for key in self._files]
+
+        def rows(index: np.ndarray) -> list[np.ndarray]:
+            index = np.asarray(index)
+            return [*(file[index] for file in self._files.values()), self._seen[index]]
+
+        *coordinates, held = on_host(rows, [*outputs, ((batch,), "bool")], index)
+        lifted = dict(zip(self._files, coordinates, strict=True))
+        return lifted, ops.logical_and(seen, held)
+
+    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
+        files = [*self._files.values(), self._seen]
+
+        def replace(index: np.ndarray, *parts: np.ndarray) -> list[np.ndarray]:
+            index = np.asarray(index)
+            for file, part in zip(files, parts, strict=True):
+                file[index] = part
+            return []
+
+        on_host(replace, [], index, *(rows[key] for key in self._files), seen)
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
     """Coordinates of the lifted variables of every sample.
 
-    Attributes:
-        seen: whether a sample was visited, `(samples,)`, an optimizer variable.
-        store: of the coordinates.
+    `seen` says whether a sample was visited, `(samples,)`; the optimizer has it.
     """
 
     seen: keras.Variable
@@ -94,3 +198,28 @@ class Memory:
 
     def _within(self, index: Tensor) -> Tensor:
         return ops.clip(index, 0, self.seen.shape[0] - 1)
+
+
+def _fits(path: pathlib.Path, shape: Shape, dtype: np.dtype) -> bool:
+    """Return whether there is a file of that shape."""
+    if not path.exists():
+        return False
+    try:
+        file = np.load(path, mmap_mode="r")
+    except ValueError:  # no NumPy file, or one that ends too early
+        return False
+    return bool(file.shape == shape and file.dtype == dtype)
+
+
+def _check_room(
+    folder: pathlib.Path, wanted: Mapping[str, tuple[Shape, np.dtype]]
+) -> None:
+    needed = sum(np.prod(shape) * dtype.itemsize for shape, dtype in wanted.values())
+    replaced = sum(f.stat().st_size for f in map(folder.joinpath, wanted) if f.exists())
+    free = shutil.disk_usage(folder).free + replaced
+    if needed > free:
+        raise ValueError(
+            f"The lifted variables need {needed / 2**30:.3g} GiB on disk. Received: "
+            f"the folder {str(folder)!r}, on a disk with {free / 2**30:.3g} GiB to "
+            "spare. Choose another folder, or fewer samples."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras_lifted.identifiers import resolve
+from keras_lifted.checks import resolve
 from keras_lifted.updates.all_at_once import AllAtOnce
 from keras_lifted.updates.base import LiftedUpdate
 from keras_lifted.updates.base import Solution

@@ -16,9 +16,9 @@ Tensor = Any
 class Acceleration(abc.ABC):
     """Where to evaluate next, given the plain step from the current point."""
 
-    @abc.abstractmethod
     def start(self, s: Lifted) -> Any:
         """Return the memory at the beginning and after a restart."""
+        return s
 
     def metric(self, memory: Any) -> Lifted | None:
         """Return the diagonal metric that divides the step sizes, or None."""
@@ -26,43 +26,34 @@ class Acceleration(abc.ABC):
 
     @abc.abstractmethod
     def extrapolate(
-        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+        self, memory: Any, s: Lifted, plain: Lifted, beta: Lifted
     ) -> tuple[Lifted, Any]:
         """Return the next point and memory.
 
-        `s` is the current point, `plain` the step from it without acceleration, `kappa`
-        the inverse condition number of each block.
+        `s` is the current point, `plain` the step from it without acceleration, `beta`
+        is `(1 − √κ)/(1 + √κ)`, κ the inverse condition number of each block.
         """
 
 
 @final
 class Nesterov(Acceleration):
-    """`s⁺ = p + β (p − p₋)`, `β = (1 − √κ)/(1 + √κ)`, p the plain step."""
-
-    def start(self, s: Lifted) -> Any:
-        return s
+    """`s⁺ = p + β (p − p₋)`, p the plain step."""
 
     def extrapolate(
-        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+        self, memory: Any, s: Lifted, plain: Lifted, beta: Lifted
     ) -> tuple[Lifted, Any]:
-        ahead = {
-            key: p + _momentum(kappa[key]) * (p - memory[key])
-            for key, p in plain.items()
-        }
+        ahead = {key: p + beta[key] * (p - memory[key]) for key, p in plain.items()}
         return ahead, plain
 
 
 @final
 class HeavyBall(Acceleration):
-    """`s⁺ = p + β² (s − s₋)`, β as for Nesterov."""
-
-    def start(self, s: Lifted) -> Any:
-        return s
+    """`s⁺ = p + β² (s − s₋)`."""
 
     def extrapolate(
-        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+        self, memory: Any, s: Lifted, plain: Lifted, beta: Lifted
     ) -> tuple[Lifted, Any]:
-        return _rolled_on(plain, s, memory, kappa), s
+        return _rolled_on(plain, s, memory, beta), s
 
 
 @final
@@ -84,14 +75,14 @@ class Adam(Acceleration):
         return {key: self._diagonal(v) for key, v in memory[1].items()}
 
     def extrapolate(
-        self, memory: Any, s: Lifted, plain: Lifted, kappa: Lifted
+        self, memory: Any, s: Lifted, plain: Lifted, beta: Lifted
     ) -> tuple[Lifted, Any]:
         before, squares = memory
         squares = {
             key: self.decay * v + (1 - self.decay) * ops.square(plain[key] - s[key])
             for key, v in squares.items()
         }
-        return _rolled_on(plain, s, before, kappa), (s, squares)
+        return _rolled_on(plain, s, before, beta), (s, squares)
 
     def _diagonal(self, v: Tensor) -> Tensor:
         root = ops.sqrt(v)
@@ -101,15 +92,10 @@ class Adam(Acceleration):
         return ops.clip(ratio, 1.0 / self.widest, self.widest)
 
 
-def _momentum(kappa: Tensor) -> Tensor:
-    root = ops.sqrt(kappa)
-    return (1.0 - root) / (1.0 + root)
-
-
-def _rolled_on(plain: Lifted, s: Lifted, before: Lifted, kappa: Lifted) -> Lifted:
+def _rolled_on(plain: Lifted, s: Lifted, before: Lifted, beta: Lifted) -> Lifted:
     """Return `p + β² (s − s₋)`."""
     return {
-        key: p + ops.square(_momentum(kappa[key])) * (s[key] - before[key])
+        key: p + ops.square(beta[key]) * (s[key] - before[key])
         for key, p in plain.items()
     }
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.backend import dense
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting import measures
+from keras_lifted.lifting.energy import energy_at
+from keras_lifted.lifting.energy import mean_penalties
+from keras_lifted.lifting.energy import z_terms_of
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.swept import Lifted
@@ -56,8 +57,8 @@ class Solution:
         problem: LiftedProblem,
         forward: Swept,
         last: Swept,
-        iterations: Tensor | None = None,
-        residual: Tensor | None = None,
+        iterations: Tensor = 1.0,
+        residual: Tensor = 1.0,
         coordinates: Lifted | None = None,
         start: Tensor | None = None,
     ) -> Solution:
@@ -67,29 +68,19 @@ class Solution:
             problem: LiftedProblem. What was solved.
             forward: Swept. The sweep from the forward pass.
             last: Swept. The sweep that took the weight gradients; it may be `forward`.
-            iterations: tensor. The updates of every lifted variable; None for one.
-                Defaults to None.
-            residual: tensor. The relative change in the last of them; None for 1.
-                Defaults to None.
-            coordinates: list of tensors. Those that `last` moved; None for the forward
+            iterations: tensor. The updates of every lifted variable. Defaults to 1.
+            residual: tensor. The relative change in the last of them. Defaults to 1.
+            coordinates: dict of tensors. Those that `last` moved; None for the forward
                 pass. Defaults to None.
             start: tensor. The energy it started from; None for that of `forward`.
                 Defaults to None.
         """
-        one = ops.ones((), real_dtype())
         if start is None:
-            start = ops.sum(forward.loss) + measures.z_terms_of(problem, forward)
+            start = ops.sum(forward.loss) + z_terms_of(problem, forward)
         left = start
         if coordinates is not None:
-            left = measures.energy_at(problem, last, coordinates)
-        return cls(
-            forward,
-            last,
-            start,
-            left,
-            one if iterations is None else iterations,
-            one if residual is None else residual,
-        )
+            left = energy_at(problem, last, coordinates)
+        return cls(forward, last, start, left, iterations, residual)
 
     @property
     def gradients(self) -> list[Tensor]:
@@ -111,7 +102,7 @@ class Solution:
 
     def gaps(self, problem: LiftedProblem) -> Lifted:
         """Return the mean penalty `P(x, z)` of each call, in the pairing of `last`."""
-        return measures.gaps(problem, self.last.coordinates, self.last.z)
+        return mean_penalties(problem, self.last)
 
     def relative_gap(self, problem: LiftedProblem) -> Tensor:
         """Return `√(P/½‖x‖²)` of means over samples, its mean over calls."""
@@ -124,7 +115,7 @@ class Solution:
 
     def energy(self, problem: LiftedProblem) -> Tensor:
         """Return loss and penalties of the last sweep; clamped less free."""
-        energy = measures.energy_at(problem, self.last, self.last.coordinates)
+        energy = energy_at(problem, self.last, self.last.coordinates)
         return energy if self.free is None else energy - self.free.energy(problem)
 
 
@@ -133,8 +124,8 @@ def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> So
     if not problem.trainable:
         passed = problem.forward()
         return Solution.of(problem, passed, passed)
-    if not problem.structure.calls:
-        swept = problem.sweep(_never, with_weights=True)
+    if not problem.structure.calls:  # nothing to move
+        swept = problem.sweep(lambda *_: (None, None), with_weights=True)
         return Solution.of(problem, swept, swept)
     solution = update.solve(problem, curvature)
     if not problem.penalty.contrastive:
@@ -148,12 +139,7 @@ def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> So
     )
 
 
-def _never(*arguments: Any) -> Any:
-    """Return a move where nothing is lifted."""
-    raise AssertionError(arguments)
-
-
-class LiftedUpdate(abc.ABC):
+class LiftedUpdate(Saved, abc.ABC):
     """Chooses the lifted variables of a batch, given the weights.
 
     Attributes:
@@ -161,7 +147,7 @@ class LiftedUpdate(abc.ABC):
         starts_anywhere: bool. Whether it can go on from stored lifted variables.
         default_weight: float. The penalty weight where the user gives none.
         chooses_weight: bool. Whether it is the least of one that a sweep chooses from
-            the data (`lifting.scaling.Scale`).
+            the data (`lifting.rule.Scale`).
         largest_weight: float. Above it float32 cannot tell the lifted variables of
             repeated updates from the forward pass.
     """
@@ -180,11 +166,3 @@ class LiftedUpdate(abc.ABC):
             problem: LiftedProblem. That of the batch.
             curvature: tensor, `(blocks,)`. The bound `L_l` of each block.
         """
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make it again: attributes of their names."""
-        return arguments_of(self)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LiftedUpdate:
-        return cls(**config)

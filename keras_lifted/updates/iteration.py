@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -10,25 +11,28 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.backend import while_loop
+from keras_lifted.checks import check_count
+from keras_lifted.checks import check_number
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting import measures
+from keras_lifted.lifting.energy import z_terms_of
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.stacked import Rounds
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.lifting.swept import Swept
+from keras_lifted.penalties.base import Penalty
 from keras_lifted.updates.acceleration import Acceleration
+from keras_lifted.updates.base import LiftedUpdate
 from keras_lifted.updates.base import Solution
 from keras_lifted.updates.order import JACOBI
+from keras_lifted.updates.order import ORDERS
 from keras_lifted.updates.order import OUTPUT_TO_INPUT
 from keras_lifted.updates.order import groups
 from keras_lifted.updates.order import shortening
 
 Tensor = Any
-# step(sigma, s, z, q, rate) -> the new coordinate
-Step = Callable[[ProximalMap, Tensor, Tensor, Tensor, Tensor], Tensor]
 # body(round, coordinates, residual, *rest) -> the same after one more round
 Body = Callable[..., tuple[Any, ...]]
 
@@ -38,8 +42,7 @@ LONGEST = 100.0
 ROUNDING = 1e-6
 
 
-@dataclasses.dataclass(frozen=True)
-class Iteration:
+class Iteration(LiftedUpdate):
     """Repeats `step` until `steps` or `tolerance`.
 
     It starts from the stored lifted variables of the problem, or else from the
@@ -49,23 +52,37 @@ class Iteration:
     next starts half way back to the best point, without momentum. What is
     returned is the plain step from the best point. From stored lifted variables,
     or in another order, all is undone if the energy has risen at the end.
-
-    Attributes:
-        step: the update of one lifted variable.
-        steps: the most updates of each lifted variable.
-        acceleration: extrapolation between rounds, or None.
-        tolerance: stop once the relative change of a round is below it.
-        order: in which a round updates the blocks, see `updates.order`.
     """
 
-    step: Step
-    steps: int
-    acceleration: Acceleration | None
-    tolerance: float
-    order: str = OUTPUT_TO_INPUT
+    def __init__(
+        self,
+        steps: int,
+        tolerance: float,
+        order: str,
+        acceleration: Acceleration | None = None,
+    ) -> None:
+        self.steps = check_count(
+            "steps", steps, "updates of each lifted variable per batch"
+        )
+        self.tolerance = check_number(
+            "tolerance",
+            tolerance,
+            lambda number: number >= 0,
+            ">= 0 (relative change at which to stop; 0: never early)",
+        )
+        if order not in ORDERS:
+            raise ValueError(
+                f"`order` must be one of {list(ORDERS)} (in which a round updates the "
+                f"blocks). Received: order={order!r}"
+            )
+        self.order = order
+        self._acceleration = acceleration
+
+    @abc.abstractmethod
+    def step(self, penalty: Penalty, sigma: ProximalMap, *at: Tensor) -> Tensor:
+        """Return the new coordinate of one lifted variable; `at` is `s, z, q, rate`."""
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        """Return lifted variables of `problem`, and the weight gradients there."""
         factor = shortening(self.order, problem.structure)
         rates = {
             call.key: _rate(problem, curvature, call) / factor
@@ -82,9 +99,9 @@ class Iteration:
         if stored is None:
             first = forward = self._round(problem, move)
             # All of the energy but the loss: the penalties are zero here.
-            energy = first.energy + measures.z_terms_of(problem, first)
+            energy = first.energy + z_terms_of(problem, first)
             first = dataclasses.replace(first, energy=energy)
-            origin = problem.origin(forward)
+            origin = problem.origin(forward.z)
         else:
             forward = problem.forward()
             origin = stored.over(forward.coordinates)
@@ -93,7 +110,7 @@ class Iteration:
         rounds = self.steps - (2 if merged else 1)
         if rounds > 0:
             fixed = problem.structure.fed_by_inputs(forward.z)
-            if self.acceleration:
+            if self._acceleration:
                 body, rest = self._accelerated(problem, rates, fixed, first, origin)
             else:
                 body, rest = self._unaccelerated(problem, move, fixed), ()
@@ -118,12 +135,10 @@ class Iteration:
     def _repeat(
         self, body: Body, begin: tuple[Any, ...], rounds: int
     ) -> tuple[Any, ...]:
-        if rounds == 1 and not self.acceleration:  # it needs no loop
+        if rounds == 1 and not self._acceleration:  # it needs no loop
             return body(*begin)
 
-        def more(
-            k: Tensor, coordinates: Lifted, residual: Tensor, *rest: Any
-        ) -> Tensor:
+        def more(k: Tensor, s: Lifted, residual: Tensor, *rest: Any) -> Tensor:
             few = k <= rounds
             if not self.tolerance:
                 return few
@@ -147,9 +162,10 @@ class Iteration:
         origin: Lifted,
     ) -> tuple[Body, tuple[Any, ...]]:
         """Return the body, and where its further state begins."""
-        accelerate = self.acceleration
+        accelerate = self._acceleration
         assert accelerate is not None
-        kappa = {key: rate / (1.0 + rate) for key, rate in rates.items()}
+        roots = {key: ops.sqrt(rate / (1.0 + rate)) for key, rate in rates.items()}
+        beta = {key: (1.0 - root) / (1.0 + root) for key, root in roots.items()}
 
         def body(
             k: Tensor,
@@ -164,7 +180,7 @@ class Iteration:
             swept = self._round(problem, move, s, fixed, with_energy=True)
             moved = swept.coordinates
             good = swept.energy <= lowest + ROUNDING * ops.absolute(lowest)
-            ahead, remembered = accelerate.extrapolate(memory, s, moved, kappa)
+            ahead, remembered = accelerate.extrapolate(memory, s, moved, beta)
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
             return (
                 k + 1,
@@ -177,7 +193,7 @@ class Iteration:
             )
 
         s, memory = accelerate.extrapolate(
-            accelerate.start(origin), origin, first.coordinates, kappa
+            accelerate.start(origin), origin, first.coordinates, beta
         )
         return body, (s, memory, origin, first.energy)
 
@@ -219,7 +235,7 @@ class Iteration:
             single = call.activation.separable and call.chain is None
             if metric is not None and single:
                 rate = rate / metric[call.key]
-            new = self.step(sigma, s, z, q, rate)
+            new = self.step(problem.penalty, sigma, s, z, q, rate)
             return new, problem.penalty.origin(sigma, z) - new
 
         return move

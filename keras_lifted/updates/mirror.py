@@ -8,21 +8,16 @@ from typing import final
 import keras
 
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.updates.base import LiftedUpdate
-from keras_lifted.updates.base import Solution
-from keras_lifted.updates.checks import check_steps
-from keras_lifted.updates.checks import check_tolerance
+from keras_lifted.penalties.base import Penalty
 from keras_lifted.updates.iteration import Iteration
 from keras_lifted.updates.order import OUTPUT_TO_INPUT
-from keras_lifted.updates.order import check_order
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Mirror(LiftedUpdate):
+class Mirror(Iteration):
     """`v_l ← (1−τ) v_l + τ (z_l − q_l)`, `x_l = σ(v_l)`, repeated.
 
     This is a step in the Bregman distance of F, which needs the activation alone, no
@@ -55,16 +50,8 @@ class Mirror(LiftedUpdate):
         tolerance: float = 0.0,
         order: str = OUTPUT_TO_INPUT,
     ) -> None:
-        self.steps = check_steps(steps)
-        self.tolerance = check_tolerance(tolerance)
-        self.order = check_order(order)
+        super().__init__(steps, tolerance, order)
 
-    def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        def step(
-            sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
-        ) -> Tensor:
-            tau = rate / (1.0 + rate)
-            return s + tau * (problem.penalty.origin(sigma, z) - q - s)
-
-        iteration = Iteration(step, self.steps, None, self.tolerance, self.order)
-        return iteration.solve(problem, curvature)
+    def step(self, penalty: Penalty, sigma: ProximalMap, *at: Tensor) -> Tensor:
+        s, z, q, rate = at
+        return s + rate / (1.0 + rate) * (penalty.origin(sigma, z) - q - s)

@@ -18,24 +18,12 @@ In a chain (m = 1) all blocks at once therefore need no shorter step.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras_lifted.lifting.structure import Structure
 
 OUTPUT_TO_INPUT = "output_to_input"
 RED_BLACK = "red_black"
 JACOBI = "jacobi"
 ORDERS = (OUTPUT_TO_INPUT, RED_BLACK, JACOBI)
-
-
-def check_order(order: Any) -> str:
-    """Return `order`, or a ValueError."""
-    if order not in ORDERS:
-        raise ValueError(
-            f"`order` must be one of {list(ORDERS)} (in which a round updates the "
-            f"blocks). Received: order={order!r}"
-        )
-    return str(order)
 
 
 def groups(order: str, structure: Structure) -> list[set[str]]:

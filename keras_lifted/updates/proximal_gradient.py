@@ -8,22 +8,17 @@ from typing import final
 import keras
 
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.lifting.problem import LiftedProblem
+from keras_lifted.penalties.base import Penalty
 from keras_lifted.updates import acceleration as accelerations
-from keras_lifted.updates.base import LiftedUpdate
-from keras_lifted.updates.base import Solution
-from keras_lifted.updates.checks import check_steps
-from keras_lifted.updates.checks import check_tolerance
 from keras_lifted.updates.iteration import Iteration
 from keras_lifted.updates.order import OUTPUT_TO_INPUT
-from keras_lifted.updates.order import check_order
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class ProximalGradient(LiftedUpdate):
+class ProximalGradient(Iteration):
     """`x_l ← prox_{μF}(x_l − μ(q_l − z_l))`, `μ ≤ 1/‖W_{l+1}‖²`, repeated.
 
     It starts at the forward pass or at stored lifted variables. Step lengths come from
@@ -58,19 +53,8 @@ class ProximalGradient(LiftedUpdate):
         tolerance: float = 0.0,
         order: str = OUTPUT_TO_INPUT,
     ) -> None:
-        self.steps = check_steps(steps)
+        super().__init__(steps, tolerance, order, accelerations.get(acceleration))
         self.acceleration = acceleration
-        self.tolerance = check_tolerance(tolerance)
-        self.order = check_order(order)
-        self._acceleration = accelerations.get(acceleration)
 
-    def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
-        def step(
-            sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, rate: Tensor
-        ) -> Tensor:
-            return problem.penalty.proximal(sigma, s, z, q, rate)
-
-        iteration = Iteration(
-            step, self.steps, self._acceleration, self.tolerance, self.order
-        )
-        return iteration.solve(problem, curvature)
+    def step(self, penalty: Penalty, sigma: ProximalMap, *at: Tensor) -> Tensor:
+        return penalty.proximal(sigma, *at)

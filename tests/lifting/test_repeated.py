@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_lifted import backend
-from keras_lifted.lifting.repeated import repeated
+from keras_lifted.lifting.stacked import repeated
 
 START = np.array([[4.0, 3.0]], "float32")
 

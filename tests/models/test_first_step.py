@@ -8,7 +8,7 @@ import pytest
 
 import keras_lifted as kl
 from keras_lifted.models import training
-from keras_lifted.models.first_step import FirstStepNote
+from keras_lifted.models.watch import FirstStepNote
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_jax_returns_the_new_state_first(monkeypatch):
             return compiled
         return lambda *given: answers.append((given, compiled(*given))) or answers[0][1]
 
-    monkeypatch.setattr("keras_lifted.backend.jax.jax.jit", recorded)
+    monkeypatch.setattr(jax, "jit", recorded)
     plain = small()
     model = kl.LiftedModel(plain.inputs, plain.outputs)
     model.compile(bcd(keras.optimizers.Adam(0.01)), "mse", jit_compile=True)

@@ -13,7 +13,7 @@ from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.lifting.stored import Stored
+from keras_lifted.lifting.swept import Stored
 from keras_lifted.updates.order import ORDERS
 from keras_lifted.updates.order import groups
 from keras_lifted.updates.order import shortening

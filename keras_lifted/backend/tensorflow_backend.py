@@ -40,21 +40,6 @@ def dense(gradient: Tensor) -> Tensor:
     return tf.convert_to_tensor(gradient)
 
 
-def vector_jacobian(
-    function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
-) -> Tensor:
-    """Return `(∂function/∂point)ᵀ cotangent`."""
-    with tf.GradientTape() as tape:
-        tape.watch(point)
-        value = function(point)
-    return tape.gradient(
-        value,
-        point,
-        output_gradients=cotangent,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
-
-
 def pullback(
     function: Callable[..., Tensor], point: Sequence[Tensor]
 ) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
@@ -193,7 +178,10 @@ def on_host(
     outputs: Sequence[tuple[tuple[int | None, ...], str]],
     *arguments: Tensor,
 ) -> list[Tensor]:
-    """Call a NumPy function; see the package."""
+    """Call a NumPy function, in its place in the order of a training step.
+
+    It takes arrays and returns a list of them; `outputs` are their shapes and dtypes.
+    """
     dtypes = [dtype for _, dtype in outputs]
     results = tf.numpy_function(function, arguments, dtypes)
     if not outputs:
@@ -216,8 +204,3 @@ def read_rows(variable: Any, index: Tensor) -> Tensor:
 def write_rows(variable: Any, index: Tensor, rows: Tensor) -> None:
     """Replace rows of a variable, without copying the others."""
     variable.value.scatter_update(tf.IndexedSlices(rows, index))
-
-
-def accelerated() -> bool:
-    """Return whether steps run on another device than the CPU."""
-    return bool(tf.config.list_logical_devices("GPU"))

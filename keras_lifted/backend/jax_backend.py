@@ -36,13 +36,6 @@ def dense(gradient: Tensor) -> Tensor:
     return gradient
 
 
-def vector_jacobian(
-    function: Callable[[Tensor], Tensor], point: Tensor, cotangent: Tensor
-) -> Tensor:
-    """Return `(∂function/∂point)ᵀ cotangent`."""
-    return jax.vjp(function, point)[1](cotangent)[0]
-
-
 def pullback(
     function: Callable[..., Tensor], point: Sequence[Tensor]
 ) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
@@ -220,7 +213,10 @@ def on_host(
     outputs: Sequence[tuple[tuple[int | None, ...], str]],
     *arguments: Tensor,
 ) -> list[Tensor]:
-    """Call a NumPy function; see the package."""
+    """Call a NumPy function, in its place in the order of a training step.
+
+    It takes arrays and returns a list of them; `outputs` are their shapes and dtypes.
+    """
     results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in outputs]
     called = io_callback(function, results, *arguments, ordered=True)
     return list(called)
@@ -248,11 +244,6 @@ def check_scope(variables: Sequence[Any]) -> None:
 def replicas() -> int:
     """Return 1: JAX shards a single program over its devices."""
     return 1
-
-
-def accelerated() -> bool:
-    """Return whether steps run on another device than the CPU."""
-    return bool(jax.default_backend() != "cpu")
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
