@@ -10,7 +10,7 @@ from typing import final
 import keras
 
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.base import Tensor
+from keras_lifted.layers.precision import Tensor
 
 
 @final

@@ -11,9 +11,9 @@ from keras import ops
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import checks
-from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.stack import Stack
+from keras_lifted.layers.thresholds import DualSoftThreshold
 from keras_lifted.layers.tied_convolution import TiedConvolution
 
 # Step length times ‖L_k‖²; its bound is 2, and what is left covers that power

@@ -12,21 +12,14 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers.arctan import Arctan
+from keras_lifted.layers import growing
+from keras_lifted.layers import projections
+from keras_lifted.layers import rectifiers
+from keras_lifted.layers import squashing
+from keras_lifted.layers import thresholds
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.elu import ELU
-from keras_lifted.layers.hard_tanh import HardTanh
 from keras_lifted.layers.identity import Identity
-from keras_lifted.layers.isru import ISRU
-from keras_lifted.layers.leaky_relu import LeakyReLU
-from keras_lifted.layers.relu import ReLU
-from keras_lifted.layers.sigmoid import Sigmoid
-from keras_lifted.layers.signed_log import SignedLog
-from keras_lifted.layers.soft_threshold import SoftThreshold
 from keras_lifted.layers.softmax import Softmax
-from keras_lifted.layers.softplus import Softplus
-from keras_lifted.layers.softsign import Softsign
-from keras_lifted.layers.tanh import Tanh
 
 _FAR = 50.0
 _LINE = np.concatenate([[-_FAR], np.linspace(-9.7, 9.7, 389), [_FAR]])
@@ -86,17 +79,18 @@ def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
 def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
     """Return activations whose parameters are read off the values on the grid."""
     low, high = float(values[0]), float(values[-1])
-    yield from (ReLU(), Tanh(), Sigmoid(), Softplus(), Softsign(), Identity())
-    yield from (Arctan(), SignedLog(), ISRU())
+    yield from (rectifiers.ReLU(), growing.Softplus(), growing.SignedLog(), Identity())
+    yield from (squashing.Tanh(), squashing.Sigmoid(), squashing.Softsign())
+    yield from (squashing.Arctan(), squashing.ISRU())
     if 1e-4 < -low / _FAR < 1:
-        yield LeakyReLU(round(-low / _FAR, 6))
+        yield rectifiers.LeakyReLU(round(-low / _FAR, 6))
     if -1 <= low < -1e-4:
-        yield ELU(round(-low, 6))
+        yield rectifiers.ELU(round(-low, 6))
     if low < high < _FAR:
-        yield HardTanh(round(low, 6), round(high, 6))
+        yield projections.HardTanh(round(low, 6), round(high, 6))
     shrunk = float(_LINE[-2] - values[-2])
     if 1e-4 < shrunk < _LINE[-2]:
-        yield SoftThreshold(round(shrunk, 5))
+        yield thresholds.SoftThreshold(round(shrunk, 5))
 
 
 def _values(function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
