@@ -54,10 +54,6 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
-        """No weights by default."""
-        self.built = True
-
     def call(self, inputs: Tensor) -> Tensor:
         """Return `σ(inputs)`, or what the open lifting scope puts in its place."""
 

@@ -32,6 +32,7 @@ CLASSES: dict[str, type[ProximalActivation]] = {
     "isru": squashing.ISRU,
     "l2_ball_projection": projections.L2BallProjection,
     "leaky_relu": rectifiers.LeakyReLU,
+    "linear": Identity,
     "relu": rectifiers.ReLU,
     "sigmoid": squashing.Sigmoid,
     "signed_log": growing.SignedLog,
@@ -215,8 +216,8 @@ def is_not_proximal(function_or_layer: Any) -> bool:
     subject = function_or_layer
     if type(subject) is keras.layers.Activation:
         subject = subject.activation
-    if isinstance(subject, _RECTIFIERS):
-        return type(subject) in _LAYERS and from_keras(subject) is None
+    if type(subject) in _RECTIFIERS:
+        return from_keras(subject) is None
     function = subject.func if isinstance(subject, functools.partial) else subject
     name = keras_name(function)
     if name in _RECTIFIER_FUNCTIONS:
@@ -242,14 +243,12 @@ def _from_name(name: str) -> ProximalActivation | None:
     for known, build in CLASSES.items():
         if known.replace("_", "") == bare:
             return build()
-    if bare == "linear":
-        return Identity()
     function = getattr(keras.activations, name, None)
     return from_keras(function) if name in _FUNCTIONS else None
 
 
 def _explain(identifier: Any) -> str:
-    names = ", ".join(sorted({*CLASSES, *_FUNCTIONS, "linear"}))
+    names = ", ".join(sorted({*CLASSES, *_FUNCTIONS}))
     name = identifier
     if isinstance(identifier, keras.layers.Activation):
         name = identifier.activation

@@ -69,10 +69,12 @@ def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
         candidates: Iterator[ProximalActivation] = iter([Softmax()])
     else:
         candidates = _candidates(found[0, 0])
+    known = np.isfinite(beyond)
     for candidate in candidates:
         if _equal(_values(candidate.sigma, _GRID), found):
             same = _equal(_slopes(candidate.sigma), slopes)
-            return candidate if same and _agrees_beyond(candidate, beyond) else None
+            far = _values(candidate.sigma, _BEYOND)
+            return candidate if same and _equal(far[known], beyond[known]) else None
     return None
 
 
@@ -103,11 +105,6 @@ def _slopes(function: Callable[[Any], Any]) -> np.ndarray:
     return np.asarray(
         ops.convert_to_numpy(vector_jacobian(function, points, cotangent))
     )
-
-
-def _agrees_beyond(candidate: ProximalActivation, beyond: np.ndarray) -> bool:
-    known = np.isfinite(beyond)
-    return _equal(beyond[known], _values(candidate.sigma, _BEYOND)[known])
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

@@ -267,12 +267,9 @@ class L2BallProjection(Projection):
         self.radius = checks.positive("L2BallProjection", "radius", radius)
         self.axis = checks.axes("L2BallProjection", axis)
 
-    def _at_least_radius(self, z: Tensor) -> Tensor:
-        return ops.maximum(norm(z, self.axis), self.radius)
-
     @wide
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
-        return z * ops.minimum(1.0, self.radius / self._at_least_radius(z))
+        return z * (self.radius / ops.maximum(norm(z, self.axis), self.radius))
 
     def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
         length = norm(z, self.axis)
