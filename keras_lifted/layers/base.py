@@ -32,7 +32,8 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     `potential_terms` and `scaled_prox` as pure functions of tensors, and
     `sigma_difference` where a formula without cancellation exists. Learnable
     parameters are listed by `parameters()` and handed to those functions. It is saved
-    by the arguments of its constructor, each kept in an attribute of its name.
+    by the arguments of its constructor, each kept in an attribute of its name, unless
+    it overrides `get_config`.
 
     Outside a lifting scope the layer is an ordinary Keras activation; inside
     one it hands its pre-activation to the scope and returns the answer.
@@ -68,8 +69,11 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, kept in attributes."""
-        return {**super().get_config(), **arguments_of(self)}
+        """Return the arguments of the constructor; overrides add their own."""
+        config: dict[str, Any] = super().get_config()
+        if type(self).get_config is ProximalActivation.get_config:
+            config.update(arguments_of(self))
+        return config
 
     # -- the mathematics, written by each activation ------------------------
 
