@@ -1,4 +1,4 @@
-"""Arguments that the builders share: checks, and new activations."""
+"""What the builders share: checks of arguments, new activations, layers of images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import layers
 
 from keras_lifted.checks import check_count
+from keras_lifted.checks import is_count
 from keras_lifted.layers import ProximalActivation
 from keras_lifted.layers import get
 
@@ -28,10 +30,9 @@ def check_shape(
     """
     listed = isinstance(input_shape, (tuple, list))
     shape = tuple(input_shape) if listed else ()
-    sizes = shape[-1:] if free else shape
-    sizes = sizes + tuple(size for size in shape[:-1] if free and size is not None)
-    if shape and len(shape) == (rank or len(shape)) and all(map(_is_size, sizes)):
-        return shape
+    sizes = [n for n in shape[:-1] if n is not None or not free] + [*shape[-1:]]
+    if shape and len(shape) == (rank or len(shape)) and all(map(is_count, sizes)):
+        return tuple(n and int(n) for n in shape)
     what, example = SHAPES.get(rank, ("(features,)", "(784,)"))
     raise ValueError(
         f"`input_shape` must be the shape {what} of one sample, without the batch, "
@@ -88,15 +89,27 @@ def activations(
             f"`{argument}` must be one activation for all, or one for each of "
             f"{list(names)}. Received: {len(each)} of them in {activation!r}"
         )
-    return [_copy(get(a), name) for a, name in zip(each, names, strict=True)]
+    patterns = [get(one) for one in each]
+    return [
+        type(pattern).from_config({**pattern.get_config(), "name": name})
+        for pattern, name in zip(patterns, names, strict=True)
+    ]
 
 
-def _copy(pattern: ProximalActivation, name: str) -> ProximalActivation:
-    copy: ProximalActivation = type(pattern).from_config(
-        {**pattern.get_config(), "name": name}
+def convolution(
+    filters: int, kernel_size: int, name: str, strides: int = 1
+) -> layers.Layer:
+    """Return a zero-padded convolution that divides the size by `strides`."""
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        data_format="channels_last",
+        name=name,
     )
-    return copy
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def flatten() -> Any:
+    """Flatten to `(batch, height · width · channels)`."""
+    return layers.Flatten(data_format="channels_last")

@@ -9,8 +9,8 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.architectures.convolution import convolution
-from keras_lifted.architectures.convolution import flatten
+from keras_lifted.architectures.arguments import convolution
+from keras_lifted.architectures.arguments import flatten
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel

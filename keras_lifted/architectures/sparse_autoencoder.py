@@ -10,13 +10,10 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.architectures.convolution import flatten
+from keras_lifted.architectures.arguments import flatten
 from keras_lifted.checks import check_count
 from keras_lifted.layers import SoftThreshold
 from keras_lifted.models.lifted_model import LiftedModel
-
-# Affine maps, and which of them ends in the code.
-MAPS, CODE = 5, 3
 
 
 def sparse_autoencoder(
@@ -74,29 +71,26 @@ def sparse_autoencoder(
     """
     shape = arguments.check_shape(input_shape)
     code = check_count("code", code, "the width of the code")
-    units = arguments.check_widths("units", units, least=MAPS - 2)
-    if len(units) != MAPS - 2:
+    units = arguments.check_widths("units", units, least=3)
+    if len(units) != 3:
         raise ValueError(
             "`units` must be the widths of the first, second and fourth layer: three "
             f"of them, e.g. (256, 128, 256). Received: units={units!r}"
         )
     cls = arguments.check_class(cls)
-    names = [f"activation_{i}" for i in range(1, MAPS) if i != CODE]
-    sigmas: list[Any] = list(arguments.activations(activation, names))
-    sigmas.insert(CODE - 1, SoftThreshold(threshold, learnable, name="code"))
-    widths = [*units[: CODE - 1], code, *units[CODE - 1 :]]
-    last = []
+    names = ["activation_1", "activation_2", "activation_4"]
+    first, second, fourth = arguments.activations(activation, names)
+    third = SoftThreshold(threshold, learnable, name="code")
+    sigmas: list[Any] = [first, second, third, fourth]
     if output_activation is not None:
-        last = arguments.activations(
-            output_activation, [f"activation_{MAPS}"], "output_activation"
+        sigmas += arguments.activations(
+            output_activation, ["activation_5"], "output_activation"
         )
     inputs = keras.Input(shape)
     x = flatten()(inputs) if len(shape) > 1 else inputs
-    for i, (width, sigma) in enumerate(zip(widths, sigmas, strict=True)):
-        x = sigma(layers.Dense(width, name=f"dense_{i + 1}")(x))
-    x = layers.Dense(math.prod(shape), name=f"dense_{MAPS}")(x)
-    for sigma in last:
-        x = sigma(x)
+    for i, width in enumerate([*units[:2], code, units[2], math.prod(shape)]):
+        x = layers.Dense(width, name=f"dense_{i + 1}")(x)
+        x = sigmas[i](x) if i < len(sigmas) else x
     if len(shape) > 1:
         x = layers.Reshape(shape)(x)
     return cls(inputs, x, name=name)

@@ -12,9 +12,6 @@ from keras_lifted.architectures import arguments
 from keras_lifted.checks import check_count
 from keras_lifted.models.lifted_model import LiftedModel
 
-# Deviation of the positions as they start, and a perceptron's width over a token's.
-POSITION, WIDER = 0.02, 4
-
 
 def transformer_encoder(
     input_shape: Sequence[int],
@@ -74,7 +71,7 @@ def transformer_encoder(
     blocks = check_count("blocks", blocks, "of attention and perceptron")
     width = check_count("width", width, "of the embedded tokens")
     heads = check_count("heads", heads, "of each attention")
-    units = check_count("units", WIDER * width if units is None else units)
+    units = check_count("units", 4 * width if units is None else units)
     cls = arguments.check_class(cls)
     if width % heads:
         raise ValueError(
@@ -85,30 +82,20 @@ def transformer_encoder(
     names = [f"activation_{i + 1}" for i in range(blocks)]
     sigmas = arguments.activations(activation, names)
     inputs = keras.Input(shape)
-    u = _embedding(shape[0], width)(inputs)
+    u = layers.EinsumDense(  # its biases are the positions
+        "btf,fw->btw",
+        output_shape=(shape[0], width),
+        bias_axes="tw",
+        bias_initializer=keras.initializers.RandomNormal(stddev=0.02),
+        name="embedding",
+    )(inputs)
     for i, sigma in enumerate(sigmas, start=1):
-        u = _attend(u, heads, width // heads, f"attention_{i}")
+        normal = layers.LayerNormalization(name=f"attention_{i}_normalization")(u)
+        attend = layers.MultiHeadAttention(heads, width // heads, name=f"attention_{i}")
+        u = layers.Add()([u, attend(normal, normal)])
         hidden = layers.LayerNormalization(name=f"normalization_{i}")(u)
         hidden = sigma(layers.Dense(units, name=f"dense_{i}")(hidden))
         u = layers.Add()([u, layers.Dense(width, name=f"dense_{i}_out")(hidden)])
     u = layers.LayerNormalization(name="normalization")(u)
     u = layers.GlobalAveragePooling1D(data_format="channels_last")(u)
     return cls(inputs, layers.Dense(outputs, name="output")(u), name=name)
-
-
-def _embedding(tokens: int, width: int) -> layers.Layer:
-    """Return an affine map of every token, the bias of each its position."""
-    return layers.EinsumDense(
-        "btf,fw->btw",
-        output_shape=(tokens, width),
-        bias_axes="tw",
-        bias_initializer=keras.initializers.RandomNormal(stddev=POSITION),
-        name="embedding",
-    )
-
-
-def _attend(u: Any, heads: int, size: int, name: str) -> Any:
-    """Return `u + Attention(N(u))`, `(batch, tokens, width)`."""
-    normal = layers.LayerNormalization(name=f"{name}_normalization")(u)
-    attention = layers.MultiHeadAttention(heads, size, name=name)
-    return layers.Add()([u, attention(normal, normal)])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from typing import final
 
 import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.architectures.convolution import convolution
-from keras_lifted.architectures.skip import Skip
+from keras_lifted.architectures.arguments import convolution
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
@@ -95,3 +95,36 @@ def _check_sizes(shape: tuple[Any, ...], levels: int) -> None:
                 f"must be a multiple of {factor}; pad the images, or pass fewer "
                 f"`filters`. Received: input_shape={shape!r}"
             )
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Skip(layers.Concatenate):
+    """Images of one size, `(batch, height, width, channels)`, side by side in channels.
+
+    Args:
+        multiple: int. Of what an image's sides must be multiples, for the error.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If heights or widths differ.
+    """
+
+    def __init__(self, multiple: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, inputs: Any) -> Any:
+        """Return the images joined, once their sizes are known to be equal."""
+        sizes = [tuple(each.shape[1:3]) for each in inputs]
+        for one, other in zip(*sizes, strict=True):
+            if None not in (one, other) and one != other:
+                received = " and ".join(f"{h}×{w}" for h, w in sizes)
+                raise ValueError(
+                    f"Expected sides that are multiples of {self.multiple}. "
+                    f"Received at {self.name}: {received}"
+                )
+        return super().call(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "multiple": self.multiple}

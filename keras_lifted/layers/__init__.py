@@ -1,33 +1,33 @@
 """Proximal activations as Keras layers."""
 
-from keras_lifted.layers.arctan import Arctan
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.bent_identity import BentIdentity
-from keras_lifted.layers.box_projection import BoxProjection
 from keras_lifted.layers.dual_forward_backward import DualForwardBackward
-from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
-from keras_lifted.layers.elu import ELU
-from keras_lifted.layers.group_soft_threshold import GroupSoftThreshold
-from keras_lifted.layers.hard_tanh import HardTanh
+from keras_lifted.layers.growing import BentIdentity
+from keras_lifted.layers.growing import SignedLog
+from keras_lifted.layers.growing import Softplus
 from keras_lifted.layers.identity import Identity
-from keras_lifted.layers.isrlu import ISRLU
-from keras_lifted.layers.isru import ISRU
-from keras_lifted.layers.l2_ball_projection import L2BallProjection
-from keras_lifted.layers.leaky_relu import LeakyReLU
 from keras_lifted.layers.mapping import NOT_PROXIMAL
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import get
+from keras_lifted.layers.projections import BoxProjection
+from keras_lifted.layers.projections import HardTanh
+from keras_lifted.layers.projections import L2BallProjection
+from keras_lifted.layers.projections import SimplexProjection
 from keras_lifted.layers.proximal_stack import ProximalStack
-from keras_lifted.layers.relu import ReLU
-from keras_lifted.layers.sigmoid import Sigmoid
-from keras_lifted.layers.signed_log import SignedLog
-from keras_lifted.layers.simplex_projection import SimplexProjection
-from keras_lifted.layers.soft_threshold import SoftThreshold
+from keras_lifted.layers.rectifiers import ELU
+from keras_lifted.layers.rectifiers import ISRLU
+from keras_lifted.layers.rectifiers import LeakyReLU
+from keras_lifted.layers.rectifiers import ReLU
 from keras_lifted.layers.softmax import Softmax
-from keras_lifted.layers.softplus import Softplus
-from keras_lifted.layers.softsign import Softsign
+from keras_lifted.layers.squashing import ISRU
+from keras_lifted.layers.squashing import Arctan
+from keras_lifted.layers.squashing import Sigmoid
+from keras_lifted.layers.squashing import Softsign
+from keras_lifted.layers.squashing import Tanh
 from keras_lifted.layers.stack import Stack
-from keras_lifted.layers.tanh import Tanh
+from keras_lifted.layers.thresholds import DualSoftThreshold
+from keras_lifted.layers.thresholds import GroupSoftThreshold
+from keras_lifted.layers.thresholds import SoftThreshold
 
 __all__ = [
     "Arctan",

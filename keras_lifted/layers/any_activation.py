@@ -10,7 +10,7 @@ from typing import final
 import keras
 
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.base import Tensor
+from keras_lifted.layers.precision import Tensor
 
 
 @final
@@ -32,14 +32,7 @@ class AnyActivation(ProximalActivation):
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return self._function(z)
 
-    def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
-        raise NotImplementedError(_NONE)
+    def _none(self, *args: Any, **keywords: Any) -> Tensor:
+        raise NotImplementedError("What is no proximal map has a value only.")
 
-    def potential_terms(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        raise NotImplementedError(_NONE)
-
-    def scaled_prox(self, v: Tensor, step: Tensor, *parameters: Tensor) -> Tensor:
-        raise NotImplementedError(_NONE)
-
-
-_NONE = "An activation that is no proximal map has a value only."
+    conjugate_terms = potential_terms = scaled_prox = _none

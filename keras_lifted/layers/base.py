@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lifted.arguments import arguments_of
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.gradients import per_sample_antiderivative
 from keras_lifted.layers.gradients import sum_per_sample
@@ -16,13 +17,7 @@ from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import as_floating
 from keras_lifted.layers.precision import as_real
 
-__all__ = [
-    "ProximalActivation",
-    "Tensor",
-    "as_floating",
-    "as_real",
-    "sum_per_sample",
-]
+__all__ = ["ProximalActivation", "sum_per_sample"]
 
 
 class ProximalActivation(keras.layers.Layer, abc.ABC):
@@ -36,7 +31,9 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     A subclass is one activation. It writes `sigma`, `conjugate_terms`,
     `potential_terms` and `scaled_prox` as pure functions of tensors, and
     `sigma_difference` where a formula without cancellation exists. Learnable
-    parameters are listed by `parameters()` and handed to those functions.
+    parameters are listed by `parameters()` and handed to those functions. It is saved
+    by the arguments of its constructor, each kept in an attribute of its name, unless
+    it overrides `get_config`.
 
     Outside a lifting scope the layer is an ordinary Keras activation; inside
     one it hands its pre-activation to the scope and returns the answer.
@@ -58,10 +55,6 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
-        """No weights by default."""
-        self.built = True
-
     def call(self, inputs: Tensor) -> Tensor:
         """Return `σ(inputs)`, or what the open lifting scope puts in its place."""
 
@@ -74,6 +67,13 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Activations keep the shape."""
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor; overrides add their own."""
+        config: dict[str, Any] = super().get_config()
+        if type(self).get_config is ProximalActivation.get_config:
+            config.update(arguments_of(self))
+        return config
 
     # -- the mathematics, written by each activation ------------------------
 

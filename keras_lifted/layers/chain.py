@@ -103,7 +103,8 @@ class Chain:
             u, z, s, *values = slices
             weights, state = self._apart(tuple(values))
             delta, kept = rule(z, s, q)
-            back, slopes = _pulled(self._differentiable(state), u, weights)(delta)
+            pull = _pulled(lambda u, each: self.block(u, each, state)[0], u, weights)
+            back, slopes = pull(delta)
             return self._after(q, back), (*kept, *slopes)
 
         inputs = (*start, *self.weights, *self.state)
@@ -118,9 +119,6 @@ class Chain:
     def _apart(self, values: Tensors) -> tuple[Tensors, Tensors]:
         """Return weights and state."""
         return values[: len(self.weights)], values[len(self.weights) :]
-
-    def _differentiable(self, state: Tensors) -> Callable[[Tensor, Tensors], Tensor]:
-        return lambda u, weights: self.block(u, weights, state)[0]
 
     # -- all blocks at once ----------------------------------------------------
 

@@ -8,12 +8,13 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.arguments import arguments_of
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import checks
-from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.stack import Stack
+from keras_lifted.layers.thresholds import DualSoftThreshold
 from keras_lifted.layers.tied_convolution import TiedConvolution
 
 # Step length times ‖L_k‖²; its bound is 2, and what is left covers that power
@@ -88,9 +89,13 @@ class DualForwardBackward(keras.layers.Layer):
                 "`steps` must be at least 2; a single step is a TiedConvolution with "
                 f"a DualSoftThreshold. Received: steps={steps}"
             )
-        settings = (threshold, learnable, kernel_size)
+        owner = type(self).__name__
+        self.threshold = checks.non_negative(owner, "threshold", threshold)
+        self.learnable = checks.flag(owner, "learnable", learnable)
+        self.kernel_size = check_kernel_size(kernel_size)
+        settings = (self.filters, self.threshold, self.learnable, self.kernel_size)
         first, self.last = (
-            DualStep(filters, *settings, dtype=self.dtype_policy) for _ in range(2)
+            DualStep(*settings, dtype=self.dtype_policy) for _ in range(2)
         )
         self.before = Stack(first, self.steps - 1, dtype=self.dtype_policy)
 
@@ -112,10 +117,7 @@ class DualForwardBackward(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        config = self.last.get_config()
-        names = ("filters", "threshold", "learnable", "kernel_size")
-        given = {name: config[name] for name in names}
-        return {**super().get_config(), **given, "steps": self.steps}
+        return {**super().get_config(), **arguments_of(self)}
 
 
 @final
@@ -133,10 +135,11 @@ class DualStep(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
-        self.learnable = checks.flag("DualForwardBackward", "learnable", learnable)
+        self.threshold = threshold
+        self.learnable = learnable
+        self.kernel_size = kernel_size
         policy = self.dtype_policy
         self.sigma = DualSoftThreshold(threshold, learnable, dtype=policy)
-        self.kernel_size = check_kernel_size(kernel_size)
 
     def build(self, input_shape: Any) -> None:
         """Create the operator and the threshold."""
@@ -161,10 +164,4 @@ class DualStep(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "threshold": self.sigma.threshold,
-            "learnable": self.learnable,
-            "kernel_size": self.kernel_size,
-        }
+        return {**super().get_config(), **arguments_of(self)}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from keras import ops
 
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.base import as_real
-from keras_lifted.layers.base import sum_per_sample
 from keras_lifted.layers.gradients import per_sample_antiderivative
+from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.precision import as_real
 
-Tensor = Any
 # Relative displacements below which a trapezoidal rule beats a difference.
 NEAR = 1e-3
 

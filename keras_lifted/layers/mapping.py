@@ -9,52 +9,39 @@ from typing import Any
 
 import keras
 
-from keras_lifted.layers.arctan import Arctan
+from keras_lifted.layers import growing
+from keras_lifted.layers import projections
+from keras_lifted.layers import rectifiers
+from keras_lifted.layers import squashing
+from keras_lifted.layers import thresholds
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.bent_identity import BentIdentity
-from keras_lifted.layers.box_projection import BoxProjection
-from keras_lifted.layers.dual_soft_threshold import DualSoftThreshold
-from keras_lifted.layers.elu import ELU
-from keras_lifted.layers.group_soft_threshold import GroupSoftThreshold
-from keras_lifted.layers.hard_tanh import HardTanh
 from keras_lifted.layers.identity import Identity
-from keras_lifted.layers.isrlu import ISRLU
-from keras_lifted.layers.isru import ISRU
-from keras_lifted.layers.l2_ball_projection import L2BallProjection
-from keras_lifted.layers.leaky_relu import LeakyReLU
 from keras_lifted.layers.probe import recognise
-from keras_lifted.layers.relu import ReLU
-from keras_lifted.layers.sigmoid import Sigmoid
-from keras_lifted.layers.signed_log import SignedLog
-from keras_lifted.layers.simplex_projection import SimplexProjection
-from keras_lifted.layers.soft_threshold import SoftThreshold
 from keras_lifted.layers.softmax import Softmax
-from keras_lifted.layers.softplus import Softplus
-from keras_lifted.layers.softsign import Softsign
-from keras_lifted.layers.tanh import Tanh
 
 CLASSES: dict[str, type[ProximalActivation]] = {
-    "arctan": Arctan,
-    "bent_identity": BentIdentity,
-    "box_projection": BoxProjection,
-    "dual_soft_threshold": DualSoftThreshold,
-    "elu": ELU,
-    "group_soft_threshold": GroupSoftThreshold,
-    "hard_tanh": HardTanh,
+    "arctan": squashing.Arctan,
+    "bent_identity": growing.BentIdentity,
+    "box_projection": projections.BoxProjection,
+    "dual_soft_threshold": thresholds.DualSoftThreshold,
+    "elu": rectifiers.ELU,
+    "group_soft_threshold": thresholds.GroupSoftThreshold,
+    "hard_tanh": projections.HardTanh,
     "identity": Identity,
-    "isrlu": ISRLU,
-    "isru": ISRU,
-    "l2_ball_projection": L2BallProjection,
-    "leaky_relu": LeakyReLU,
-    "relu": ReLU,
-    "sigmoid": Sigmoid,
-    "signed_log": SignedLog,
-    "simplex_projection": SimplexProjection,
-    "soft_threshold": SoftThreshold,
+    "isrlu": rectifiers.ISRLU,
+    "isru": squashing.ISRU,
+    "l2_ball_projection": projections.L2BallProjection,
+    "leaky_relu": rectifiers.LeakyReLU,
+    "linear": Identity,
+    "relu": rectifiers.ReLU,
+    "sigmoid": squashing.Sigmoid,
+    "signed_log": growing.SignedLog,
+    "simplex_projection": projections.SimplexProjection,
+    "soft_threshold": thresholds.SoftThreshold,
     "softmax": Softmax,
-    "softplus": Softplus,
-    "softsign": Softsign,
-    "tanh": Tanh,
+    "softplus": growing.Softplus,
+    "softsign": squashing.Softsign,
+    "tanh": squashing.Tanh,
 }
 
 # Not monotone, steeper than 1, with a jump, or not a gradient; Keras's sparsemax sums
@@ -79,25 +66,25 @@ NOT_PROXIMAL = frozenset(
 
 
 def _rectifier(
-    negative_slope: float, max_value: float | None, threshold: float
+    negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> ProximalActivation | None:
-    """Keras's general ReLU, where it is a proximal map."""
+    """Return Keras's general ReLU, where it is a proximal map."""
     if threshold != 0 or not 0 <= negative_slope <= 1:
         return None
     if max_value is not None:
         proper = negative_slope == 0 and max_value > 0
-        return HardTanh(0.0, max_value) if proper else None
-    return LeakyReLU(negative_slope) if negative_slope > 0 else ReLU()
-
-
-def _leaky(negative_slope: float) -> ProximalActivation | None:
-    return _rectifier(negative_slope, None, 0.0)
+        return projections.HardTanh(0.0, max_value) if proper else None
+    return rectifiers.LeakyReLU(negative_slope) if negative_slope else rectifiers.ReLU()
 
 
 def _elu(alpha: float) -> ProximalActivation | None:
     if alpha == 0:
-        return ReLU()
-    return ELU(alpha) if 0 < alpha <= 1 else None
+        return rectifiers.ReLU()
+    return rectifiers.ELU(alpha) if 0 < alpha <= 1 else None
+
+
+def _soft_shrink(threshold: float) -> ProximalActivation | None:
+    return thresholds.SoftThreshold(threshold) if threshold >= 0 else None
 
 
 def _softmax(axis: Any) -> ProximalActivation | None:
@@ -105,31 +92,27 @@ def _softmax(axis: Any) -> ProximalActivation | None:
 
 
 # Keras function name: from its parameters to the activation.
-_FUNCTIONS: dict[str, Callable[[dict[str, Any]], ProximalActivation | None]] = {
-    "celu": lambda p: ELU() if p["alpha"] == 1 else None,
-    "elu": lambda p: _elu(p["alpha"]),
-    "hard_tanh": lambda p: HardTanh(),
-    "leaky_relu": lambda p: _leaky(p["negative_slope"]),
-    "relu": lambda p: _rectifier(
-        p.get("negative_slope", 0.0), p.get("max_value"), p.get("threshold", 0.0)
-    ),
-    "relu6": lambda p: HardTanh(0.0, 6.0),
-    "sigmoid": lambda p: Sigmoid(),
-    "soft_shrink": lambda p: (
-        SoftThreshold(p["threshold"]) if p["threshold"] >= 0 else None
-    ),
-    "softmax": lambda p: _softmax(p["axis"]),
-    "softplus": lambda p: Softplus(),
-    "softsign": lambda p: Softsign(),
-    "tanh": lambda p: Tanh(),
+_FUNCTIONS: dict[str, Callable[..., ProximalActivation | None]] = {
+    "celu": lambda alpha: rectifiers.ELU() if alpha == 1 else None,
+    "elu": _elu,
+    "hard_tanh": projections.HardTanh,
+    "leaky_relu": _rectifier,
+    "relu": _rectifier,
+    "relu6": lambda: projections.HardTanh(0.0, 6.0),
+    "sigmoid": squashing.Sigmoid,
+    "soft_shrink": _soft_shrink,
+    "softmax": _softmax,
+    "softplus": growing.Softplus,
+    "softsign": squashing.Softsign,
+    "tanh": squashing.Tanh,
 }
 
 _LAYERS: dict[type, Callable[[Any], ProximalActivation | None]] = {
     keras.layers.Activation: lambda layer: from_keras(layer.activation),
     keras.layers.ELU: lambda layer: _elu(float(layer.alpha)),
-    keras.layers.LeakyReLU: lambda layer: _leaky(float(layer.negative_slope)),
+    keras.layers.LeakyReLU: lambda layer: _rectifier(float(layer.negative_slope)),
     keras.layers.ReLU: lambda layer: _rectifier(
-        float(layer.negative_slope or 0.0), layer.max_value, layer.threshold or 0.0
+        float(layer.negative_slope), layer.max_value, layer.threshold
     ),
     keras.layers.Softmax: lambda layer: _softmax(layer.axis),
 }
@@ -176,7 +159,7 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
         return None
     bound = inspect.signature(function).bind_partial(**keywords)
     bound.apply_defaults()
-    return _FUNCTIONS[name](bound.arguments)
+    return _FUNCTIONS[name](**bound.arguments)
 
 
 def _is_function(subject: Any) -> bool:
@@ -233,8 +216,8 @@ def is_not_proximal(function_or_layer: Any) -> bool:
     subject = function_or_layer
     if type(subject) is keras.layers.Activation:
         subject = subject.activation
-    if isinstance(subject, _RECTIFIERS):
-        return type(subject) in _LAYERS and from_keras(subject) is None
+    if type(subject) in _RECTIFIERS:
+        return from_keras(subject) is None
     function = subject.func if isinstance(subject, functools.partial) else subject
     name = keras_name(function)
     if name in _RECTIFIER_FUNCTIONS:
@@ -260,14 +243,12 @@ def _from_name(name: str) -> ProximalActivation | None:
     for known, build in CLASSES.items():
         if known.replace("_", "") == bare:
             return build()
-    if bare == "linear":
-        return Identity()
     function = getattr(keras.activations, name, None)
     return from_keras(function) if name in _FUNCTIONS else None
 
 
 def _explain(identifier: Any) -> str:
-    names = ", ".join(sorted({*CLASSES, *_FUNCTIONS, "linear"}))
+    names = ", ".join(sorted({*CLASSES, *_FUNCTIONS}))
     name = identifier
     if isinstance(identifier, keras.layers.Activation):
         name = identifier.activation

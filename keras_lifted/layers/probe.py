@@ -12,21 +12,14 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers.arctan import Arctan
+from keras_lifted.layers import growing
+from keras_lifted.layers import projections
+from keras_lifted.layers import rectifiers
+from keras_lifted.layers import squashing
+from keras_lifted.layers import thresholds
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.elu import ELU
-from keras_lifted.layers.hard_tanh import HardTanh
 from keras_lifted.layers.identity import Identity
-from keras_lifted.layers.isru import ISRU
-from keras_lifted.layers.leaky_relu import LeakyReLU
-from keras_lifted.layers.relu import ReLU
-from keras_lifted.layers.sigmoid import Sigmoid
-from keras_lifted.layers.signed_log import SignedLog
-from keras_lifted.layers.soft_threshold import SoftThreshold
 from keras_lifted.layers.softmax import Softmax
-from keras_lifted.layers.softplus import Softplus
-from keras_lifted.layers.softsign import Softsign
-from keras_lifted.layers.tanh import Tanh
 
 _FAR = 50.0
 _LINE = np.concatenate([[-_FAR], np.linspace(-9.7, 9.7, 389), [_FAR]])
@@ -76,27 +69,30 @@ def _recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
         candidates: Iterator[ProximalActivation] = iter([Softmax()])
     else:
         candidates = _candidates(found[0, 0])
+    known = np.isfinite(beyond)
     for candidate in candidates:
         if _equal(_values(candidate.sigma, _GRID), found):
             same = _equal(_slopes(candidate.sigma), slopes)
-            return candidate if same and _agrees_beyond(candidate, beyond) else None
+            far = _values(candidate.sigma, _BEYOND)
+            return candidate if same and _equal(far[known], beyond[known]) else None
     return None
 
 
 def _candidates(values: np.ndarray) -> Iterator[ProximalActivation]:
     """Return activations whose parameters are read off the values on the grid."""
     low, high = float(values[0]), float(values[-1])
-    yield from (ReLU(), Tanh(), Sigmoid(), Softplus(), Softsign(), Identity())
-    yield from (Arctan(), SignedLog(), ISRU())
+    yield from (rectifiers.ReLU(), growing.Softplus(), growing.SignedLog(), Identity())
+    yield from (squashing.Tanh(), squashing.Sigmoid(), squashing.Softsign())
+    yield from (squashing.Arctan(), squashing.ISRU())
     if 1e-4 < -low / _FAR < 1:
-        yield LeakyReLU(round(-low / _FAR, 6))
+        yield rectifiers.LeakyReLU(round(-low / _FAR, 6))
     if -1 <= low < -1e-4:
-        yield ELU(round(-low, 6))
+        yield rectifiers.ELU(round(-low, 6))
     if low < high < _FAR:
-        yield HardTanh(round(low, 6), round(high, 6))
+        yield projections.HardTanh(round(low, 6), round(high, 6))
     shrunk = float(_LINE[-2] - values[-2])
     if 1e-4 < shrunk < _LINE[-2]:
-        yield SoftThreshold(round(shrunk, 5))
+        yield thresholds.SoftThreshold(round(shrunk, 5))
 
 
 def _values(function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
@@ -109,11 +105,6 @@ def _slopes(function: Callable[[Any], Any]) -> np.ndarray:
     return np.asarray(
         ops.convert_to_numpy(vector_jacobian(function, points, cotangent))
     )
-
-
-def _agrees_beyond(candidate: ProximalActivation, beyond: np.ndarray) -> bool:
-    known = np.isfinite(beyond)
-    return _equal(beyond[known], _values(candidate.sigma, _BEYOND)[known])
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.arguments import arguments_of
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
@@ -134,11 +135,8 @@ class ProximalStack(keras.layers.Layer):
         serialize = keras.initializers.serialize
         return {
             **super().get_config(),
-            "units": self.units,
-            "depth": self.depth,
+            **arguments_of(self),
             "activation": keras.saving.serialize_keras_object(self.activation),
-            "residual": self.residual,
-            "use_bias": self.use_bias,
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
         }

@@ -10,12 +10,12 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.domain import on_simplex
-from keras_lifted.layers.domain import restrict
+from keras_lifted.layers.formulas import on_simplex
+from keras_lifted.layers.formulas import restrict
 from keras_lifted.layers.formulas import xlogx
 from keras_lifted.layers.precision import Tensor
+from keras_lifted.layers.precision import dtype_of
 from keras_lifted.layers.precision import wide
-from keras_lifted.layers.softmax_prox import softmax_prox
 
 
 @final
@@ -50,9 +50,6 @@ class Softmax(ProximalActivation):
         super().__init__(**kwargs)
         self.axis = checks.axis("Softmax", axis)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
-
     @wide
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return ops.softmax(z, axis=self.axis)
@@ -65,7 +62,7 @@ class Softmax(ProximalActivation):
 
     @wide
     def scaled_prox(self, v: Tensor, step: Tensor, *parameters: Tensor) -> Tensor:
-        return softmax_prox(v, step, self.axis)
+        return _prox(v, step, self.axis)
 
     @wide
     def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
@@ -77,3 +74,74 @@ class Softmax(ProximalActivation):
         mean = ops.sum(p * change, axis=self.axis, keepdims=True)
         near = p * ((mean - change) / (1.0 + mean))
         return ops.where(width <= 1, near, p - ops.softmax(z - d, axis=self.axis))
+
+
+def _prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
+    """Return `argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex.
+
+    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and `Σ eᵘ =
+    1`. The multiplier `ν` is the root of a falling function between two known bounds:
+    Newton's method, bisection where it leaves them. The last Newton step, on all of `u`
+    at once, is the one differentiated. `step` is constant along `axis`; `v` is float32
+    or float64.
+    """
+    v = v - ops.max(v, axis=axis, keepdims=True)
+    point, length = ops.stop_gradient(v), ops.stop_gradient(step)
+    size = v.shape[axis]
+    double = dtype_of(v) == "float64"
+
+    def iterate(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        shift, low, high = state
+        x = ops.exp(_log_point(point - shift, length, 12 if double else 8))
+        total = ops.sum(x, axis=axis, keepdims=True)
+        slope = ops.sum(x / (length + (1.0 - length) * x), axis=axis, keepdims=True)
+        low = ops.where(total > 1, shift, low)
+        high = ops.where(total > 1, high, shift)
+        # On the logarithm of the sum: exact for step 1.
+        newton = shift + ops.log(total) * total / slope
+        # Close to the root Newton's step is right, whatever rounding says.
+        outside = ((newton < low) | (newton > high)) & (ops.abs(total - 1) > 1e-3)
+        return ops.where(outside, 0.5 * (low + high), newton), low, high
+
+    zero = ops.zeros_like(ops.max(point, axis=axis, keepdims=True) * length)
+    # The largest x lies between 1/size and 1.
+    low = zero - (1.0 - length)
+    high = zero + length * ops.log(zero + size) - (1.0 - length) / size
+    state = (low, low, high)
+    shift = ops.fori_loop(0, 16 if double else 12, iterate, state)[0]
+    u = ops.stop_gradient(_log_point(point - shift, length, 16 if double else 10))
+    return ops.softmax(u + _newton_step(u, v - shift, step, axis), axis=axis)
+
+
+def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
+    """Return the `u <= 0` with `step · u + (1 − step) eᵘ = t`, by `count` Newton steps.
+
+    For `step < 1`, `y = eᵘ (1 − step)/step` has `y + log y = τ`: it starts at
+    `y ≈ τ − log τ` for `τ > 1`; otherwise at the bound `u ≈ t/step`.
+    """
+    below = step < 1
+    odds = ops.where(below, (1.0 - step) / step, 1.0)
+    tau = t / step + ops.log(odds)
+    large = ops.maximum(tau, 1.0)
+    start = ops.log((large - ops.log(large)) / odds)
+    u = ops.minimum(ops.where(below & (tau > 1), start, t / step), 0.0)
+
+    def iterate(_: Any, u: Tensor) -> Tensor:
+        part = (1.0 - step) * ops.exp(u)
+        return ops.minimum(u + (t - step * u - part) / (step + part), 0.0)
+
+    return ops.fori_loop(0, count, iterate, u)
+
+
+def _newton_step(u: Tensor, v: Tensor, step: Tensor, axis: int) -> Tensor:
+    """Take Newton's step for `step · u + (1 − step) softmax(u) = v` up to a constant.
+
+    The Jacobian is diagonal plus rank one, inverted by Sherman and Morrison.
+    """
+    p = ops.softmax(u, axis=axis)
+    diagonal = step + (1.0 - step) * p
+    missing = (v - step * u - (1.0 - step) * p) / diagonal
+    weight = p / diagonal
+    mean = ops.sum(p * missing, axis=axis, keepdims=True)
+    mean = mean / (step * ops.sum(weight, axis=axis, keepdims=True))
+    return missing + (1.0 - step) * weight * mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 from typing import final
@@ -21,25 +22,12 @@ from keras_lifted.layers.chain import Tensors
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.of_each import ConstraintOfEach
-from keras_lifted.layers.of_each import RegularizerOfEach
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.template import ConstraintOfEach
+from keras_lifted.layers.template import RegularizerOfEach
 from keras_lifted.layers.template import Template
 from keras_lifted.layers.template import built_copy
-
-
-class _Hidden:
-    """What is held where Keras does not look for layers.
-
-    Attributes:
-        block: the block as it was given.
-        template: its copy that computes, once the stack is built.
-    """
-
-    def __init__(self, block: keras.layers.Layer) -> None:
-        self.block = block
-        self.template: Template | None = None
 
 
 @final
@@ -102,7 +90,9 @@ class Stack(keras.layers.Layer):
             **kwargs,
         }
         super().__init__(**kwargs)
-        self._hidden = _Hidden(block)
+        # What it holds is no layer of the stack: the block as it was given and, once
+        # the stack is built, the template, its copy that computes.
+        self._hidden = types.SimpleNamespace(block=block, template=None)
         self.depth = check_count("depth", depth, "blocks in a row")
         self.residual = checks.flag("Stack", "residual", residual)
         self.supports_masking = True
@@ -197,7 +187,6 @@ class Stack(keras.layers.Layer):
     ) -> Chain:
         """Return the chain of the blocks, which adds the sum of their losses."""
         template = self._hidden.template
-        assert template is not None
         if keywords["mask"] is None:
             keywords = {"training": keywords["training"]}
         if template.layer.trainable != self.trainable:

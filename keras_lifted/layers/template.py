@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.backend import batched
 from keras_lifted.backend.workarounds import initializer_of
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.identity import Identity
@@ -153,3 +155,23 @@ def _last(layer: Any) -> Any:
     if len(nodes["inbound_nodes"]) > 1:
         return None
     return _last(layer.get_layer(name))
+
+
+class RegularizerOfEach(keras.regularizers.Regularizer):
+    """The sum of a regularizer over the blocks."""
+
+    def __init__(self, each: Callable[[Tensor], Tensor]) -> None:
+        self.each = each
+
+    def __call__(self, value: Tensor) -> Tensor:
+        return ops.sum(batched(self.each, (ops.convert_to_tensor(value),)))
+
+
+class ConstraintOfEach(keras.constraints.Constraint):
+    """A constraint on every block."""
+
+    def __init__(self, each: Callable[[Tensor], Tensor]) -> None:
+        self.each = each
+
+    def __call__(self, value: Tensor) -> Tensor:
+        return batched(self.each, (ops.convert_to_tensor(value),))

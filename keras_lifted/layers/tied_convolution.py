@@ -8,6 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.arguments import arguments_of
 from keras_lifted.checks import check_count
 from keras_lifted.checks import check_kernel_size
 from keras_lifted.checks import check_number
@@ -69,12 +70,7 @@ class TiedConvolution(keras.layers.Layer):
         self.kernel_size = check_kernel_size(kernel_size)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "channels": self.channels,
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-        }
+        return {**super().get_config(), **arguments_of(self)}
 
     def build(self, input_shape: Any) -> None:
         """Create the kernel, and the image that it amplifies most."""

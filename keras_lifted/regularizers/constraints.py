@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.domain import restrict
 from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.formulas import restrict
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.regularizers.base import Regularizer
 

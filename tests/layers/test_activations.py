@@ -62,6 +62,28 @@ def test_serialization(cls):
     np.testing.assert_array_equal(array(activation(z)), array(again(z)))
 
 
+class Half(L.ProximalActivation):
+    """`σ(z) = z/2` by a user, whose argument has an attribute of another name."""
+
+    def __init__(self, half, **kwargs):
+        super().__init__(**kwargs)
+        self._slope = half
+
+    def get_config(self):
+        return {**super().get_config(), "half": self._slope}
+
+    def sigma(self, z, *parameters):
+        return self._slope * z
+
+    conjugate_terms = potential_terms = scaled_prox = sigma
+
+
+def test_a_subclass_may_write_its_config():
+    config = Half(0.5, name="mine").get_config()
+    assert config["half"] == 0.5
+    assert Half.from_config(config).name == "mine"
+
+
 @every
 def test_inside_a_model(case, tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), case.make()])
