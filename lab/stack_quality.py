@@ -63,7 +63,7 @@ def transformer(depth: int, multiplier: float, width: int = 32) -> keras.Model:
 
 
 def network(block: str, depth: int, way: str, multiplier: float) -> keras.Model:
-    """Stem, stack and head; `way` is "loop", "unrolled", or rounds as "2+1"."""
+    """Stem, stack and head; `way` is "loop", "unrolled", "sweep", or rounds: "2+1"."""
     inputs = keras.Input((28, 28, 1))
     if block == "transformer":
         branch = transformer(depth, multiplier)
@@ -108,8 +108,8 @@ def compiled(options: Any, way: str, method: str, steps: int) -> keras.Model:
     else:
         optimizer = kl.optimizers.SteepestDescent(decay=steps)
     if way not in ("loop", "unrolled"):
-        update: Any = kl.updates.AllAtOnce()
-        if way != "rounds":
+        update: Any = kl.updates.Sweep() if way == "sweep" else kl.updates.AllAtOnce()
+        if way not in ("sweep", "rounds"):
             forward, backward = map(int, way.split("+"))
             update = kl.updates.AllAtOnce(forward, backward, tolerance=None)
         optimizer = kl.optimizers.BlockCoordinateDescent(

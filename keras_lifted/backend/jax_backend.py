@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -100,6 +101,11 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
     if not isinstance(predicate, jax.core.Tracer):
         return yes() if predicate else no()
     return jax.lax.cond(predicate, yes, no)
+
+
+def eagerly() -> Any:
+    """Return a context that does nothing: optimizers are built before a step."""
+    return contextlib.nullcontext()
 
 
 def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:

@@ -128,6 +128,11 @@ def cond(predicate: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
     return tf.cond(predicate, yes, no)
 
 
+def eagerly() -> Any:
+    """Return a context that assigns at once, while a step is traced too."""
+    return tf.init_scope()
+
+
 def compiled(function: Callable[..., Any], xla: bool = True) -> Callable[..., Any]:
     """Compile `function` of structures of tensors, once for every set of shapes."""
     traced = tf.function(function, jit_compile=xla, autograph=False)

@@ -31,9 +31,7 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     A subclass is one activation. It writes `sigma`, `conjugate_terms`,
     `potential_terms` and `scaled_prox` as pure functions of tensors, and
     `sigma_difference` where a formula without cancellation exists. Learnable
-    parameters are listed by `parameters()` and handed to those functions. It is saved
-    by the arguments of its constructor, each kept in an attribute of its name, unless
-    it overrides `get_config`.
+    parameters are listed by `parameters()` and handed to those functions.
 
     Outside a lifting scope the layer is an ordinary Keras activation; inside
     one it hands its pre-activation to the scope and returns the answer.
@@ -67,13 +65,6 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Activations keep the shape."""
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor; overrides add their own."""
-        config: dict[str, Any] = super().get_config()
-        if type(self).get_config is ProximalActivation.get_config:
-            config.update(arguments_of(self))
-        return config
 
     # -- the mathematics, written by each activation ------------------------
 
@@ -170,3 +161,11 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         v = as_floating(v)
         step = ops.convert_to_tensor(step, dtype=v.dtype)
         return self.scaled_prox(v, step, *self.parameters())
+
+
+class Activation(ProximalActivation):
+    """One of this package, saved by the arguments of its constructor."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what Keras saves, and the arguments."""
+        return {**super().get_config(), **arguments_of(self)}

@@ -7,7 +7,7 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.dilogarithm import dilogarithm_of_exp_less_zeta
 from keras_lifted.layers.dilogarithm import minus_dilogarithm_of_minus_exp
 from keras_lifted.layers.formulas import clip
@@ -61,7 +61,7 @@ class Softplus(Smooth):
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class BentIdentity(ProximalActivation):
+class BentIdentity(Activation):
     """`σ(z) = ½(z + √(z² + 1) − 1)`, scaled to slopes in (0, 1).
 
     `Ψ(x) = x/2 − ¼ log(1 + 2x)` on `x > −½`, +∞ elsewhere;

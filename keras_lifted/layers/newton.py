@@ -7,13 +7,13 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import dtype_of
 from keras_lifted.layers.precision import wide
 
 
-class Smooth(ProximalActivation):
+class Smooth(Activation):
     """An activation of each unit by itself whose `prox` takes Newton's method."""
 
     @abc.abstractmethod

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import clip
 from keras_lifted.layers.formulas import clip_difference
 from keras_lifted.layers.formulas import on_simplex
@@ -23,7 +23,7 @@ from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import wide
 
 
-class Projection(ProximalActivation):
+class Projection(Activation):
     """The projection onto a convex set, which is its proximal map for every step."""
 
     @abc.abstractmethod

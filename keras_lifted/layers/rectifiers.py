@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import hypotenuse
 from keras_lifted.layers.formulas import hypotenuse_less_one
 from keras_lifted.layers.formulas import isru
@@ -57,7 +57,7 @@ class ReLU(Projection):
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class LeakyReLU(ProximalActivation):
+class LeakyReLU(Activation):
     """`σ(z) = z` for `z > 0`, else `a z`, with the slope `0 < a ≤ 1`.
 
     `Ψ(x) = 0` for `x > 0`, else `(1/a − 1) x²/2`; `F*(z) = ½ z σ(z)`.

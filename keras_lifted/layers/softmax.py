@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import on_simplex
 from keras_lifted.layers.formulas import restrict
 from keras_lifted.layers.formulas import xlogx
@@ -20,7 +20,7 @@ from keras_lifted.layers.precision import wide
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Softmax(ProximalActivation):
+class Softmax(Activation):
     """`σ(z) = eᶻ/Σeᶻ` along an axis.
 
     `Ψ(x) = Σ x log x − ½‖x‖²` on the simplex, +∞ elsewhere; `F*(z) = log Σeᶻ`. The

@@ -8,7 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import hypotenuse
 from keras_lifted.layers.formulas import hypotenuse_less_one
 from keras_lifted.layers.formulas import isru
@@ -137,7 +137,7 @@ class Arctan(Smooth):
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Softsign(ProximalActivation):
+class Softsign(Activation):
     """`σ(z) = z/(1 + |z|)`.
 
     `Ψ(x) = −|x| − log(1 − |x|) − x²/2` on `|x| < 1`, +∞ elsewhere;

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import clip
 from keras_lifted.layers.formulas import clip_difference
 from keras_lifted.layers.norms import norm
@@ -20,7 +20,7 @@ from keras_lifted.layers.precision import wide
 from keras_lifted.layers.projections import Clip
 
 
-class Thresholded(ProximalActivation):
+class Thresholded(Activation):
     """A proximal activation with the parameter `λ ≥ 0`; see `SoftThreshold`."""
 
     def __init__(
@@ -132,7 +132,7 @@ class DualSoftThreshold(Clip, Thresholded):
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class GroupSoftThreshold(ProximalActivation):
+class GroupSoftThreshold(Activation):
     """`σ(z) = z · max(1 − λ/‖z‖₂, 0)`, which keeps or drops whole groups.
 
     `Ψ(x) = λ ‖x‖₂`; `F*(z) = ½ max(‖z‖₂ − λ, 0)²`, a norm for each group.

@@ -12,6 +12,7 @@ from keras import ops
 from keras_lifted import geometries
 from keras_lifted.backend import assign_all
 from keras_lifted.backend import cond
+from keras_lifted.backend import eagerly
 from keras_lifted.backend import sum_over_replicas
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
@@ -158,7 +159,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             warn_of_others(variables, self._others, type(self.fallback).__name__)
         if self._default_rate:
             count = sum(group.layout.count for group in self._groups)
-            self._learning_rate.rate.assign(rates.rate_at(count))
+            with eagerly():
+                self._learning_rate.rate.assign(rates.rate_at(count))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -172,6 +174,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
+        self._default_rate = False
         if isinstance(self._learning_rate, FitDecay) and not callable(learning_rate):
             self._learning_rate.hold(learning_rate)
         else:

@@ -62,15 +62,12 @@ def test_serialization(cls):
     np.testing.assert_array_equal(array(activation(z)), array(again(z)))
 
 
-class Half(L.ProximalActivation):
-    """`σ(z) = z/2` by a user, whose argument has an attribute of another name."""
+class Scaled(L.ProximalActivation):
+    """`σ(z) = a z` by a user, whose argument has an attribute of another name."""
 
-    def __init__(self, half, **kwargs):
+    def __init__(self, a, **kwargs):
         super().__init__(**kwargs)
-        self._slope = half
-
-    def get_config(self):
-        return {**super().get_config(), "half": self._slope}
+        self._slope = a
 
     def sigma(self, z, *parameters):
         return self._slope * z
@@ -78,10 +75,18 @@ class Half(L.ProximalActivation):
     conjugate_terms = potential_terms = scaled_prox = sigma
 
 
-def test_a_subclass_may_write_its_config():
-    config = Half(0.5, name="mine").get_config()
-    assert config["half"] == 0.5
-    assert Half.from_config(config).name == "mine"
+class Written(Scaled):
+    """The same, with a config of its own."""
+
+    def get_config(self):
+        return {**super().get_config(), "a": self._slope}
+
+
+@pytest.mark.parametrize("cls", [Scaled, Written])
+def test_a_subclass_is_saved_as_any_layer(cls):
+    config = cls(a=0.5, name="mine").get_config()
+    assert config["a"] == 0.5
+    assert cls.from_config(config).name == "mine"
 
 
 @every
