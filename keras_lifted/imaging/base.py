@@ -1,4 +1,4 @@
-"""The interface of every degradation."""
+"""The interface of every degradation, and pairs of images that they make."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import vector_jacobian
 from keras_lifted.backend.dataset import in_pipeline
 from keras_lifted.backend.dataset import is_foreign
+from keras_lifted.backend.dataset import map_images
 from keras_lifted.layers.precision import as_floating
 
 Tensor = Any
@@ -77,8 +78,12 @@ class Degradation(keras.layers.Layer, abc.ABC):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        own = arguments_of(self)
+        own = keras.saving.serialize_keras_object(arguments_of(self))
         return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Degradation:
+        return cls(**keras.saving.deserialize_keras_object(config))
 
     def _images(self, x: Tensor) -> Tensor:
         if not isinstance(x, keras.KerasTensor):
@@ -90,3 +95,46 @@ class Degradation(keras.layers.Layer, abc.ABC):
                 f"None]. Received: shape {tuple(x.shape)}."
             )
         return x
+
+
+def degrade(dataset: Any, operator: Degradation) -> Any:
+    """Return a data set of pairs `(degraded, clean)`, as `fit` takes them.
+
+    Noise and resampled masks are drawn again in every epoch; call `.cache()` on the
+    result to draw them once.
+
+    Args:
+        dataset: dataset. A `tf.data.Dataset` of images `(h, w, c)` or batches of them,
+            of pairs that begin with one, or of dicts with the key "image". Integers
+            become floats of the same values: scale them first.
+        operator: degradation. What is done to the images.
+
+    Raises:
+        ValueError: If `operator` is not a degradation or `dataset` has no `map`.
+
+    Example:
+
+    >>> import keras_lifted as kl, numpy as np
+    >>> import tensorflow as tf
+    >>> images = tf.data.Dataset.from_tensor_slices(np.ones((8, 6, 6, 1), "float32"))
+    >>> pairs = kl.imaging.degrade(images.batch(4), kl.imaging.Downsample(2))
+    >>> [part.shape for part in next(iter(pairs))]
+    [TensorShape([4, 3, 3, 1]), TensorShape([4, 6, 6, 1])]
+    """
+    if not isinstance(operator, Degradation):
+        raise ValueError(
+            "`operator` must be a keras_lifted.imaging degradation, such as "
+            f"GaussianBlur(1.5). Received: {operator!r}"
+        )
+    if not hasattr(dataset, "map"):
+        raise ValueError(
+            "`dataset` must be a tf.data.Dataset; for arrays call the operator "
+            f"itself, operator(images). Received: {type(dataset).__name__}."
+        )
+    return map_images(dataset, _image_of, operator)
+
+
+def _image_of(element: Any) -> Tensor:
+    if isinstance(element, dict):
+        return element["image"]
+    return element[0] if isinstance(element, (tuple, list)) else element

@@ -68,16 +68,3 @@ class Compose(Degradation):
         for operator in self.operators:
             input_shape = operator.compute_output_shape(input_shape)
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "operators": [serialize(operator) for operator in self.operators],
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Compose:
-        deserialize = keras.saving.deserialize_keras_object
-        operators = [deserialize(each) for each in config["operators"]]
-        return cls(**{**config, "operators": operators})

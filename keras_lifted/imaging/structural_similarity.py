@@ -9,10 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.arguments import arguments_of
+from keras_lifted.imaging.blurs import gaussian as gaussian_profile
 from keras_lifted.imaging.convolution import convolve
-from keras_lifted.imaging.gaussian_blur import gaussian
-from keras_lifted.imaging.pairs import check_range
-from keras_lifted.imaging.pairs import pair
+from keras_lifted.imaging.signal_to_noise import check_range
+from keras_lifted.imaging.signal_to_noise import pair
 from keras_lifted.layers import checks
 
 Tensor = Any
@@ -55,7 +56,7 @@ def ssim(
     [1.0]
     """
     a, b, data_range = pair("ssim", a, b, data_range)
-    profile = _profile(gaussian)
+    profile = gaussian_profile(1.5, 5) if gaussian else np.full(7, 1 / 7)
     size = len(profile)
     if len(a.shape) != 4 or any(s is not None and s < size for s in a.shape[1:3]):
         raise ValueError(
@@ -80,10 +81,6 @@ def ssim(
     numerator = (2.0 * mean_a * mean_b + c1) * (2.0 * covariance + c2)
     squares = ops.square(mean_a) + ops.square(mean_b)
     return ops.mean(numerator / ((squares + c1) * (variances + c2)), axis=(1, 2, 3))
-
-
-def _profile(weighted: bool) -> np.ndarray:
-    return gaussian(1.5, 5) if weighted else np.full(7, 1 / 7)
 
 
 @final
@@ -124,13 +121,4 @@ class SSIM(keras.metrics.MeanMetricWrapper):
         self._direction = "up"
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "data_range": self.data_range,
-            "gaussian": self.gaussian,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SSIM:
-        return cls(**config)
+        return arguments_of(self)
