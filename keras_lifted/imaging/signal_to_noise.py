@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 from typing import final
@@ -51,9 +50,7 @@ def psnr(a: Tensor, b: Tensor, data_range: float | None = None) -> Tensor:
     a, b, data_range = pair("psnr", a, b, data_range)
     axes = tuple(range(1, len(a.shape)))
     error = ops.mean(ops.square(a - b), axis=axes)
-    decibels = 20.0 * math.log10(data_range) - 10.0 / math.log(10.0) * ops.log(
-        ops.where(error == 0, 1.0, error)
-    )
+    decibels = 10.0 * ops.log10(data_range**2 / ops.where(error == 0, 1.0, error))
     return ops.where(error == 0, float("inf"), decibels)
 
 
