@@ -71,12 +71,9 @@ def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
     """
     for axis, name in ((0, "height"), (1, "width")):
         size, reach = x.shape[1 + axis], max(widths[axis])
-        least = {
-            "valid": sum(widths[axis]) + 1,
-            "reflect": reach + 1,
-            "zero": 1,
-            "replicate": 1,
-        }.get(boundary, reach)
+        least = {"zero": 1, "replicate": 1, "reflect": reach + 1}.get(boundary, reach)
+        if boundary == "valid":
+            least = sum(widths[axis]) + 1
         if size is not None and size < least:
             raise ValueError(
                 f"The kernel reaches {reach} pixels past the boundary, but the {name} "

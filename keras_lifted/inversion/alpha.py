@@ -177,13 +177,7 @@ def first_of(samples: Array) -> str:
     return shown + (", …" if len(samples) > 10 else "")
 
 
-def _next(
-    at: Array,
-    low: Array,
-    high: Array,
-    below: Array,
-    above: Array,
-) -> Array:
+def _next(at: Array, low: Array, high: Array, below: Array, above: Array) -> Array:
     """Return the next logarithm to try; for those that are found it hardly matters."""
     both = np.isfinite(low) & np.isfinite(high)
     left, right = np.where(both, low, 0.0), np.where(both, high, 1.0)

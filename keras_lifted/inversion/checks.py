@@ -17,9 +17,7 @@ from keras_lifted.layers.map import ProximalMap
 from keras_lifted.regularizers.base import Regularizer
 
 
-def check_data(
-    y: Any, shape: tuple[int, ...], dtype: str, copies: int = 1
-) -> np.ndarray:
+def check_data(y: Any, shape: tuple[int, ...], dtype: str, copies: int) -> np.ndarray:
     """Return finite data with a batch, of this shape, as many as there are copies."""
     array = check_array("y", y, dtype)
     if array.ndim < 2 or array.size == 0:

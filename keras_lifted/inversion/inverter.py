@@ -148,18 +148,13 @@ class Inverter:
         checks.check_choice("alpha_rule", alpha_rule, rules)
         y = checks.check_data(y, self._outputs, problem.dtype, self._network.copies)
         batch = len(y)
+        fidelity, prior = problem.fidelity, self._regularizer
         factor, noise, weight = strength(
-            y,
-            alpha,
-            noise_std,
-            alpha_rule,
-            source,
-            self._regularizer,
-            problem.fidelity.weighted,
+            y, alpha, noise_std, alpha_rule, source, prior, fidelity.weighted
         )
         begin = checks.check_initial(initial, (batch, *self._inputs), problem.dtype)
         start = ops.convert_to_tensor(begin)
-        y = checks.in_range(problem.fidelity, y, out_of_range)
+        y = checks.in_range(fidelity, y, out_of_range)
         data = Data(
             ops.convert_to_tensor(y, dtype=problem.dtype),
             ops.convert_to_tensor(weight, dtype=problem.dtype),

@@ -175,6 +175,5 @@ class Solver:
 
 def _below(stats: Stats) -> np.ndarray:
     """Return a lower bound of the minimum, `(batch,)`; NaN where there is none."""
-    known = np.isfinite(stats["objective"])
-    objective = np.where(known, stats["objective"], np.nan)
-    return np.asarray(objective - np.where(known, stats["certificate"], np.nan))
+    objective = np.where(np.isfinite(stats["objective"]), stats["objective"], np.nan)
+    return np.asarray(objective - stats["certificate"])

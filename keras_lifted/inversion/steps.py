@@ -18,7 +18,6 @@ from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.problem import Values
 from keras_lifted.inversion.term import Term
-from keras_lifted.inversion.term import split
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.swept import Lifted
@@ -88,7 +87,13 @@ class Steps:
         self.variables = [v for t in regularizer.terms for v in t.variables]
         self.valued = valued
         self._accelerated = accelerated and valued
-        self._direct, self._duals = split(regularizer)
+        # Constraints stay with u itself, where nothing else does.
+        self._direct = min(
+            (term for term in regularizer.terms if term.direct),
+            key=lambda term: (term.valued, not term.constraint),
+            default=None,
+        )
+        self._duals = [t for t in regularizer.terms if t is not self._direct]
         self.advance = compiled(self._advance, xla)
         self.lipschitz = compiled(problem.lipschitz, xla)
 

@@ -70,14 +70,3 @@ class Term(NamedTuple):
         finite = ops.isfinite(value)
         value = ops.where(finite, value, self.weighted(nearest))
         return value, ops.where(finite, 0.0, away)
-
-
-def split(
-    regularizer: Regularizer,
-) -> tuple[Regularizer | None, tuple[Regularizer, ...]]:
-    """Return the g of a regularizer, and its h_i; constraints stay with u itself."""
-    direct = [term for term in regularizer.terms if term.direct]
-    first = min(
-        direct, key=lambda term: (term.valued, not term.constraint), default=None
-    )
-    return first, tuple(term for term in regularizer.terms if term is not first)

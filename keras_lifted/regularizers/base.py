@@ -134,7 +134,8 @@ class Regularizer(abc.ABC):
         scaled.weight = weight
         return scaled
 
-    __rmul__ = __mul__
+    def __rmul__(self, factor: float) -> Regularizer:
+        return self * factor
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again: attributes of their names."""
@@ -180,8 +181,6 @@ class Sum(Regularizer):
 
     def __mul__(self, factor: float) -> Regularizer:
         return Sum([term * factor for term in self._terms])
-
-    __rmul__ = __mul__
 
     def value(self, v: Tensor) -> Tensor:
         return self(v)

@@ -84,8 +84,6 @@ class Denoiser(Regularizer):
             f"the network was trained. Received: the factor {factor!r}."
         )
 
-    __rmul__ = __mul__
-
     def expansion(self, images: Tensor, iterations: int = 30) -> Tensor:
         """Estimate the largest `‖2(N(a) − N(b)) − (a − b)‖/‖a − b‖` near images.
 
