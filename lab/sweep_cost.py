@@ -23,7 +23,7 @@ def build(cls):
     return networks.resnet(shape, {"resnet8": 1, "resnet20": 3}[what], cls)
 
 
-import keras_lifted.models.step as st, keras_lifted.lifting.scaling as sc, keras_lifted.lifting.problem as pr
+import keras_lifted.models.step as st, keras_lifted.lifting.rule as sc, keras_lifted.lifting.problem as pr
 import keras_lifted.backend as kb
 from keras import ops
 
@@ -53,11 +53,11 @@ def make(name):
     os_.LiftedState.chosen_weights = (
         (lambda self, p, s: {}) if "plainrule" in exp else os_.keep
     )
-    import keras_lifted.penalties.dual as du
+    import keras_lifted.penalties.bregman as du
 
     if not hasattr(du, "keep"):
-        du.keep = du.DualPenalty.pull
-    du.DualPenalty.pull = (
+        du.keep = du.DualPenalty.z_gradient
+    du.DualPenalty.z_gradient = (
         (lambda self, sigma, z, d: ops.where(z > 0, d, 0.0))
         if "cheap" in exp
         else du.keep

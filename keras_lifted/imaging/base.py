@@ -1,9 +1,11 @@
-"""The interface of every degradation."""
+"""The interface of every degradation, several in a row, and pairs made by them."""
 
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any
+from typing import final
 
 import keras
 from keras import ops
@@ -12,6 +14,7 @@ from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import vector_jacobian
 from keras_lifted.backend.dataset import in_pipeline
 from keras_lifted.backend.dataset import is_foreign
+from keras_lifted.backend.dataset import map_images
 from keras_lifted.layers.precision import as_floating
 
 Tensor = Any
@@ -77,8 +80,7 @@ class Degradation(keras.layers.Layer, abc.ABC):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        own = arguments_of(self)
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **arguments_of(self)}
 
     def _images(self, x: Tensor) -> Tensor:
         if not isinstance(x, keras.KerasTensor):
@@ -90,3 +92,113 @@ class Degradation(keras.layers.Layer, abc.ABC):
                 f"None]. Received: shape {tuple(x.shape)}."
             )
         return x
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Compose(Degradation):
+    """`y = A_n(… A_2(A_1(x)))`; its adjoint is `A_1ᵀ A_2ᵀ … A_nᵀ y`.
+
+    Args:
+        operators: sequence of degradations. They are applied in this order.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If there is none, or one of them is not a degradation.
+
+    Example:
+
+    >>> import keras_lifted as kl, numpy as np
+    >>> camera = kl.imaging.Compose(
+    ...     [kl.imaging.GaussianBlur(1.0), kl.imaging.Downsample(2)]
+    ... )
+    >>> camera(np.ones((1, 8, 8, 1), "float32")).shape
+    TensorShape([1, 4, 4, 1])
+    """
+
+    def __init__(self, operators: Sequence[Degradation], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.operators = list(operators)
+        wrong = [op for op in self.operators if not isinstance(op, Degradation)]
+        if wrong or not self.operators:
+            raise ValueError(
+                "Compose takes a list of one or more keras_lifted.imaging "
+                f"degradations. Received: {wrong or self.operators!r}"
+            )
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        """Whether all of them are linear."""
+        return all(operator.linear for operator in self.operators)
+
+    def degrade(self, x: Tensor) -> Tensor:
+        for operator in self.operators:
+            x = operator.degrade(x)
+        return x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        for operator in reversed(self.operators):
+            y = operator.adjoint(y)
+        return y
+
+    def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        for operator in reversed(self.operators):
+            shape = operator.input_shape_of(shape)
+        return shape
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        for operator in self.operators:
+            input_shape = operator.compute_output_shape(input_shape)
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        operators = keras.saving.serialize_keras_object(self.operators)
+        return {**super().get_config(), "operators": operators}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Compose:
+        operators = keras.saving.deserialize_keras_object(config["operators"])
+        return cls(**{**config, "operators": operators})
+
+
+def degrade(dataset: Any, operator: Degradation) -> Any:
+    """Return a data set of pairs `(degraded, clean)`, as `fit` takes them.
+
+    Noise and resampled masks are drawn again in every epoch; call `.cache()` on the
+    result to draw them once.
+
+    Args:
+        dataset: dataset. A `tf.data.Dataset` of images `(h, w, c)` or batches of them,
+            of pairs that begin with one, or of dicts with the key "image". Integers
+            become floats of the same values: scale them first.
+        operator: degradation. What is done to the images.
+
+    Raises:
+        ValueError: If `operator` is not a degradation or `dataset` has no `map`.
+
+    Example:
+
+    >>> import keras_lifted as kl, numpy as np
+    >>> import tensorflow as tf
+    >>> images = tf.data.Dataset.from_tensor_slices(np.ones((8, 6, 6, 1), "float32"))
+    >>> pairs = kl.imaging.degrade(images.batch(4), kl.imaging.Downsample(2))
+    >>> [part.shape for part in next(iter(pairs))]
+    [TensorShape([4, 3, 3, 1]), TensorShape([4, 6, 6, 1])]
+    """
+    if not isinstance(operator, Degradation):
+        raise ValueError(
+            "`operator` must be a keras_lifted.imaging degradation, such as "
+            f"GaussianBlur(1.5). Received: {operator!r}"
+        )
+    if not hasattr(dataset, "map"):
+        raise ValueError(
+            "`dataset` must be a tf.data.Dataset; for arrays call the operator "
+            f"itself, operator(images). Received: {type(dataset).__name__}."
+        )
+    return map_images(dataset, _image_of, operator)
+
+
+def _image_of(element: Any) -> Tensor:
+    if isinstance(element, dict):
+        return element["image"]
+    return element[0] if isinstance(element, (tuple, list)) else element

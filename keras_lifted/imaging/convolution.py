@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import abc
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_lifted.checks import check_array
-from keras_lifted.imaging.base import Degradation
 
 Tensor = Any
-
-# Name of a boundary -> what it means.
-BOUNDARIES = {
-    "symmetric": "edge pixels repeated",
-    "reflect": "they are not",
-    "replicate": "the edge goes on",
-    "circular": "the other side",
-    "zero": "black",
-    "valid": "nothing: the result is smaller",
-}
-
-
-class Convolution(Degradation):
-    """The interface of blurs: every channel convolved with kernels, one by one.
-
-    Attributes:
-        boundary: what lies outside the image, one of `BOUNDARIES`.
-    """
-
-    boundary: str
-
-    @abc.abstractmethod
-    def kernels(self) -> list[np.ndarray]:
-        """Return the kernels, `(rows, columns)` each."""
-
-    def degrade(self, x: Tensor) -> Tensor:
-        for kernel in self.kernels():
-            x = convolve(x, kernel, self.boundary)
-        return x
-
-    def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return self._grown(shape, 1)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return self._grown(input_shape, -1)
-
-    def _grown(self, shape: Any, sign: int) -> tuple[Any, ...]:
-        """Return the shape on the other side: "valid" loses a kernel less one pixel."""
-        batch, *sides, channels = shape
-        if self.boundary == "valid":
-            shapes = [kernel.shape for kernel in self.kernels()]
-            lost = [sum(shape[axis] - 1 for shape in shapes) for axis in (0, 1)]
-            sides = [s and s + sign * n for s, n in zip(sides, lost, strict=True)]
-        return batch, *sides, channels
 
 
 def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
@@ -117,9 +71,9 @@ def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
     """
     for axis, name in ((0, "height"), (1, "width")):
         size, reach = x.shape[1 + axis], max(widths[axis])
-        free = ("zero", "replicate")
-        needed = {"valid": sum(widths[axis]) + 1, "reflect": reach + 1}
-        least = 1 if boundary in free else needed.get(boundary, reach)
+        least = {"zero": 1, "replicate": 1, "reflect": reach + 1}.get(boundary, reach)
+        if boundary == "valid":
+            least = sum(widths[axis]) + 1
         if size is not None and size < least:
             raise ValueError(
                 f"The kernel reaches {reach} pixels past the boundary, but the {name} "
@@ -131,46 +85,27 @@ def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
         return x
     for axis, (before, after) in enumerate(widths, start=1):
         if boundary == "circular":
-            x = _between(x, axis, _slice(x, axis, -before), _slice(x, axis, after))
+            ends = _first(x, axis, -before), _first(x, axis, after)
         elif boundary == "replicate":
-            first, last = _slice(x, axis, 1), _slice(x, axis, -1)
-            ends = (ops.repeat(first, before, axis), ops.repeat(last, after, axis))
-            x = _between(x, axis, *ends)
-    if boundary in ("circular", "replicate"):
-        return x
-    mode = "constant" if boundary == "zero" else boundary
-    return ops.pad(x, [(0, 0), *widths, (0, 0)], mode=mode)
+            ends = (
+                ops.repeat(_first(x, axis, 1), before, axis),
+                ops.repeat(_first(x, axis, -1), after, axis),
+            )
+        else:
+            mode = "constant" if boundary == "zero" else boundary
+            return ops.pad(x, [(0, 0), *widths, (0, 0)], mode=mode)
+        x = ops.concatenate([ends[0], x, ends[1]], axis=axis)
+    return x
 
 
-def _slice(x: Tensor, axis: int, count: int) -> Tensor:
+def _first(x: Tensor, axis: int, count: int) -> Tensor:
     """Return the first `count` pixels along an axis, or for −count the last."""
-    size = x.shape[axis]
-    part = slice(0, count) if count >= 0 else slice(count, size)
-    if count == 0:
-        part = slice(0, 0)
+    part = slice(count) if count >= 0 else slice(count, None)
     return x[(slice(None),) * axis + (part,)]
 
 
-def _between(x: Tensor, axis: int, before: Tensor, after: Tensor) -> Tensor:
-    return ops.concatenate([before, x, after], axis=axis)
-
-
-def check_boundary(owner: str, boundary: Any) -> str:
-    """Return `boundary`, if it is the name of one, or raise a ValueError."""
-    if isinstance(boundary, str) and boundary in BOUNDARIES:
-        return boundary
-    known = ", ".join(f"'{name}' ({means})" for name, means in BOUNDARIES.items())
-    raise ValueError(
-        f"`boundary` of {owner} must be one of {known}. Received: boundary={boundary!r}"
-    )
-
-
 def check_kernel(owner: str, name: str, kernel: Any) -> np.ndarray:
-    """Return `kernel` as a finite matrix.
-
-    Raises:
-        ValueError: otherwise.
-    """
+    """Return `kernel` as a finite matrix, or raise a ValueError."""
     matrix = check_array(name, kernel, owner=owner)
     if matrix.ndim == 2 and matrix.size and np.isfinite(matrix).all():
         return matrix

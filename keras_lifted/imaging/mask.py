@@ -89,10 +89,6 @@ class Mask(Degradation):
         return not self.resample or not self.fraction
 
     def degrade(self, x: Tensor) -> Tensor:
-        return x * ops.cast(self.mask_of(x), x.dtype)
-
-    def mask_of(self, x: Tensor) -> Tensor:
-        """Return the mask of images `x`, to broadcast against them, in float32."""
         height, width, channels = x.shape[1:]
         kept: Any = np.ones((1, height, width, 1), "float32")
         if self.mask is not None:
@@ -115,15 +111,14 @@ class Mask(Degradation):
                     f"{tuple(x.shape)}."
                 )
             kept[:, top : top + high, left : left + wide] = 0.0
-        if not self.fraction:
-            return kept
-        rows = ops.shape(x)[0] if self.resample else 1
-        chance = keras.random.uniform(
-            (rows, height, width, 1),
-            dtype="float32",
-            seed=self.seed_generator if self.resample else self.seed,
-        )
-        return kept * ops.cast(chance >= self.fraction, "float32")
+        if self.fraction:
+            chance = keras.random.uniform(
+                (ops.shape(x)[0] if self.resample else 1, height, width, 1),
+                dtype="float32",
+                seed=self.seed_generator if self.resample else self.seed,
+            )
+            kept = kept * ops.cast(chance >= self.fraction, "float32")
+        return x * ops.cast(kept, x.dtype)
 
 
 def _checked_mask(mask: Any) -> np.ndarray:

@@ -17,7 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_lifted.checks import check_array
+from keras_lifted.checks import described
+from keras_lifted.inversion.checks import check_positive
 from keras_lifted.inversion.solver import Solver
+from keras_lifted.regularizers.base import Regularizer
 
 Array = Any
 
@@ -30,14 +34,66 @@ _FACTOR = 8.0
 _SAME = 1e-3
 
 
+def strength(
+    y: np.ndarray,
+    alpha: Any,
+    noise_std: Any,
+    rule: str | None,
+    source: Any,
+    regularizer: Regularizer,
+    weighted: bool,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Return alpha or None, the noise of samples, and weights of entries.
+
+    A map of the noise makes weights of `1/noise_std²`, and the noise 1 in its unit.
+    `weighted` says whether the fidelity takes one.
+    """
+    batch, weight, given = (len(y),), np.ones((1,) * y.ndim), None
+    if alpha is not None or noise_std is None:
+        fix = "the regularizer needs some weight"
+        given = check_positive("alpha", 1.0 if alpha is None else alpha, batch, fix)
+    if noise_std is None:
+        if rule is not None or source is not None:
+            raise ValueError(
+                "`alpha_rule` and `source` choose alpha from `noise_std`, the "
+                "standard deviation of y; pass it. Received: noise_std=None, "
+                f"alpha_rule={rule!r}, source={source!r}."
+            )
+        return given, np.full(batch, np.nan), weight
+    if not any(t.valued and not t.constraint for t in regularizer.terms):
+        raise ValueError(
+            "`noise_std` chooses the factor alpha on the regularizer, but constraints "
+            "and denoisers have no weight to choose. Leave it out, or add a "
+            "regularizer such as TotalVariation() or Tikhonov()."
+        )
+    mapped = check_array("noise_std", noise_std).ndim == y.ndim
+    fix = (
+        f"or a map of the shape of y, {y.shape}; for data without noise pass a small "
+        "`alpha` instead"
+    )
+    noise = check_positive("noise_std", noise_std, y.shape if mapped else batch, fix)
+    if mapped and not weighted:
+        raise ValueError(
+            "A map of `noise_std` weights the outputs of the network. Pass "
+            "fidelity=kl.inversion.LeastSquares(), which compares them."
+        )
+    if given is not None and not mapped:
+        raise ValueError(
+            "Pass `alpha`, or `noise_std` from which it is chosen, not both; a map "
+            "of the shape of y may come with alpha, as it weights the fidelity. "
+            f"Received: alpha={described(alpha)}, noise_std={described(noise_std)}"
+        )
+    if given is None and source is not None:
+        check_positive("source", source, batch, "it is the norm of a vector")
+    if mapped:
+        return given, np.ones(batch), noise**-2.0
+    return None, noise, weight
+
+
 class Path:
     """Inversions of one problem with different alpha, each from the last one's result.
 
-    Attributes:
-        noise: array, `(batch,)`. The standard deviation of the data.
-        steps: int. The most steps of each inversion.
-        alphas: list of arrays. Those tried so far.
-        residuals: list of arrays. The data residuals that they left.
+    `alphas` are those tried so far, `residuals` what they left of the data.
     """
 
     def __init__(self, solver: Solver, noise: Array, steps: int) -> None:
@@ -99,7 +155,7 @@ class Path:
         missed = np.flatnonzero((error >= _CLOSE) & ~alone)
         if alone.any():
             warnings.warn(
-                f"Samples {_first(np.flatnonzero(alone))}: the regularizer alone "
+                f"Samples {first_of(np.flatnonzero(alone))}: the regularizer alone "
                 "explains the data within `noise_std`, however large alpha is. Is "
                 "`noise_std` the standard deviation of y?",
                 stacklevel=5,
@@ -107,7 +163,7 @@ class Path:
         if missed.size:
             warnings.warn(
                 "No alpha found whose residual is that of the noise in samples "
-                f"{_first(missed)}: still off by up to "
+                f"{first_of(missed)}: still off by up to "
                 f"{np.expm1(error[missed].max()):.0%}. Is `noise_std` the standard "
                 "deviation of the data, can the network explain them, and were "
                 "`max_steps` enough?",
@@ -115,18 +171,13 @@ class Path:
             )
 
 
-def _first(samples: Array) -> str:
+def first_of(samples: Array) -> str:
+    """Return the first of these numbers, for a warning."""
     shown = ", ".join(map(str, samples[:10]))
     return shown + (", …" if len(samples) > 10 else "")
 
 
-def _next(
-    at: Array,
-    low: Array,
-    high: Array,
-    below: Array,
-    above: Array,
-) -> Array:
+def _next(at: Array, low: Array, high: Array, below: Array, above: Array) -> Array:
     """Return the next logarithm to try; for those that are found it hardly matters."""
     both = np.isfinite(low) & np.isfinite(high)
     left, right = np.where(both, low, 0.0), np.where(both, high, 1.0)

@@ -12,9 +12,7 @@ from keras_lifted.inversion.primal_dual import TINY
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import dot
 from keras_lifted.inversion.primal_dual import norm
-from keras_lifted.inversion.term import Term
 from keras_lifted.layers.precision import dtype_of
-from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any
 
@@ -25,7 +23,6 @@ REACH, SETTLED = 2.0, 0.1
 
 def certificate(
     scheme: PrimalDual,
-    regularizers: tuple[Regularizer | None, ...],
     gradient: Tensor,
     u: Tensor,
     duals: Any,
@@ -59,54 +56,32 @@ def certificate(
         values = values + value
     new, v = scheme.primal(u, gradient, p, one)
     slope = gradient + scheme.adjoint(u, p)
-    exact = _conjugate_gap(scheme.direct, regularizers[0], slope, u)
-    if scheme.direct is not None:
-        direct = scheme.direct
-        gap_of_u = direct.weighted(u) - direct.weighted(new) - dot(v, u - new)
-    else:
-        gap_of_u = ops.zeros_like(objective)
     error = slope + v
     # ⟨e, u − w⟩, where a regularizer bounds w, or else where it is looked for.
     near = REACH * norm(error) * norm(u)
     left = ops.where(residual < SETTLED, near, float("inf"))
-    terms = (scheme.direct, *scheme.duals)
-    for each, regularizer in zip(terms, regularizers, strict=False):
-        if each is None or regularizer is None or not regularizer.direct:
-            continue
-        most = regularizer.support(-error, objective / each.factor)
-        if most is not None:
-            left = dot(error, u) + most
-            break
-    scaled: Tensor | float = float("inf")
-    share = _share(scheme.direct, regularizers[0], slope)
-    if scheme.direct is not None and share is not None:
-        scaled = fit(share) + share * gap + (1.0 - share) * values
-        scaled = scaled + scheme.direct.weighted(u) + share * dot(slope, u)
-    gap = gap + ops.minimum(gap_of_u + ops.maximum(left, 0.0), exact)
-    gap = ops.minimum(gap, scaled)
+    for each in (scheme.direct, *scheme.duals):
+        if each is not None and each.source is not None:
+            most = each.source.support(-error, objective / each.factor)
+            if most is not None:
+                left = dot(error, u) + most
+                break
+    rest = ops.maximum(left, 0.0)
+    others: list[Tensor] = []
+    direct = scheme.direct
+    if direct is not None and direct.source is not None:
+        value = direct.weighted(u)
+        rest = rest + value - direct.weighted(new) - dot(v, u - new)
+        conjugate = direct.source.conjugate(-slope, direct.factor)
+        if conjugate is not None:
+            others.append(gap + value + conjugate + dot(slope, u))
+        size = direct.source.dual_norm(slope)
+        if size is not None:  # the largest share with g*(−share slope) = 0
+            share = ops.minimum(direct.factor / ops.maximum(size, TINY), 1.0)
+            scaled = fit(share) + share * gap + (1.0 - share) * values
+            others.append(scaled + value + share * dot(slope, u))
+    gap = gap + rest
+    for other in others:
+        gap = ops.minimum(gap, other)
     rounding = (1e-14 if dtype_of(u) == "float64" else 1e-6) * objective
     return ops.minimum(ops.maximum(gap, 0.0) + rounding, objective)
-
-
-def _share(
-    direct: Term | None, regularizer: Regularizer | None, slope: Tensor
-) -> Tensor | None:
-    """Return the largest `s ≤ 1` with `g*(−s slope) = 0`, `(batch,)`, of a norm g."""
-    if direct is None or regularizer is None:
-        return None
-    size = regularizer.dual_norm(slope)
-    if size is None:
-        return None
-    return ops.minimum(direct.factor / ops.maximum(size, TINY), 1.0)
-
-
-def _conjugate_gap(
-    direct: Term | None, regularizer: Regularizer | None, slope: Tensor, u: Tensor
-) -> Tensor | float:
-    """Return `g(u) + g*(−slope) + ⟨slope, u⟩`; +∞ where `g*` may be infinite."""
-    if direct is None or regularizer is None:
-        return float("inf")
-    found = regularizer.conjugate(-slope, direct.factor)
-    if found is None:
-        return float("inf")
-    return direct.weighted(u) + found + dot(slope, u)

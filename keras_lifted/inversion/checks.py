@@ -1,4 +1,4 @@
-"""Checks of the arguments of `invert`."""
+"""Checks of the arguments of `invert`: each raises a ValueError."""
 
 from __future__ import annotations
 
@@ -13,28 +13,12 @@ from keras import ops
 from keras_lifted.checks import check_array
 from keras_lifted.checks import described
 from keras_lifted.inversion.fidelity import Fidelity
+from keras_lifted.layers.map import ProximalMap
 from keras_lifted.regularizers.base import Regularizer
 
 
-def check_regularizer(regularizer: Any) -> Regularizer:
-    """Return a regularizer, or raise a ValueError."""
-    if isinstance(regularizer, Regularizer):
-        return regularizer
-    raise ValueError(
-        "`regularizer` must be one of keras_lifted.regularizers, such as "
-        f"TotalVariation(1e-2), or a sum of them. Received: {described(regularizer)}"
-    )
-
-
-def check_data(
-    y: Any, shape: tuple[int, ...], dtype: str, copies: int = 1
-) -> np.ndarray:
-    """Return the data as an array with a batch, of outputs of this shape.
-
-    Raises:
-        ValueError: If it is not an array of numbers, not finite, empty or of another
-            shape, or has not one sample for each of the network's `copies`.
-    """
+def check_data(y: Any, shape: tuple[int, ...], dtype: str, copies: int) -> np.ndarray:
+    """Return finite data with a batch, of this shape, as many as there are copies."""
     array = check_array("y", y, dtype)
     if array.ndim < 2 or array.size == 0:
         raise ValueError(
@@ -63,12 +47,41 @@ def check_data(
     return array
 
 
-def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Return inputs to begin with, `shape`; zeros for None.
+def in_range(fidelity: Fidelity, y: np.ndarray, out_of_range: str) -> np.ndarray:
+    """Return the nearest data that the fidelity takes; unless "project" they are y."""
+    nearest: np.ndarray = ops.convert_to_numpy(
+        fidelity.nearest(ops.convert_to_tensor(y))
+    )
+    outside = nearest != y
+    if not outside.any() or out_of_range == "project":
+        return nearest
+    raise ValueError(
+        f"`y` holds {int(outside.sum())} of {y.size} values {fidelity.outside}, up to "
+        f"{np.abs(nearest - y).max():.3g} away from others. Pass "
+        "out_of_range='project' to move them to the nearest. "
+        f"Received: values from {y.min():.3g} to {y.max():.3g}."
+    )
 
-    Raises:
-        ValueError: If they have another shape or are not finite.
+
+def check_axes(
+    sigma: ProximalMap, applied: tuple[int, ...], shown: tuple[int, ...]
+) -> None:
+    """Raise a ValueError if outputs of coupled units were reshaped.
+
+    `sigma` is applied to the shape `applied`; the network's outputs have `shown`.
     """
+    if sigma.activation.separable or applied == shown:
+        return
+    raise ValueError(
+        f"The last activation, {type(sigma.activation).__name__}, couples units, so "
+        "its axes must be those of the network's outputs. Invert the network without "
+        f"the layers that reshape them. Received: shape {applied} at the activation, "
+        f"{shown} at the output."
+    )
+
+
+def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Return finite inputs of this shape to begin with; zeros for None."""
     if initial is None:
         return np.zeros(shape, dtype)
     array = check_array("initial", initial, dtype)
@@ -81,34 +94,32 @@ def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarra
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """Return one of the choices, or raise a ValueError."""
+    """Return one of the choices."""
     if any(value is c or (isinstance(c, (str, int)) and value == c) for c in choices):
         return value
     raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
 
 
-def check_positive(name: str, value: Any, batch: int, fix: str) -> np.ndarray:
-    """Return a positive number, or one for each sample, as `(batch,)`.
-
-    Raises:
-        ValueError: Otherwise; `fix` says what to do.
-    """
+def check_positive(
+    name: str, value: Any, shape: tuple[int, ...], fix: str
+) -> np.ndarray:
+    """Return a positive number, or one for each sample or entry, in this shape."""
     try:
-        numbers_ = np.broadcast_to(np.asarray(value, dtype="float64"), (batch,))
+        numbers_ = np.broadcast_to(np.asarray(value, dtype="float64"), shape)
         good = bool(np.isfinite(numbers_).all() and (numbers_ > 0).all())
         good &= np.asarray(value).dtype != bool
     except (TypeError, ValueError):
         good = False
     if not good:
         raise ValueError(
-            f"`{name}` must be positive and finite, one number or {batch}, one for "
+            f"`{name}` must be positive and finite, one number or {shape[0]}, one for "
             f"each sample; {fix}. Received: {name}={described(value)}"
         )
     return numbers_
 
 
 def check_tolerance(value: Any) -> float:
-    """Return a number of at least 0, or raise a ValueError."""
+    """Return a number of at least 0."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if number and math.isfinite(value) and value >= 0:
         return float(value)
@@ -118,60 +129,10 @@ def check_tolerance(value: Any) -> float:
     )
 
 
-def check_noise(
-    value: Any, y: np.ndarray, regularizer: Regularizer
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the standard deviation of each sample, and `1/noise_std²` of each entry.
-
-    Where a map is given the samples' is 1, in the unit of the map; else the second
-    is None.
-
-    Raises:
-        ValueError: If it is not positive, has another shape, or the regularizer has no
-            weight that it could choose.
-    """
-    if not any(t.valued and not t.constraint for t in regularizer.terms):
-        raise ValueError(
-            "`noise_std` chooses the factor alpha on the regularizer, but constraints "
-            "and denoisers have no weight to choose. Leave it out, or add a "
-            "regularizer such as TotalVariation() or Tikhonov()."
-        )
-    fix = "for data without noise pass a small `alpha` instead"
-    array = check_array("noise_std", value)
-    if array.ndim != y.ndim:
-        return check_positive("noise_std", value, len(y), fix), None
-    if not (np.isfinite(array).all() and (array > 0).all()):
-        raise ValueError(
-            "`noise_std` must be positive and finite. Received: values from "
-            f"{array.min():.3g} to {array.max():.3g}."
-        )
-    try:
-        weight = np.broadcast_to(array**-2.0, y.shape)
-    except ValueError as error:
-        raise ValueError(
-            "`noise_std` must be one number, one for each sample, or a map of the "
-            f"shape of y, {y.shape}. Received: shape {array.shape}."
-        ) from error
-    return np.ones(len(y)), weight
-
-
-def check_fidelity(fidelity: Any) -> None:
-    """Raise a ValueError if it is neither None nor a fidelity."""
-    if fidelity is not None and not isinstance(fidelity, Fidelity):
-        raise ValueError(
-            "`fidelity` must be one of keras_lifted.inversion, such as LeastSquares(), "
-            f"or None. Received: {fidelity!r}"
-        )
-
-
 def check_prox(regularizer: Regularizer, u: Any) -> bool:
     """Return whether every proximal map belongs to its value; warn where it does not.
 
     `prox(v, 1)` must not be worse than v itself as a minimum of `½‖w − v‖² + g(w)`.
-
-    Raises:
-        ValueError: If a proximal map fails, is random, or has another shape than v, or
-            a value is not that of each sample.
     """
     valued = True
     for term in regularizer.terms:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import ops
 
 from keras_lifted.layers.gradients import per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.softmax import Softmax
 
@@ -61,14 +63,9 @@ def _coupled(potentials: Tensor, products: Tensor) -> Tensor:
 
     Potentials of coupled units have fewer entries than the units.
     """
-    axes = tuple(range(1, len(products.shape)))
-    count = products.shape[0]
-    total = ops.sum(ops.reshape(potentials, (count, -1)), axis=1)
-    total = ops.maximum(total - ops.sum(products, axis=axes), 0.0)
-    size = 1
-    for axis in axes:
-        size *= products.shape[axis]
-    return ops.zeros_like(products) + per_sample(total / size, products)
+    total = ops.maximum(sum_per_sample(potentials) - sum_per_sample(products), 0.0)
+    mean = per_sample(total / math.prod(products.shape[1:]), products)
+    return ops.zeros_like(products) + mean
 
 
 def relative_entropy(y: Tensor, x: Tensor, log_x: Tensor | None = None) -> Tensor:

@@ -126,9 +126,6 @@ class Bregman(Fidelity):
     def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
         return self.sigma(z) - y
 
-    def curvature(self, y: Tensor, weight: Tensor) -> Tensor:
-        return ops.ones((y.shape[0],), y.dtype)
-
     def gap(self, y: Tensor, weight: Tensor, z: Tensor, share: Tensor) -> Tensor:
         return self.value(y + per_sample(share, y) * (self.sigma(z) - y), weight, z)
 

@@ -128,8 +128,7 @@ def invert(
     ([[2.0, 1.0, 0.0]], Flags([ True]))
     """
     if old:
-        options = {k: v for k, v in locals().items() if k not in _FIRST}
-        return invert(network, y, regularizer, **{**options, **renamed(old)})
+        return invert(**renamed(locals()))
     by_theorem = alpha_rule == "theorem" or source is not None
     if fidelity is None and noise_std is not None and not by_theorem:
         fidelity = LeastSquares()
@@ -150,6 +149,3 @@ def invert(
         step_factor=step_factor,
         verbose=verbose,
     )
-
-
-_FIRST = ("network", "y", "regularizer", "old")

@@ -13,18 +13,20 @@ from typing import final
 import numpy as np
 from keras import ops
 
+from keras_lifted import penalties
 from keras_lifted.checks import check_count
-from keras_lifted.checks import described
+from keras_lifted.checks import resolve
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.alpha import Path
-from keras_lifted.inversion.choice import has_gradient
-from keras_lifted.inversion.choice import name_of
-from keras_lifted.inversion.choice import problems
-from keras_lifted.inversion.domain import in_range
+from keras_lifted.inversion.alpha import first_of
+from keras_lifted.inversion.alpha import strength
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
+from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.network import check_outputs
 from keras_lifted.inversion.network import sourced
+from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.result import Flags
 from keras_lifted.inversion.result import Inversion
 from keras_lifted.inversion.solver import Solver
@@ -38,7 +40,7 @@ _LONG = 2.0
 # Lifted steps before nested ones, where these have no gradient at the start.
 _BEGIN = 150
 # What arguments were called -> what they are called.
-OLD = {
+_OLD = {
     "steps": "max_steps",
     "noise": "noise_std",
     "parameter": "alpha_rule",
@@ -96,15 +98,23 @@ class Inverter:
         fidelity: Fidelity | None = None,
     ) -> None:
         self._network, self._inputs, self._outputs = sourced(network, input_shape)
-        self._regularizer = checks.check_regularizer(regularizer)
+        self._regularizer: Regularizer = resolve(
+            regularizer,
+            Regularizer,
+            {},
+            "`regularizer` must be one of keras_lifted.regularizers, such as "
+            "TotalVariation(1e-2), or a sum of them",
+        )
         checks.check_choice("acceleration", acceleration, ("nesterov", None))
-        checks.check_fidelity(fidelity)
+        if fidelity is not None:
+            expected = "`fidelity` must be one of keras_lifted.inversion, or None"
+            fidelity = resolve(fidelity, Fidelity, {}, expected)
         one = ops.zeros((1, *self._inputs), self._network.compute_dtype)
-        valued = checks.check_prox(regularizer, one)
+        valued = checks.check_prox(self._regularizer, one)
         accelerated = acceleration is not None
         self._ways = [
-            Steps(problem, regularizer, accelerated, valued, jit_compile)
-            for problem in problems(self._network, one, penalty, fidelity)
+            Steps(problem, self._regularizer, accelerated, valued, jit_compile)
+            for problem in _problems(self._network, one, penalty, fidelity)
         ]
         self._measured: tuple[Any, Any] = (None, None)
 
@@ -127,7 +137,7 @@ class Inverter:
     ) -> Inversion:
         """Find inputs whose outputs are `y`; see `invert`."""
         if old:
-            return self(y, **{**_given(locals()), **renamed(old)})
+            return Inverter.__call__(**renamed(locals()))
         problem = self._ways[0].problem
         max_steps = check_count("max_steps", max_steps)
         check_every = check_count("check_every", check_every)
@@ -138,31 +148,31 @@ class Inverter:
         checks.check_choice("alpha_rule", alpha_rule, rules)
         y = checks.check_data(y, self._outputs, problem.dtype, self._network.copies)
         batch = len(y)
-        factor, deviation, weight = self._strength(
-            y, alpha, noise_std, alpha_rule, source
+        fidelity, prior = problem.fidelity, self._regularizer
+        factor, noise, weight = strength(
+            y, alpha, noise_std, alpha_rule, source, prior, fidelity.weighted
         )
         begin = checks.check_initial(initial, (batch, *self._inputs), problem.dtype)
         start = ops.convert_to_tensor(begin)
-        y = in_range(problem.fidelity, y, out_of_range)
+        y = checks.in_range(fidelity, y, out_of_range)
         data = Data(
             ops.convert_to_tensor(y, dtype=problem.dtype),
             ops.convert_to_tensor(weight, dtype=problem.dtype),
         )
         every = min(check_every, max_steps)
         shown = 1 if verbose == "auto" else int(verbose)
-        noise = np.ones(batch) * deviation
-        solved, begun = name_of(problem), 0
+        solved, begun = problem.solver, 0
 
         def solver_of(steps: Steps, start: Any) -> Solver:
             usual = _LONG if steps.problem.hidden else 1.0
             given = usual if step_factor is None else step_factor
             advice = "1 is what power iteration gives"
-            length = checks.check_positive("step_factor", given, batch, advice)
+            length = checks.check_positive("step_factor", given, (batch,), advice)
             bounds = self._bounds(steps, start)
             return Solver(steps, data, start, bounds, every, tolerance, shown, length)
 
         with _explained(self._network.network.name):
-            if len(self._ways) > 1 and not has_gradient(problem, data, start):
+            if len(self._ways) > 1 and not _has_gradient(problem, data, start):
                 solver = solver_of(self._ways[1], start)
                 path = Path(solver, noise, min(_BEGIN, (max_steps + 1) // 2))
                 path.run(path.pilot if factor is None else factor)
@@ -207,55 +217,44 @@ class Inverter:
             self._measured = ((steps, digest.digest()), measured)
         return self._measured[1]
 
-    def _strength(
-        self, y: np.ndarray, alpha: Any, noise_std: Any, rule: str | None, source: Any
-    ) -> tuple[np.ndarray | None, Any, Any]:
-        """Return alpha or None, the noise of samples, and weights of entries."""
-        none = np.ones((1,) * y.ndim)
-        if noise_std is None:
-            if rule is not None or source is not None:
-                raise ValueError(
-                    "`alpha_rule` and `source` choose alpha from `noise_std`, the "
-                    "standard deviation of y; pass it. Received: noise_std=None, "
-                    f"alpha_rule={rule!r}, source={source!r}."
-                )
-            fix = "the regularizer needs some weight"
-            value = 1.0 if alpha is None else alpha
-            return checks.check_positive("alpha", value, len(y), fix), np.nan, none
-        deviation, weight = checks.check_noise(noise_std, y, self._regularizer)
-        if weight is not None and not self._ways[0].problem.fidelity.weighted:
-            raise ValueError(
-                "A map of `noise_std` weights the outputs of the network. Pass "
-                "fidelity=kl.inversion.LeastSquares(), which compares them."
-            )
-        if alpha is None:
-            if source is not None:
-                checks.check_positive("source", source, 1, "it is the norm of a vector")
-            return None, deviation, none if weight is None else weight
-        if weight is None:
-            raise ValueError(
-                "Pass `alpha`, or `noise_std` from which it is chosen, not both; a map "
-                "of the shape of y may come with alpha, as it weights the fidelity. "
-                f"Received: alpha={described(alpha)}, noise_std={described(noise_std)}"
-            )
-        fix = "the regularizer needs some weight"
-        return checks.check_positive("alpha", alpha, len(y), fix), deviation, weight
+
+def _problems(
+    network: Sourced, u: Any, penalty: Any, fidelity: Fidelity | None
+) -> list[InverseProblem]:
+    """Return the problem to solve, and the one that a start without gradient needs.
+
+    With a penalty it is the lifted problem, and so it is where nothing is hidden: then
+    it is convex. Otherwise it is the nested one, and the lifted one comes second: the
+    nested one ends ahead at equal time, but from where units are silent it does not
+    begin. Of the inputs `u` only the shape is used.
+    """
+    tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
+    lifted = InverseProblem(network, u, tie, fidelity)
+    if penalty is not None or not lifted.hidden:
+        return [lifted]
+    nothing = penalties.Bregman(float("inf"))
+    return [InverseProblem(network, u, nothing, fidelity), lifted]
 
 
-def renamed(old: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments by the names that they have now, or raise a TypeError."""
-    unknown = sorted(set(old) - set(OLD))
+def _has_gradient(problem: InverseProblem, data: Data, u: Any) -> bool:
+    """Return whether the gradient of the nested objective at u is not 0 for any sample.
+
+    At 0 a network without biases has none where its first activation is a ReLU.
+    """
+    gradient, _ = problem.sweep(problem.values(), data, u, {}, {})
+    return bool(ops.all(norm(gradient) > 0))
+
+
+def renamed(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments among local variables, those in `old` by their new names."""
+    old = given.pop("old")
+    unknown = sorted(set(old) - set(_OLD))
     if unknown:
         raise TypeError(
             f"invert() takes no arguments named {unknown}. Earlier names that it still "
-            f"takes are {sorted(OLD)}."
+            f"takes are {sorted(_OLD)}."
         )
-    return {OLD[name]: value for name, value in old.items()}
-
-
-def _given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the options among the local variables of `__call__`."""
-    return {k: v for k, v in arguments.items() if k not in ("self", "y", "old")}
+    return {**given, **{_OLD[name]: value for name, value in old.items()}}
 
 
 @contextlib.contextmanager
@@ -275,14 +274,13 @@ def _explained(name: str) -> Iterator[None]:
 
 def _warn(stats: Stats, steps: int, tolerance: float, solver: str) -> None:
     failed = np.flatnonzero(~stats["converged"])
-    shown = ", ".join(map(str, failed[:10])) + (", …" if len(failed) > 10 else "")
     advice = "Take more steps"
     if solver == "lifted":
         advice += ", or smaller penalty weights (hidden variables move faster)"
     warnings.warn(
         f"The inversion did not converge in {steps} steps in {len(failed)} of "
-        f"{len(stats['converged'])} samples: {shown} ({solver}). Their residual is "
-        f"{stats['residual'][failed].max():.1e} at worst, above tolerance="
+        f"{len(stats['converged'])} samples: {first_of(failed)} ({solver}). Their "
+        f"residual is {stats['residual'][failed].max():.1e} at worst, above tolerance="
         f"{tolerance:g}. {advice}, or accept it by a larger `tolerance`; `history` "
         "shows how it went.",
         stacklevel=3,

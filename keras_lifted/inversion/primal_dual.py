@@ -122,13 +122,7 @@ class PrimalDual(NamedTuple):
     def step(
         self, sweep: Sweep, state: State, coordinates: Lifted
     ) -> tuple[State, Lifted]:
-        """Take one step of every sample.
-
-        Args:
-            sweep: callable. It returns the gradient of f, and new hidden variables.
-            state: state. From `start` or the last step.
-            coordinates: list of tensors. Those of the hidden lifted variables.
-        """
+        """Take one step of every sample; `sweep` moves the hidden variables."""
         if self.accelerated:
             return self._accelerated(sweep, state, coordinates)
         u, duals = state["u"], state["duals"]
@@ -231,8 +225,7 @@ class PrimalDual(NamedTuple):
 
         How far a plain step of length 1/L would move u, against `∇f`, and each p,
         against p, and u is outside of constraints, against u; 0 exactly at a saddle
-        point. Where those vanish, as in a fit without
-        noise, against `_STILL` of u, and of what it would make of p.
+        point. Where those vanish, as without noise, `_STILL` of u and p counts.
         """
         moved, _ = self.primal(u, gradient, duals, ops.ones_like(self.lipschitz))
         size = norm(gradient) + norm(self.adjoint(u, duals))

@@ -10,6 +10,7 @@ E is the fidelity alone, convex if `z_L` is affine in u.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 from typing import cast
 
@@ -18,18 +19,19 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import gradient
-from keras_lifted.inversion.domain import check_axes
+from keras_lifted.inversion.checks import check_axes
 from keras_lifted.inversion.fidelity import Bregman
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.network import Sourced
-from keras_lifted.inversion.probe import Probe
-from keras_lifted.inversion.probe import is_affine
+from keras_lifted.inversion.network import is_affine
 from keras_lifted.inversion.term import Term
 from keras_lifted.layers.gradients import per_sample
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.precision import lifted_real
+from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.scope import Answer
@@ -52,13 +54,9 @@ class InverseProblem:
     """A network with its blocks; data, weights and input are arguments.
 
     Attributes:
-        network: the network behind its source.
-        penalty: ties hidden lifted variables to their blocks.
         hidden: the calls of hidden activations, in order of execution.
-        sigma: the last activation, if it is fixed to the data; else the identity.
-        fidelity: D; of weight 1 the penalty of the last block where none is given.
+        fidelity: D; the penalty of the last block where none is given.
         affine: whether `z_L` is affine in u: then E is convex.
-        dtype: of inputs, lifted variables and energies.
     """
 
     def __init__(
@@ -91,15 +89,16 @@ class InverseProblem:
         if kept:  # the output is fixed to the data, never differentiated through
             self.structure = find_structure(run, u, kept - {self._output})
         self.hidden = [c for c in self.structure.calls if c.key != self._source]
-        self.sigma = ProximalMap.of(self._last_activation())
+        fixed: Fidelity = LeastSquares()
         if self._output is not None:
+            name = self._output.split(":")[0]
+            last = next(block for block in self.blocks if block.name == name)
+            sigma = ProximalMap.of(last.activation)
             applied = self.structure.shapes[self._output][1:]
-            check_axes(self.sigma, applied, self._output_shape)
-        fixed = Bregman(self.sigma) if self._output else LeastSquares()
+            check_axes(sigma, applied, self._output_shape)
+            fixed = Bregman(sigma)
         self.fidelity = fidelity or fixed
-        self.affine = not self.hidden and is_affine(
-            self._outputs_before, tuple(u.shape[1:])
-        )
+        self.affine = not self.hidden and is_affine(self._float64, u.shape[1:])
         if not self.fidelity.smooth and not self.affine:
             raise ValueError(
                 f"The fidelity {type(self.fidelity).__name__} is not smooth, so it "
@@ -107,11 +106,17 @@ class InverseProblem:
                 "blur. Use LeastSquares or Huber for others."
             )
 
-    def _outputs_before(self, u: np.ndarray) -> np.ndarray:
-        """Return `z_L` of one input, in float64."""
-        rows = self._real(u[None])
-        found = self._pre_activation(self.values(), _unlifted, rows)
-        return np.asarray(ops.convert_to_numpy(found), "float64")
+    def _float64(self, u: np.ndarray) -> np.ndarray:
+        """Return `z_L` of one input."""
+        z = self._pre_activation(self.values(), _unlifted, self._real(u[None]))
+        return np.asarray(ops.convert_to_numpy(z), "float64")
+
+    @property
+    def solver(self) -> str:
+        """What `Inversion.solver` calls it."""
+        if self.affine:
+            return "convex"
+        return "lifted" if self.hidden else "nested"
 
     def _real(self, value: Any) -> Tensor:
         return ops.cast(value, self.dtype)
@@ -123,16 +128,6 @@ class InverseProblem:
     def weight(self, call: Call) -> float:
         """Return the penalty weight of a hidden call."""
         return self.penalty.weight_of(self.blocks[call.index].name)
-
-    def map_of(self, call: Call) -> ProximalMap:
-        """Return the proximal map that a call applies."""
-        return ProximalMap.of(call.activation)
-
-    def _last_activation(self) -> Any:
-        for block in self.blocks:
-            if self._output is not None and block.name == self._output.split(":")[0]:
-                return block.activation
-        return Identity()
 
     def _call(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
         """Return the network's outputs, a scope of `answer` around every activation."""
@@ -171,18 +166,30 @@ class InverseProblem:
     def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
         """Return a Lipschitz constant of ∂E/∂u, and the hidden variables' step lengths.
 
-        Power iteration on the blocks that read each of them; every activation is
-        1-Lipschitz, so D is replaced by `½‖z_L‖²`: its curvature is a factor that the
-        data bring along.
+        By power iteration, with `½‖z_L‖²` for D, whose curvature the data bring along.
         """
-        probe = cast(Any, Probe(self, values, u))
+
+        def run(answer: Answer, values: Values, batch: Batch) -> tuple[Any, None, None]:
+            z = self._pre_activation(values, answer, batch.x)
+            return 0.5 * ops.sum(ops.square(lifted_real(z))), None, None
+
+        weights = [1.0] * len(self.blocks)
+        for call in self.hidden:
+            weights[call.index] = self.weight(call)
+        probe: Any = SimpleNamespace(
+            structure=self.structure,
+            blocks=self.blocks,
+            batch=Batch(lifted_real(u), None, None, ("sum",)),
+            values=values,
+            weights=ops.convert_to_tensor(weights, dtype=real_dtype()),
+            run=run,
+        )
         rows = 1 if self.network.copies == 1 else u.shape[0]
         bounds = self._real(curvature(probe, _ITERATIONS, rows))
         rates = {}
         for call in self.hidden:
-            weight = self.weight(call)
-            bound = bounds[call.index]
-            rates[call.key] = ops.minimum(weight / ops.maximum(bound, 1e-12), _LONGEST)
+            bound = ops.maximum(bounds[call.index], 1e-12)
+            rates[call.key] = ops.minimum(weights[call.index] / bound, _LONGEST)
         return bounds[0], rates
 
     def terms(self, values: Values, data: Data, bound: Tensor) -> tuple[Term, ...]:
@@ -198,8 +205,6 @@ class InverseProblem:
                 bound,
             ),
         )
-
-    # -- passes ---------------------------------------------------------------
 
     def energies(
         self, values: Values, data: Data, u: Tensor, coordinates: Lifted
@@ -236,9 +241,8 @@ class InverseProblem:
     ) -> tuple[Tensor, Lifted]:
         """Return `∂E/∂u`, after a proximal step of every hidden variable.
 
-        One call of the network and one pass back from output to input, in which every
-        block moves its lifted variable and then passes on its gradient. With `hold` the
-        gradients are those at the old lifted variables.
+        In one pass back from output to input every block moves its lifted variable and
+        then passes on its gradient; with `hold` that at the old lifted variable.
         """
         if not self.fidelity.smooth:
             return ops.zeros_like(u), coordinates

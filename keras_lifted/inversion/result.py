@@ -61,8 +61,8 @@ class Inversion:
             all are.
         history: dict of arrays. What was found at each check with the final `alpha`:
             "iteration" and "seconds", `(checks,)`, the first with compilation;
-            "objective", "residual", "data_residual", "gap" and "certificate", `(checks,
-            batch)`.
+            "objective", "fidelity", "residual", "data_residual", "gap" and
+            "certificate", `(checks, batch)`.
     """
 
     x: np.ndarray

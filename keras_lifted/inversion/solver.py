@@ -34,15 +34,7 @@ class Solver:
     A sample whose relative residual reaches the tolerance, at an objective that is the
     least so far, is settled: its result does not change any more.
 
-    Args:
-        steps: the compiled steps.
-        data: what the outputs are compared with.
-        start: inputs to begin with.
-        bounds: `‖W‖²` and the rates, from `steps.lipschitz`.
-        check_every: steps between checks.
-        tolerance: of the relative residual.
-        verbose: 0, 1 (progress of long runs) or 2 (a line at each check).
-        factor: on all step lengths, to begin with, `(batch,)`.
+    `bounds` are those of `steps.lipschitz`; `factor`, `(batch,)`, is on all steps.
     """
 
     def __init__(
@@ -101,9 +93,11 @@ class Solver:
             stats = {k: np.where(kept, now[k], stats[k]) for k in stats}
             good = np.isfinite(now["objective"]) & (now["residual"] <= self.tolerance)
             settled |= kept & good
-            self._record(done, time.monotonic() - begun, now)
-            slow = time.monotonic() - begun > _PATIENCE
-            if self.verbose == 2 or (self.verbose and slow):
+            seconds = time.monotonic() - begun
+            row = {"iteration": done, "seconds": seconds, **now}
+            for name, value in row.items():
+                self.history.setdefault(name, []).append(value)
+            if self.verbose == 2 or (self.verbose and seconds > _PATIENCE):
                 names = ["objective", "residual"]
                 bar = bar or keras.utils.Progbar(
                     steps, verbose=self.verbose, stateful_metrics=names
@@ -178,16 +172,8 @@ class Solver:
             coordinates=choose(back, kept, coordinates),
         )
 
-    def _record(self, done: int, seconds: float, now: Stats) -> None:
-        self.history.setdefault("iteration", []).append(done)
-        self.history.setdefault("seconds", []).append(seconds)
-        names = ("objective", "residual", "data_residual", "gap", "certificate")
-        for name in names:
-            self.history.setdefault(name, []).append(now[name])
-
 
 def _below(stats: Stats) -> np.ndarray:
     """Return a lower bound of the minimum, `(batch,)`; NaN where there is none."""
-    known = np.isfinite(stats["objective"])
-    objective = np.where(known, stats["objective"], np.nan)
-    return np.asarray(objective - np.where(known, stats["certificate"], np.nan))
+    objective = np.where(np.isfinite(stats["objective"]), stats["objective"], np.nan)
+    return np.asarray(objective - stats["certificate"])

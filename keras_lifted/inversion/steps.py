@@ -18,8 +18,8 @@ from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.problem import Values
 from keras_lifted.inversion.term import Term
-from keras_lifted.inversion.term import split
 from keras_lifted.layers.gradients import per_sample
+from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
 
@@ -65,12 +65,7 @@ class Point(NamedTuple):
 class Steps:
     """Steps that minimise `E(u, X) + alpha · R(u)`, and what they have reached.
 
-    Args:
-        problem: the energy.
-        regularizer: R.
-        accelerated: see `PrimalDual`.
-        valued: whether R has a value; otherwise the latest point is the best.
-        xla: whether to compile with XLA.
+    `valued` says whether R has a value; otherwise the latest point is the best.
 
     Attributes:
         advance: `(instance, point, lowest, count) -> (point, figures)`: `count` steps
@@ -92,17 +87,23 @@ class Steps:
         self.variables = [v for t in regularizer.terms for v in t.variables]
         self.valued = valued
         self._accelerated = accelerated and valued
-        self._direct, self._duals = split(regularizer)
+        # Constraints stay with u itself, where nothing else does.
+        self._direct = min(
+            (term for term in regularizer.terms if term.direct),
+            key=lambda term: (term.valued, not term.constraint),
+            default=None,
+        )
+        self._duals = [t for t in regularizer.terms if t is not self._direct]
         self.advance = compiled(self._advance, xla)
         self.lipschitz = compiled(problem.lipschitz, xla)
 
     def _scheme(self, instance: Instance, u: Tensor) -> PrimalDual:
         """Return the steps of an instance, for inputs like u."""
         shape, alpha = tuple(u.shape[1:]), instance.alpha
+        values, data, bound = instance.values, instance.data, instance.bound
         first = self._direct
         direct = None if first is None else Term.of(first, alpha, shape)
         duals = tuple(Term.of(term, alpha, shape) for term in self._duals)
-        values, data, bound = instance.values, instance.data, instance.bound
         duals += self.problem.terms(values, data, bound)
         curvature = self.problem.fidelity.curvature(*data)
         return PrimalDual(direct, duals, curvature * bound, self._accelerated)
@@ -167,7 +168,7 @@ class Steps:
         gap = ops.zeros_like(fidelity)
         residual = scheme.residual(gradient, u, duals)
         for call in problem.hidden:
-            key, sigma = call.key, problem.map_of(call)
+            key, sigma = call.key, ProximalMap.of(call.activation)
             objective = objective + problem.weight(call) * gaps[key]
             gap = ops.maximum(gap, gaps[key])
             old = problem.penalty.point(sigma, coordinates[key])
@@ -175,14 +176,11 @@ class Steps:
             residual = ops.maximum(residual, _change(old, new, rates[key]))
         bound = ops.full_like(objective, float("nan"))
         if problem.affine and self.valued and not problem.network.coarse:
-            regularizers = (self._direct, *self._duals)
 
             def fit(share: Tensor) -> Tensor:
                 return problem.gap(values, data, u, share)
 
-            bound = certificate(
-                scheme, regularizers, gradient, u, duals, objective, residual, fit
-            )
+            bound = certificate(scheme, gradient, u, duals, objective, residual, fit)
         error = ops.sqrt(data.weight) * (problem.outputs(values, u) - data.y)
         return {
             "objective": objective,

@@ -25,11 +25,9 @@ class Term(NamedTuple):
     """`factor · h(A u)`, convex, with a proximal map of `h`.
 
     Attributes:
-        value: `v -> h(v)`, `(batch,)`.
-        prox: `(v, step) -> argmin_w ½‖w − v‖² + step · h(w)`.
-        factor: `(batch,)`.
         operator: `u -> A u`, affine; None for u itself.
         bound: an upper bound of `‖A‖²`, a number or `(batch,)`.
+        source: the regularizer that h is, where A is the identity.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -37,14 +35,15 @@ class Term(NamedTuple):
     factor: Tensor
     operator: Callable[[Tensor], Tensor] | None = None
     bound: Any = 1.0
+    source: Regularizer | None = None
 
     @classmethod
     def of(cls, term: Regularizer, alpha: Tensor, shape: tuple[int, ...]) -> Term:
         """Return `alpha · weight · g(A u)`, for samples of this shape."""
-        if term.direct:
-            return cls(term.value, term.prox, alpha * term.weight)
-        bound = term.operator_bound(shape)
         factor = alpha * term.weight
+        if term.direct:
+            return cls(term.value, term.prox, factor, source=term)
+        bound = term.operator_bound(shape)
         return cls(term.value, term.prox, factor, term.operator, bound)
 
     def image(self, u: Tensor) -> Tensor:
@@ -71,14 +70,3 @@ class Term(NamedTuple):
         finite = ops.isfinite(value)
         value = ops.where(finite, value, self.weighted(nearest))
         return value, ops.where(finite, 0.0, away)
-
-
-def split(
-    regularizer: Regularizer,
-) -> tuple[Regularizer | None, tuple[Regularizer, ...]]:
-    """Return the g of a regularizer, and its h_i; constraints stay with u itself."""
-    direct = [term for term in regularizer.terms if term.direct]
-    first = min(
-        direct, key=lambda term: (term.valued, not term.constraint), default=None
-    )
-    return first, tuple(term for term in regularizer.terms if term is not first)

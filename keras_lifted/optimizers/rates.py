@@ -18,6 +18,8 @@ RATE, SHALLOW, DEEPEST = 0.1, 9, 0.2
 WEIGHT_DECAY = 0.03
 # Kernels of more inputs than outputs move by more, at most by the root of this.
 TALLEST = 6.0
+# Covariances keep this part of themselves at a refresh.
+KEEP = 0.5
 
 
 def rate_at(kernels: int) -> float:
@@ -31,6 +33,11 @@ def is_due(steps: Tensor, every: int) -> Tensor:
     for early in (2**i for i in range(every.bit_length())):
         due = ops.logical_or(due, ops.equal(steps, early))
     return due
+
+
+def kept(refreshes: Tensor) -> Tensor:
+    """Return the part that covariances keep after so many refreshes: none at first."""
+    return ops.minimum(KEEP, refreshes / (refreshes + 1.0))
 
 
 def of_unit_rate(layout: Layout, direction: Tensor) -> Tensor:

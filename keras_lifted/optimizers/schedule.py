@@ -8,6 +8,7 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.backend import eagerly
 from keras_lifted.optimizers.settings import check_rate
 
 Tensor = Any
@@ -58,6 +59,11 @@ class FitDecay(keras.optimizers.schedules.LearningRateSchedule):
                 name=f"decay_{name}",
             )
             setattr(self, name, variable)
+
+    def start_at(self, rate: float) -> None:
+        """Set the rate at the start, in a traced step too."""
+        with eagerly():
+            self.rate.assign(rate)
 
     def plan(self, begin: int, length: int) -> None:
         """Let the rate fall over `length` steps from the step `begin` on."""

@@ -12,7 +12,6 @@ from keras import ops
 from keras_lifted import geometries
 from keras_lifted.backend import assign_all
 from keras_lifted.backend import cond
-from keras_lifted.backend import eagerly
 from keras_lifted.backend import sum_over_replicas
 from keras_lifted.checks import check_between
 from keras_lifted.checks import check_count
@@ -26,9 +25,6 @@ from keras_lifted.optimizers.settings import check_settings
 from keras_lifted.optimizers.settings import keras_optimizer
 
 Tensor = Any
-
-# Covariances keep this part of themselves at a refresh.
-KEEP = 0.5
 
 
 @final
@@ -159,8 +155,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             warn_of_others(variables, self._others, type(self.fallback).__name__)
         if self._default_rate:
             count = sum(group.layout.count for group in self._groups)
-            with eagerly():
-                self._learning_rate.rate.assign(rates.rate_at(count))
+            self._learning_rate.start_at(rates.rate_at(count))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -266,7 +261,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             for state in self._states
         ]
         due = rates.is_due(steps, self.refresh_every)
-        kept = ops.minimum(KEEP, self._refreshes / (self._refreshes + 1.0))
+        kept = rates.kept(self._refreshes)
         geometry = self._geometry
         states = cond(
             due,

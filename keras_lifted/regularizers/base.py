@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -129,19 +130,20 @@ class Regularizer(abc.ABC):
         weight = checks.positive(type(self).__name__, "weight", self.weight * factor)
         if self.constraint:  # a multiple of 0 or +∞ is the same
             return self
-        scaled = self.from_config(self.get_config())
+        scaled = copy.copy(self)
         scaled.weight = weight
         return scaled
 
-    __rmul__ = __mul__
+    def __rmul__(self, factor: float) -> Regularizer:
+        return self * factor
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again: attributes of their names."""
-        return arguments_of(self)
+        return dict(keras.saving.serialize_keras_object(arguments_of(self)))
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Regularizer:
-        return cls(**config)
+        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 @final
@@ -180,8 +182,6 @@ class Sum(Regularizer):
     def __mul__(self, factor: float) -> Regularizer:
         return Sum([term * factor for term in self._terms])
 
-    __rmul__ = __mul__
-
     def value(self, v: Tensor) -> Tensor:
         return self(v)
 
@@ -190,12 +190,3 @@ class Sum(Regularizer):
             "A sum of regularizers has no proximal map in closed form; use those of "
             "its `terms`."
         )
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {"terms": [serialize(term) for term in self._terms]}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Sum:
-        deserialize = keras.saving.deserialize_keras_object
-        return cls([deserialize(term) for term in config["terms"]])

@@ -8,8 +8,8 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.norms import norm
 from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any
@@ -84,8 +84,6 @@ class Denoiser(Regularizer):
             f"the network was trained. Received: the factor {factor!r}."
         )
 
-    __rmul__ = __mul__
-
     def expansion(self, images: Tensor, iterations: int = 30) -> Tensor:
         """Estimate the largest `‖2(N(a) − N(b)) − (a − b)‖/‖a − b‖` near images.
 
@@ -98,21 +96,12 @@ class Denoiser(Regularizer):
                 30.
         """
         images = ops.convert_to_tensor(images)
-        size = 1e-2 * ops.sqrt(sum_per_sample(ops.square(images)) + 1e-12)
-        base = self.prox(images, ops.ones(()))
+        size = ops.maximum(1e-2 * norm(images, None), 1e-8)
+        base = self.prox(images, 1.0)
         d = keras.random.normal(ops.shape(images), dtype=images.dtype, seed=0)
         largest = ops.zeros_like(size)
         for _ in range(iterations):
-            length = ops.sqrt(sum_per_sample(ops.square(d)))
-            d = d * per_sample(size / ops.maximum(length, 1e-30), d)
-            d = 2.0 * (self.prox(images + d, ops.ones(())) - base) - d
-            found = ops.sqrt(sum_per_sample(ops.square(d))) / size
-            largest = ops.maximum(largest, found)
-        return largest
-
-    def get_config(self) -> dict[str, Any]:
-        return {"network": keras.saving.serialize_keras_object(self.network)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Denoiser:
-        return cls(keras.saving.deserialize_keras_object(config["network"]))
+            d = d * (size / ops.maximum(norm(d, None), 1e-30))
+            d = 2.0 * (self.prox(images + d, 1.0) - base) - d
+            largest = ops.maximum(largest, norm(d, None) / size)
+        return sum_per_sample(largest)

@@ -74,8 +74,11 @@ class TotalVariation(Regularizer):
     def operator(self, u: Tensor) -> Tensor:
         """Return forward differences: the shape of the image, then its sides."""
         u = self._image(u)
-        sides = self._sides(len(u.shape))
-        return ops.stack([_forward_difference(u, axis) for axis in sides], axis=-1)
+        differences = []
+        for side in self._sides(len(u.shape)):
+            widths = [(0, int(axis == side)) for axis in range(len(u.shape))]
+            differences.append(ops.pad(ops.diff(u, axis=side), widths))
+        return ops.stack(differences, axis=-1)
 
     def value(self, v: Tensor) -> Tensor:
         return sum_per_sample(norm(v, -1) if self.isotropic else ops.abs(v))
@@ -109,16 +112,6 @@ class TotalVariation(Regularizer):
             return tuple(range(1, rank))
         first = keras.config.image_data_format() == "channels_first"
         return tuple(range(1 + first, rank - 1 + first))
-
-
-def _forward_difference(u: Tensor, axis: int) -> Tensor:
-    size = u.shape[axis]
-    low = [slice(None)] * len(u.shape)
-    high = list(low)
-    low[axis], high[axis] = slice(0, size - 1), slice(1, size)
-    widths = [(0, 0)] * len(u.shape)
-    widths[axis] = (0, 1)
-    return ops.pad(u[tuple(high)] - u[tuple(low)], widths)
 
 
 def _checked_shape(shape: Any) -> tuple[int, ...]:

@@ -57,6 +57,22 @@ def test_default_rates():
     assert number(optimizer.learning_rate) == pytest.approx(rate_at(30))
 
 
+@pytest.mark.parametrize("cls", [keras.Model, kl.LiftedModel])
+@pytest.mark.parametrize("given", [None, 0.05])
+def test_the_rate_of_a_deep_network_in_training(cls, given):
+    inputs = x = keras.Input((4,))
+    for _ in range(30):
+        x = keras.layers.Dense(4)(x)
+    model = cls(inputs, x)
+    optimizer = kl.optimizers.SteepestDescent(decay=None)
+    if given is not None:  # before the kernels are counted
+        optimizer.learning_rate = given
+    model.compile(optimizer, "mse", jit_compile=False)
+    model.train_on_batch(np.ones((2, 4)), np.ones((2, 4)))
+    expected = rate_at(30) if given is None else given
+    assert number(model.optimizer.learning_rate) == pytest.approx(expected)
+
+
 def test_a_rate_that_is_set_is_kept():
     optimizer = descent(0.05, decay=8)
     model = trained(optimizer, steps=2)
