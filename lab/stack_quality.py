@@ -98,7 +98,7 @@ def network(block: str, depth: int, way: str, multiplier: float) -> keras.Model:
 
 
 def compiled(options: Any, way: str, method: str, steps: int) -> keras.Model:
-    """A model ready to train; `method` is "adam:RATE" or "steepest_descent"."""
+    """A model ready to train; `method` is "adam:RATE" or "steepest_descent", with or without one."""
     keras.utils.set_random_seed(options.seed)
     model = network(options.block, options.depth, way, options.multiplier)
     name, _, rate = method.partition(":")
@@ -106,7 +106,9 @@ def compiled(options: Any, way: str, method: str, steps: int) -> keras.Model:
         decay = keras.optimizers.schedules.PolynomialDecay(float(rate), steps, 0.0)
         optimizer: Any = keras.optimizers.Adam(decay)
     else:
-        optimizer = kl.optimizers.SteepestDescent(decay=steps)
+        optimizer = kl.optimizers.SteepestDescent(
+            float(rate) if rate else None, decay=steps
+        )
     if way not in ("loop", "unrolled"):
         update: Any = kl.updates.Sweep() if way == "sweep" else kl.updates.AllAtOnce()
         if way not in ("sweep", "rounds"):

@@ -21,6 +21,8 @@ Tensor = Any
 
 # Names of attention's projections, whose kernels of three axes read the first of them.
 _PROJECTIONS = ("query", "key", "value")
+# Names of the weights of normalisation.
+_OF_NORMALISATION = ("gamma", "beta", "scale")
 # The part of the weights that are not kernels above which the user is told.
 TOLD = 0.2
 
@@ -110,6 +112,22 @@ def find_groups(variables: Sequence[keras.Variable]) -> list[Group]:
         )
         for key, kernels in groups.items()
     ]
+
+
+def count_in_chains(
+    groups: Sequence[Group], variables: Sequence[keras.Variable]
+) -> int:
+    """Return how many kernels no normalisation follows, which would undo their scale.
+
+    It shows by its own weights right after the kernel's.
+    """
+    count = 0
+    for kernel in (each for group in groups for each in group.kernels):
+        after = 1 + (kernel.place if kernel.bias is None else kernel.bias)
+        name = variables[after].name if after < len(variables) else ""
+        if name.removeprefix("stacked_") not in _OF_NORMALISATION:
+            count += kernel.shape[0]
+    return count
 
 
 def warn_of_others(

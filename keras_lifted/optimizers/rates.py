@@ -11,8 +11,8 @@ from keras_lifted.geometries.newton_schulz import TINY
 
 Tensor = Any
 
-# The rate of up to nine kernels. Relative changes of all kernels add up along the
-# depth, so more of them take less, down to a fifth.
+# The rate of up to nine kernels. Relative changes of kernels add up along the depth
+# where no normalisation undoes them, so more of them take less, down to a fifth.
 RATE, SHALLOW, DEEPEST = 0.1, 9, 0.2
 # Of the rate: a kernel that nothing else moves halves in 230 steps of rate 0.1.
 WEIGHT_DECAY = 0.03

@@ -18,6 +18,7 @@ from keras_lifted.checks import check_count
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.optimizers import rates
 from keras_lifted.optimizers.decrease import DecreaseBound
+from keras_lifted.optimizers.kernels import count_in_chains
 from keras_lifted.optimizers.kernels import find_groups
 from keras_lifted.optimizers.kernels import warn_of_others
 from keras_lifted.optimizers.schedule import FitDecay
@@ -52,7 +53,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
     Args:
         learning_rate: float, schedule or callable. `τ`, the root mean square of the
             relative change of a kernel's singular values, at most. None for 0.1 with up
-            to nine kernels and `0.1 (9/L)²`, at least 0.02, with L. Defaults to None.
+            to nine kernels and `0.1 (9/L)²`, at least 0.02, with L, not counting those
+            right before a normalisation. Defaults to None.
         geometry: str. "kronecker", "spectral" (without `P` and `Q`) or "frobenius"
             (without `polar` as well). Defaults to "kronecker".
         momentum: float. `k`, in [0, 1). Defaults to 0.95.
@@ -154,8 +156,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             self.fallback.build(others)
             warn_of_others(variables, self._others, type(self.fallback).__name__)
         if self._default_rate:
-            count = sum(group.layout.count for group in self._groups)
-            self._learning_rate.start_at(rates.rate_at(count))
+            chained = count_in_chains(self._groups, variables)
+            self._learning_rate.start_at(rates.rate_at(chained))
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -73,6 +73,27 @@ def test_the_rate_of_a_deep_network_in_training(cls, given):
     assert number(model.optimizer.learning_rate) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_kernels_before_a_normalisation_do_not_count(stacked):
+    inputs = x = keras.Input((8, 8, 4))
+    block = [
+        keras.layers.Conv2D(4, 3, padding="same"),
+        keras.layers.BatchNormalization(scale=False),
+        keras.layers.ReLU(),
+    ]
+    if stacked:
+        x = kl.layers.Stack(keras.Sequential(block), 20)(x)
+    else:
+        for _ in range(20):
+            for layer in block:
+                x = type(layer).from_config(layer.get_config())(x)
+    for _ in range(12):
+        x = keras.layers.Dense(4)(x)
+    optimizer = kl.optimizers.SteepestDescent()
+    optimizer.build(keras.Model(inputs, x).trainable_variables)
+    assert number(optimizer.learning_rate) == pytest.approx(rate_at(12))
+
+
 def test_a_rate_that_is_set_is_kept():
     optimizer = descent(0.05, decay=8)
     model = trained(optimizer, steps=2)
