@@ -75,18 +75,15 @@ def test_the_rate_of_a_deep_network_in_training(cls, given):
 
 @pytest.mark.parametrize("stacked", [False, True])
 def test_kernels_before_a_normalisation_do_not_count(stacked):
+    def block():
+        convolution = keras.layers.Conv2D(4, 3, padding="same")
+        normalisation = keras.layers.BatchNormalization(scale=False)
+        return keras.Sequential([convolution, normalisation, keras.layers.ReLU()])
+
     inputs = x = keras.Input((8, 8, 4))
-    block = [
-        keras.layers.Conv2D(4, 3, padding="same"),
-        keras.layers.BatchNormalization(scale=False),
-        keras.layers.ReLU(),
-    ]
-    if stacked:
-        x = kl.layers.Stack(keras.Sequential(block), 20)(x)
-    else:
-        for _ in range(20):
-            for layer in block:
-                x = type(layer).from_config(layer.get_config())(x)
+    blocks = [kl.layers.Stack(block(), 20)] if stacked else [block() for _ in range(20)]
+    for each in blocks:
+        x = each(x)
     for _ in range(12):
         x = keras.layers.Dense(4)(x)
     optimizer = kl.optimizers.SteepestDescent()
