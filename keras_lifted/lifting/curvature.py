@@ -8,7 +8,6 @@ lifted variable. A proximal gradient step of length
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import keras
@@ -21,8 +20,10 @@ from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.stacked import forward_stack
 from keras_lifted.lifting.stacked import point_of_stack
 from keras_lifted.lifting.swept import Lifted
 
@@ -43,14 +44,10 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
     rows = len(calls) * max(1, -(-rows // max(1, len(calls))))
     batch = problem.batch.rows(rows)
     row_scale = batch.scale
-    probed = copy.copy(problem)
-    probed.batch = batch
-    forward = probed.forward()
-    point, start = {}, {}
+    point = _forward_point(problem, batch)
+    start = {}
     for i, call in enumerate(calls):
-        sigma = ProximalMap.of(call.activation)
-        x = problem.penalty.point(sigma, forward.coordinates[call.key])
-        point[call.key] = x
+        x = point[call.key]
         noise = keras.random.normal(ops.shape(x), dtype=x.dtype, seed=i + 1)
         turn = ops.arange(ops.shape(x)[0], dtype="int32") % len(calls)
         start[call.key] = noise * per_sample(lifted_real(turn == i), x)
@@ -95,6 +92,24 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
     for i, call in enumerate(calls):
         bounds[call.index] = ops.maximum(bounds[call.index], SAFETY * largest[i])
     return ops.stack(bounds)
+
+
+def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
+    x_of: Lifted = {}
+
+    def answer(call: Call, z: Tensor) -> Tensor:
+        if call.chain is not None:
+            z_of: Lifted = {}
+            x = forward_stack(call, z, z_of)
+            sigma = ProximalMap.of(call.activation)
+            x_of[call.key] = ops.stop_gradient(sigma(z_of[call.key]))
+            return x
+        x = call.function(z)
+        x_of[call.key] = ops.stop_gradient(lifted_real(x))
+        return x
+
+    problem.run(answer, problem.values, batch)
+    return {key: x_of[key] for key in problem.structure.keys}
 
 
 def _normalise(direction: Lifted) -> tuple[Lifted, Tensor]:
