@@ -29,6 +29,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import keras
 import numpy as np
+from methods import in_rounds
 
 import keras_lifted as kl
 from benchmarks import data
@@ -110,10 +111,7 @@ def compiled(options: Any, way: str, method: str, steps: int) -> keras.Model:
             float(rate) if rate else None, decay=steps
         )
     if way not in ("loop", "unrolled"):
-        update: Any = kl.updates.Sweep() if way == "sweep" else kl.updates.AllAtOnce()
-        if way not in ("sweep", "rounds"):
-            forward, backward = map(int, way.split("+"))
-            update = kl.updates.AllAtOnce(forward, backward, tolerance=None)
+        update = kl.updates.Sweep() if way == "sweep" else in_rounds(way)
         optimizer = kl.optimizers.BlockCoordinateDescent(
             optimizer, lifted_update=update
         )
