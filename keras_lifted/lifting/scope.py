@@ -89,10 +89,12 @@ class LiftingScope(contextlib.ExitStack):
 
     def __enter__(self) -> LiftingScope:
         self._trace = current_trace()
-        for block in self.blocks:
-            if block.hook:
-                hold(block.layer, block.hook)
-                self.callback(release, block.layer, block.hook)
+        with contextlib.ExitStack() as held:  # undone if a layer cannot be held
+            for block in self.blocks:
+                if block.hook:
+                    hold(block.layer, block.hook)
+                    held.callback(release, block.layer, block.hook)
+            self.push(held.pop_all())
         push_scope(self)
         self.callback(pop_scope)
         return self
