@@ -65,7 +65,7 @@ def draw(rows: Rows, path: pathlib.Path, size: float) -> None:
     for title, axis in zip(rows, axes[:, 0] if count > 1 else axes[0], strict=True):
         (axis.set_ylabel if count > 1 else axis.set_title)(title, fontsize=8)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
 
 
