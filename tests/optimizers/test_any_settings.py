@@ -16,7 +16,8 @@ SETTINGS = st.fixed_dictionaries(
     {
         "geometry": st.sampled_from(["kronecker", "spectral", "frobenius"]),
         "momentum": st.sampled_from([0.0, 0.5, 0.95, 0.999]),
-        "fallback": st.sampled_from(["adam", "sgd", "nadam", "adafactor"]),
+        # Not Adafactor: its own steps are NaN for small gradients with rows of zeros.
+        "fallback": st.sampled_from(["adam", "sgd", "nadam", "rmsprop"]),
         "decay": st.sampled_from([None, "fit", 2]),
         "refresh_every": st.integers(1, 5),
     },
