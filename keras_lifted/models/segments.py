@@ -1,22 +1,39 @@
-"""Runs of equal blocks of any kind in the graph of a model.
+"""Segments of the graph of a model.
 
-The graph is cut wherever only a single tensor leads on. What lies between two cuts is
-a segment, and a block is one or more segments in a row that repeat.
+The graph is cut wherever only a single tensor leads on; what lies between two cuts is
+a segment.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_lifted.layers.mapping import from_keras
-from keras_lifted.models.runs import Application
-
 Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """One call of a layer; `arguments` are positional ones and keywords."""
+
+    layer: keras.layers.Layer
+    arguments: tuple[Any, Any]
+    result: Any
+
+    @functools.cached_property
+    def reads(self) -> tuple[int, ...]:
+        """Identities of the tensors that it reads."""
+        return tuple(id(each) for each in keras.tree.flatten(self.arguments))
+
+    @functools.cached_property
+    def returns(self) -> tuple[int, ...]:
+        """Identities of the tensors that it returns."""
+        return tuple(id(each) for each in keras.tree.flatten(self.result))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,120 +81,36 @@ class Segment:
         return made[id(until)]
 
 
-@dataclasses.dataclass(frozen=True)
-class Repeat:
-    """One of the equal blocks of a run, of one or more segments."""
-
-    segments: tuple[Segment, ...]
-
-    @property
-    def calls(self) -> tuple[int, int]:
-        """Places of the first and the last call among the applications."""
-        return self.segments[0].calls[0], self.segments[-1].calls[1]
-
-    @property
-    def layers(self) -> tuple[Any, ...]:
-        """The layers that are called."""
-        return tuple(layer for each in self.segments for layer in each.layers)
-
-    @property
-    def residual(self) -> bool:
-        """Whether all that it does is to add to what it reads."""
-        return all(each.branch is not None for each in self.segments)
-
-    @property
-    def activated(self) -> bool:
-        """Whether it ends in an activation."""
-        return from_keras(self.layers[-1]) is not None
-
-    def block(self) -> keras.layers.Layer:
-        """Return the block, without its skip, as one layer made of the model's."""
-        if len(self.layers) == 1:
-            return self.layers[0]
-        start = self.segments[0].start
-        u = inputs = keras.Input(batch_shape=start.shape, dtype=start.dtype)
-        total: Tensor = None
-        for each in self.segments:
-            if self.residual:
-                branch = each.replay(u, each.branch)
-                total = branch if total is None else keras.layers.Add()([total, branch])
-                u = keras.layers.Add()([u, branch])
-            else:
-                total = u = each.replay(u, each.end)
-        return keras.Model(inputs, total)
-
-
-def find_repeats(
-    applications: Sequence[Application], shown: set[int], least: int
-) -> list[list[Repeat]]:
-    """Find runs of at least `least` equal blocks with weights, as `find_runs` does."""
-    segments = _segments(applications, shown)
-    runs: list[list[Repeat]] = []
-    at = 0
-    while at < len(segments):
-        run = _longest(segments, at, least)
-        for later in range(at + 1, at + len(run[0].segments) if run else 0):
-            other = _longest(segments, later, least)
-            if _size(other) == _size(run) and not run[0].activated:
-                run = other if other[0].activated else run
-        if run:
-            runs.append(run)
-            at = segments.index(run[-1].segments[-1])
-        at += 1
-    return runs
-
-
-def _size(run: Sequence[Repeat]) -> int:
-    return sum(len(each.segments) for each in run)
-
-
-def _longest(segments: Sequence[Segment], at: int, least: int) -> list[Repeat]:
-    """Return the longest run that starts there, of the shortest blocks."""
-    best: list[Repeat] = []
-    for period in range(1, (len(segments) - at) // least + 1):
-        first = _block(segments, at, period)
-        run = [Repeat(tuple(segments[at : at + period]))]
-        while first and _block(segments, at + len(run) * period, period) == first:
-            start = at + len(run) * period
-            run.append(Repeat(tuple(segments[start : start + period])))
-        if len(run) >= least and _size(run) > _size(best) and _weighted(run[0]):
-            best = run
-    return best
-
-
-def _block(segments: Sequence[Segment], at: int, period: int) -> Any:
-    """Return what equal blocks have in common; None where nothing can be folded."""
-    block = segments[at : at + period]
-    if len(block) < period or any(each.signature is None for each in block):
-        return None
-    if _kind(block[0].start) != _kind(block[-1].end):
-        return None
-    return [each.signature for each in block]
-
-
-def _weighted(block: Repeat) -> bool:
-    return any(layer.variables for layer in block.layers)
-
-
-def _kind(tensor: Tensor) -> tuple[Any, str]:
+def kind(tensor: Tensor) -> tuple[Any, str]:
+    """Return the shape and the dtype of a tensor."""
     return tuple(tensor.shape), str(tensor.dtype)
 
 
-def _segments(applications: Sequence[Application], shown: set[int]) -> list[Segment]:
+def find_segments(
+    applications: Sequence[Application],
+    shown: set[int],
+    within: Segment | None = None,
+    skips: frozenset[int] = frozenset(),
+) -> list[Segment]:
+    """Cut all applications, or those `within` a segment, where one tensor leads on."""
     times = collections.Counter(id(each.layer) for each in applications)
     last_read = {t: i for i, each in enumerate(applications) for t in each.reads}
-    made = {t for each in applications for t in each.returns}
-    live: dict[int, Any] = {}
-    for each in applications:  # what comes from outside
-        for tensor in keras.tree.flatten(each.arguments):
-            if id(tensor) not in made and isinstance(tensor, keras.KerasTensor):
-                live[id(tensor)] = tensor
+    if within is None:
+        first, last = 0, len(applications) - 1
+        live = _from_outside(applications)
+        start = next(iter(live.values())) if len(live) == 1 else None
+    else:
+        (first, last), live, start = within.calls, {}, within.start
     found: list[Segment] = []
-    start, first = next(iter(live.values())) if len(live) == 1 else None, 0
-    for place, each in enumerate(applications):
+    for place in range(first, last + 1):
+        each = applications[place]
         live.update(zip(each.returns, keras.tree.flatten(each.result), strict=True))
-        live = {t: v for t, v in live.items() if last_read.get(t, -1) > place}
-        if len(live) == 1 or place == len(applications) - 1:
+        live = {
+            tensor: value
+            for tensor, value in live.items()
+            if last_read.get(tensor, -1) > place and tensor not in skips
+        }
+        if len(live) == 1 or place == last:
             end = next(iter(live.values()), keras.tree.flatten(each.result)[-1])
             inside = tuple(applications[first : place + 1])
             signature = None
@@ -188,6 +121,17 @@ def _segments(applications: Sequence[Application], shown: set[int]) -> list[Segm
     return found
 
 
+def _from_outside(applications: Sequence[Application]) -> dict[int, Tensor]:
+    """Return the tensors that are read and not made, by identity."""
+    made = {tensor for each in applications for tensor in each.returns}
+    return {
+        id(tensor): tensor
+        for each in applications
+        for tensor in keras.tree.flatten(each.arguments)
+        if isinstance(tensor, keras.KerasTensor) and id(tensor) not in made
+    }
+
+
 def _signature(
     applications: Sequence[Application],
     start: Tensor,
@@ -195,7 +139,7 @@ def _signature(
     shown: set[int],
 ) -> Any:
     number = {id(start): 0}
-    parts: list[Any] = [_kind(start)]
+    parts: list[Any] = [kind(start)]
     for each in applications:
         layer = each.layer
         if not isinstance(layer, keras.layers.Layer) or shown & set(each.returns):
@@ -206,15 +150,16 @@ def _signature(
             config = _nameless(layer.get_config())
         except NotImplementedError:
             return None
-        read = [number.get(id(a), a) for a in keras.tree.flatten(each.arguments)]
-        parts.append((type(layer), config, repr(read)))
+        read = [repr(number.get(id(a), a)) for a in keras.tree.flatten(each.arguments)]
+        in_any_order = type(layer) is keras.layers.Add
+        parts.append((type(layer), config, sorted(read) if in_any_order else read))
         for tensor in each.returns:
             number[tensor] = len(number)
     return parts
 
 
 def _nameless(config: Any) -> Any:
-    """Return a config in which names of layers are numbers, in the order they come."""
+    """Return a config without initializers, where names of layers are numbers."""
     names: dict[str, int] = {}
 
     def collect(part: Any) -> None:
@@ -229,7 +174,8 @@ def _nameless(config: Any) -> Any:
 
     def replaced(part: Any) -> Any:
         if isinstance(part, dict):
-            return {key: replaced(value) for key, value in part.items()}
+            kept = [key for key in part if not key.endswith("initializer")]
+            return {key: replaced(part[key]) for key in kept}
         if isinstance(part, (list, tuple)):
             return [replaced(value) for value in part]
         return names.get(part, part) if isinstance(part, str) else part

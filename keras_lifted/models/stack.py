@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from keras_lifted.checks import check_count
+from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
-from keras_lifted.models.runs import Application
-from keras_lifted.models.runs import FoldableBlock
-from keras_lifted.models.runs import find_runs
-from keras_lifted.models.segments import Repeat
-from keras_lifted.models.segments import find_repeats
+from keras_lifted.models.repeats import Repeat
+from keras_lifted.models.repeats import find_repeats
+from keras_lifted.models.segments import Application
 
 Tensor = Any
 
@@ -25,10 +25,10 @@ Tensor = Any
 def stack(model: keras.Model, least: int = 2) -> keras.Model:
     """Fold each run of equal blocks of `model` into one layer.
 
-    A Dense layer as wide as its inputs with a proximal activation, fused or as a layer
-    of its own, `σ(x W + b)`, or such a block with a skip around it, `x + σ(x W + b)`,
-    becomes a `ProximalStack`. All other layers that repeat, alone or in groups, become
-    a `Stack`, `residual` where a block only adds to its input. The new
+    Layers that repeat, alone or in groups, become a `Stack`, `residual` where a block
+    only adds to its input. A Dense layer with a proximal activation, fused or as a
+    layer of its own, `σ(x W + b)`, or such a block with a skip around it,
+    `x + σ(x W + b)`, becomes a `ProximalStack`. The new
     model has the same outputs. Folded weights are copied, all other layers are shared
     with `model`, as by `LiftedModel(m.inputs, m.outputs)`; compile it before training.
 
@@ -61,9 +61,8 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
             f"Received: {model!r}. Fold the functional part of a subclassed model, "
             "or call a Sequential model on data first."
         )
-    folded = _fold(model, find_runs, _of_dense, least)
-    folded = _fold(folded, find_repeats, _of_any, least)
-    if folded is model:
+    runs = find_repeats(*_applications(model), least)
+    if not runs:
         raise ValueError(
             f"The model '{model.name}' has no run of at least {least} equal blocks. "
             "Expected layers in a row, or groups of them, that have weights and the "
@@ -71,15 +70,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
             "what is between them. Received: "
             f"{str([type(layer).__name__ for layer in model.layers]):.200}."
         )
-    return folded
-
-
-def _fold(model: keras.Model, find: Any, made: Any, least: int) -> keras.Model:
-    """Fold the runs that `find` finds; return the model itself if there are none."""
-    runs = find(*_applications(model), least)
-    if not runs:
-        return model
-    stacks = [made(run) for run in runs]
+    stacks = [_stack_of(run) for run in runs]
     if isinstance(model, keras.Sequential):
         folded = _sequential(model, runs, [layer for layer, _ in stacks])
     else:
@@ -111,35 +102,53 @@ def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
     )
 
 
-def _of_dense(run: Sequence[FoldableBlock]) -> tuple[Any, Callable[[], None]]:
+def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
     """Return a stack for the run, and what copies the weights once it is built."""
-    first = run[0]
+    activation = _activation_of_dense(run[0])
+    if activation is None:
+        blocks = [each.block() for each in run]
+        residual = run[0].residual and len(run[0].layers) > 1
+        stack = Stack(blocks[0], len(run), residual)
+        return stack, lambda: stack.set_blocks(blocks)
+    dense: list[Any] = [each.layers[0] for each in run]
+    first = dense[0]
     layer = ProximalStack(
-        first.dense.units,
+        first.units,
         len(run),
-        first.activation,
-        residual=first.residual,
-        use_bias=first.dense.use_bias,
-        dtype=first.dense.dtype_policy,
-        trainable=first.dense.trainable,
+        activation,
+        residual=run[0].residual,
+        use_bias=first.use_bias,
+        dtype=first.dtype_policy,
+        trainable=first.trainable,
     )
 
     def copy() -> None:
-        weights = zip(*(block.dense.get_weights() for block in run), strict=True)
-        stacked = [np.stack(each) for each in weights]
-        layer.kernel.assign(stacked[0])
-        if layer.bias is not None:
-            layer.bias.assign(stacked[1])
+        weights = zip(*(each.get_weights() for each in dense), strict=True)
+        for variable, values in zip(layer.weights, weights, strict=True):
+            variable.assign(np.stack(values))
 
     return layer, copy
 
 
-def _of_any(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
-    """Return the same for blocks of any kind."""
-    blocks = [each.block() for each in run]
-    residual = run[0].residual and len(run[0].layers) > 1
-    layer = Stack(blocks[0], len(run), residual)
-    return layer, lambda: layer.set_blocks(blocks)
+def _activation_of_dense(block: Repeat) -> ProximalActivation | None:
+    """Return `σ` of a block `σ(x W + b)`, with a skip or not; None of any other."""
+    dense, *others = block.layers[:-1] if block.residual else block.layers
+    if type(dense) is not keras.layers.Dense or len(others) > 1:
+        return None
+    more = (
+        dense.kernel_regularizer,
+        dense.bias_regularizer,
+        dense.activity_regularizer,
+        dense.kernel_constraint,
+        dense.bias_constraint,
+        dense.lora_enabled,
+        dense.quantization_mode,
+    )
+    linear = dense.activation in (None, keras.activations.linear)
+    if any(more) or (others and not linear):
+        return None
+    activation = from_keras(others[0] if others else dense.activation)
+    return None if activation is None or activation.weights else activation
 
 
 def _functional(

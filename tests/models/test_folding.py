@@ -152,6 +152,20 @@ def test_an_encoder_of_two_branches_for_each_block():
     assert (folded.layers[1].depth, folded.layers[1].residual) == (3, True)
 
 
+def test_blocks_beneath_a_skip():
+    """What a U-Net's skip leads around is folded, and so is what comes after."""
+    x = inputs = keras.Input((4, 4, 3))
+    skip = x = layers.Conv2D(3, 3, padding="same")(x)
+    for _ in range(3):
+        x = layers.Conv2D(3, 3, padding="same", activation="gelu")(x)
+    x = layers.Concatenate()([skip, x])
+    for _ in range(2):
+        x = layers.Conv2D(6, 3, padding="same", activation="gelu")(x)
+    folded = images(keras.Model(inputs, x))
+    expected = ["InputLayer", "Conv2D", "Stack", "Concatenate", "Stack"]
+    assert kinds(folded) == expected
+
+
 def test_models_as_blocks():
     def block():
         u = keras.Input((4,))
