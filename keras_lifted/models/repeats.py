@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.models.segments import Application
 from keras_lifted.models.segments import Segment
@@ -43,6 +44,31 @@ class Repeat:
         """Whether it ends in an activation."""
         return from_keras(self.layers[-1]) is not None
 
+    @property
+    def activation_of_dense(self) -> ProximalActivation | None:
+        """`σ` of a block `σ(x W + b)`, with a skip or not; None of any other."""
+        dense, *others = self.layers[:-1] if self.residual else self.layers
+        if type(dense) is not keras.layers.Dense or len(others) > 1:
+            return None
+        more = (
+            dense.kernel_regularizer,
+            dense.bias_regularizer,
+            dense.activity_regularizer,
+            dense.kernel_constraint,
+            dense.bias_constraint,
+            dense.lora_enabled,
+            dense.quantization_mode,
+        )
+        linear = dense.activation in (None, keras.activations.linear)
+        if any(more) or (others and not linear):
+            return None
+        return from_keras(others[0] if others else dense.activation)
+
+    @property
+    def variables(self) -> set[int]:
+        """Identities of the variables of its layers."""
+        return {id(v) for layer in self.layers for v in layer.variables}
+
     def block(self) -> keras.layers.Layer:
         """Return the block, without its skip, as one layer made of the model's."""
         if len(self.layers) == 1:
@@ -71,6 +97,11 @@ def find_repeats(
     return _runs(
         find_segments(applications, shown), applications, shown, least, frozenset()
     )
+
+
+def share_weights(run: Sequence[Repeat]) -> bool:
+    """Return whether the blocks have a layer with weights in common."""
+    return bool(run[0].variables & run[1].variables)
 
 
 def _runs(
@@ -118,7 +149,7 @@ def _longest(segments: Sequence[Segment], at: int, least: int) -> list[Repeat]:
         while first and _block(segments, at + len(run) * period, period) == first:
             start = at + len(run) * period
             run.append(Repeat(tuple(segments[start : start + period])))
-        if len(run) >= least and _size(run) > _size(best) and _weighted(run[0]):
+        if len(run) >= least and _size(run) > _size(best) and _foldable(run):
             best = run
     return best
 
@@ -133,5 +164,6 @@ def _block(segments: Sequence[Segment], at: int, period: int) -> Any:
     return [each.signature for each in block]
 
 
-def _weighted(block: Repeat) -> bool:
-    return any(layer.variables for layer in block.layers)
+def _foldable(run: Sequence[Repeat]) -> bool:
+    dense = run[0].activation_of_dense is not None
+    return bool(run[0].variables) and (dense or not share_weights(run))

@@ -14,6 +14,8 @@ from typing import Any
 
 import keras
 
+from keras_lifted.layers.base import ProximalActivation
+
 Tensor = Any
 
 
@@ -93,7 +95,11 @@ def find_segments(
     skips: frozenset[int] = frozenset(),
 ) -> list[Segment]:
     """Cut all applications, or those `within` a segment, where one tensor leads on."""
-    times = collections.Counter(id(each.layer) for each in applications)
+    uses = collections.Counter(
+        id(variable)
+        for each in applications
+        for variable in getattr(each.layer, "variables", ())
+    )
     last_read = {t: i for i, each in enumerate(applications) for t in each.reads}
     if within is None:
         first, last = 0, len(applications) - 1
@@ -115,7 +121,7 @@ def find_segments(
             inside = tuple(applications[first : place + 1])
             signature = None
             if start is not None and id(start) not in shown:
-                signature = _signature(inside, start, times, shown - {id(end)})
+                signature = _signature(inside, start, uses, shown - {id(end)})
             found.append(Segment(start, end, (first, place), inside, signature))
             start, first = end, place + 1
     return found
@@ -135,7 +141,7 @@ def _from_outside(applications: Sequence[Application]) -> dict[int, Tensor]:
 def _signature(
     applications: Sequence[Application],
     start: Tensor,
-    times: dict[int, int],
+    uses: dict[int, int],
     shown: set[int],
 ) -> Any:
     number = {id(start): 0}
@@ -144,15 +150,18 @@ def _signature(
         layer = each.layer
         if not isinstance(layer, keras.layers.Layer) or shown & set(each.returns):
             return None
-        if times[id(layer)] > 1 and layer.variables:
+        tied = [id(v) for v in layer.variables if uses[id(v)] > 1]
+        whole = tied and len(tied) == len(layer.variables)
+        if whole and not isinstance(layer, ProximalActivation):
             return None
         try:
             config = _nameless(layer.get_config())
         except NotImplementedError:
             return None
         read = [repr(number.get(id(a), a)) for a in keras.tree.flatten(each.arguments)]
-        in_any_order = type(layer) is keras.layers.Add
-        parts.append((type(layer), config, sorted(read) if in_any_order else read))
+        if type(layer) is keras.layers.Add:
+            read.sort()
+        parts.append((type(layer), config, read, tied))
         for tensor in each.returns:
             number[tensor] = len(number)
     return parts

@@ -11,12 +11,11 @@ import keras
 import numpy as np
 
 from keras_lifted.checks import check_count
-from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
 from keras_lifted.models.repeats import Repeat
 from keras_lifted.models.repeats import find_repeats
+from keras_lifted.models.repeats import share_weights
 from keras_lifted.models.segments import Application
 
 Tensor = Any
@@ -104,8 +103,8 @@ def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
 
 def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
     """Return a stack for the run, and what copies the weights once it is built."""
-    activation = _activation_of_dense(run[0])
-    if activation is None:
+    activation = run[0].activation_of_dense
+    if activation is None or (activation.weights and not share_weights(run)):
         blocks = [each.block() for each in run]
         residual = run[0].residual and len(run[0].layers) > 1
         stack = Stack(blocks[0], len(run), residual)
@@ -123,32 +122,11 @@ def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
     )
 
     def copy() -> None:
-        weights = zip(*(each.get_weights() for each in dense), strict=True)
-        for variable, values in zip(layer.weights, weights, strict=True):
-            variable.assign(np.stack(values))
+        layer.kernel.assign(np.stack([np.array(each.kernel) for each in dense]))
+        if layer.bias is not None:
+            layer.bias.assign(np.stack([np.array(each.bias) for each in dense]))
 
     return layer, copy
-
-
-def _activation_of_dense(block: Repeat) -> ProximalActivation | None:
-    """Return `σ` of a block `σ(x W + b)`, with a skip or not; None of any other."""
-    dense, *others = block.layers[:-1] if block.residual else block.layers
-    if type(dense) is not keras.layers.Dense or len(others) > 1:
-        return None
-    more = (
-        dense.kernel_regularizer,
-        dense.bias_regularizer,
-        dense.activity_regularizer,
-        dense.kernel_constraint,
-        dense.bias_constraint,
-        dense.lora_enabled,
-        dense.quantization_mode,
-    )
-    linear = dense.activation in (None, keras.activations.linear)
-    if any(more) or (others and not linear):
-        return None
-    activation = from_keras(others[0] if others else dense.activation)
-    return None if activation is None or activation.weights else activation
 
 
 def _functional(

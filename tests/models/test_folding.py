@@ -152,6 +152,18 @@ def test_an_encoder_of_two_branches_for_each_block():
     assert (folded.layers[1].depth, folded.layers[1].residual) == (3, True)
 
 
+def test_blocks_that_share_a_threshold_stay_tied():
+    x = inputs = keras.Input((4,))
+    shared = kl.layers.SoftThreshold(0.1, learnable=True)
+    for _ in range(3):
+        x = layers.Dense(4, shared)(x)
+    for _ in range(2):
+        x = layers.Dense(4, kl.layers.SoftThreshold(0.1, learnable=True))(x)
+    folded = kl.stack(keras.Model(inputs, x))
+    assert kinds(folded) == ["InputLayer", "ProximalStack", "Stack"]
+    assert folded.layers[1].activation is shared
+
+
 def test_blocks_beneath_a_skip():
     """What a U-Net's skip leads around is folded, and so is what comes after."""
     x = inputs = keras.Input((4, 4, 3))
