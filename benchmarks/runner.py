@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import json
@@ -71,11 +72,12 @@ class Session:
         """Build a model and its optimizer from a seed."""
         keras.utils.set_random_seed(seed)
         task, method = self.task, self.method
+        arguments = copy.deepcopy(self.arguments)  # Keras changes configs in place
         model = task.build(kl.LiftedModel if method.lifted else keras.Model)
         if method.rate is None:
-            optimizer = method.make(steps=self.steps, **self.arguments)
+            optimizer = method.make(steps=self.steps, **arguments)
         else:
-            optimizer = method.make(**self.arguments)
+            optimizer = method.make(**arguments)
             schedule = Schedule(optimizer, method.schedule)
             self.schedule = self.schedule or schedule
         model.compile(optimizer, task.loss(), jit_compile=task.jit_compile)
