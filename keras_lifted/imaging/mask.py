@@ -111,13 +111,16 @@ class Mask(Degradation):
                     f"{tuple(x.shape)}."
                 )
             kept[:, top : top + high, left : left + wide] = 0.0
-        if self.fraction:
+        if self.fraction and self.resample:
+            shape = ops.shape(x)[0], height, width, 1
             chance = keras.random.uniform(
-                (ops.shape(x)[0] if self.resample else 1, height, width, 1),
-                dtype="float32",
-                seed=self.seed_generator if self.resample else self.seed,
+                shape, dtype="float32", seed=self.seed_generator
             )
             kept = kept * ops.cast(chance >= self.fraction, "float32")
+        elif self.fraction:
+            # From NumPy: TensorFlow draws other numbers from a seed once it compiles.
+            chance = np.random.default_rng(self.seed).random((1, height, width, 1))
+            kept = kept * (chance >= self.fraction)
         return x * ops.cast(kept, x.dtype)
 
 

@@ -184,6 +184,16 @@ def test_own_masks():
     np.testing.assert_allclose(number(again(x)), mask * x, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", linear())
+def test_compiled_operators_are_the_same(name):
+    """A mask that is drawn from a seed, too."""
+    operator = linear()[name]
+    model = keras.Sequential([keras.Input((8, 10, 2)), operator])
+    model.compile(jit_compile=True)
+    compiled = model.predict(images(), verbose=0)
+    np.testing.assert_allclose(compiled, number(operator(images())), atol=1e-6)
+
+
 def test_masks():
     x = np.ones((3, 40, 40, 2), "float32")
     fixed = I.Mask(0.3, seed=0)
