@@ -32,7 +32,10 @@ SUITES: dict[str, Suite] = {
     "cost": Suite(
         "What does a step cost, and its compilation?",
         "cost",
-        ("mlp_cost", "resnet_20", "transformer_8", "resnet_50"),
+        (
+            *("mlp_cost", "resnet_20", "transformer_8", "resnet_50"),
+            *("bert_base", "densenet_121", "efficientnet_b0"),
+        ),
         (*BASELINES, "steepest_descent", "lifted_adam"),
     ),
     "quality": Suite(
