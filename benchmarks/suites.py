@@ -32,11 +32,14 @@ SUITES: dict[str, Suite] = {
     "cost": Suite(
         "What does a step cost, and its compilation?",
         "cost",
-        (
-            *("mlp_cost", "resnet_20", "transformer_8", "resnet_50"),
-            *("bert_base", "densenet_121", "efficientnet_b0"),
-        ),
+        ("mlp_cost", "resnet_20", "transformer_8"),
         (*BASELINES, "steepest_descent", "lifted_adam"),
+    ),
+    "large": Suite(
+        "What does a step of large networks cost?",
+        "cost",
+        ("resnet_50", "bert_base", "densenet_121", "efficientnet_b0"),
+        ("adam", "steepest_descent"),
     ),
     "quality": Suite(
         "What quality after how many epochs, and after what time?",
