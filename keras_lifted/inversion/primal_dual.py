@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_lifted.backend import vector_jacobian
 from keras_lifted.inversion.term import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
@@ -89,7 +90,7 @@ class PrimalDual(NamedTuple):
         `hidden` are the hidden variables before the last step; the plain scheme moves
         `u`, `mean` and `duals` alone.
         """
-        zeros = [ops.zeros_like(term.image(u)) for term in self.duals]
+        zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
         zero = ops.zeros((u.shape[0],), u.dtype)
         return {
             "u": u,
@@ -193,7 +194,7 @@ class PrimalDual(NamedTuple):
             s = balance * self.lipschitz / (len(self.duals) * term.bound)
             length = per_sample(term.factor / s, p)
             s = per_sample(s, p)
-            q = p / s + term.image(u)
+            q = p / s + term.operator(u)
             point = term.prox(q, length)
             new.append(s * (q - point))
             points.append(point)
@@ -203,7 +204,7 @@ class PrimalDual(NamedTuple):
         """Return `Σ A_iᵀ p_i`, in the shape of u."""
         total = ops.zeros_like(u)
         for term, p in zip(self.duals, duals, strict=True):
-            total = total + term.adjoint(u, p)
+            total = total + vector_jacobian(term.operator, u, p)
         return total
 
     def value(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +217,7 @@ class PrimalDual(NamedTuple):
         if self.direct is not None:
             total = self.direct.weighted(u)
         for term in self.duals:
-            value, outside = term.near(term.image(u))
+            value, outside = term.near(term.operator(u))
             total, feasible = total + value, ops.logical_and(feasible, outside == 0)
         return total, feasible
 
@@ -239,7 +240,7 @@ class PrimalDual(NamedTuple):
             s = balance * self.lipschitz / (len(self.duals) * term.bound)
             size = ops.maximum(norm(p) + norm(q), _STILL * s * norm(point))
             worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, TINY))
-            image = term.image(u)
+            image = term.operator(u)
             size = ops.maximum(norm(image), length * term.bound**0.5)
             _, outside = term.near(image)
             worst = ops.maximum(worst, outside / ops.maximum(size, TINY))

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lifted.backend import vector_jacobian
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.regularizers.base import Regularizer
@@ -25,7 +24,7 @@ class Term(NamedTuple):
     """`factor · h(A u)`, convex, with a proximal map of `h`.
 
     Attributes:
-        operator: `u -> A u`, affine; None for u itself.
+        operator: `u -> A u`, affine.
         bound: an upper bound of `‖A‖²`, a number or `(batch,)`.
         source: the regularizer that h is, where A is the identity.
     """
@@ -33,26 +32,21 @@ class Term(NamedTuple):
     value: Callable[[Tensor], Tensor]
     prox: Callable[[Tensor, Tensor], Tensor]
     factor: Tensor
-    operator: Callable[[Tensor], Tensor] | None = None
-    bound: Any = 1.0
+    operator: Callable[[Tensor], Tensor]
+    bound: Any
     source: Regularizer | None = None
 
     @classmethod
     def of(cls, term: Regularizer, alpha: Tensor, shape: tuple[int, ...]) -> Term:
         """Return `alpha · weight · g(A u)`, for samples of this shape."""
-        factor = alpha * term.weight
-        if term.direct:
-            return cls(term.value, term.prox, factor, source=term)
-        bound = term.operator_bound(shape)
-        return cls(term.value, term.prox, factor, term.operator, bound)
-
-    def image(self, u: Tensor) -> Tensor:
-        """Return `A u`."""
-        return u if self.operator is None else self.operator(u)
-
-    def adjoint(self, u: Tensor, p: Tensor) -> Tensor:
-        """Return `Aᵀ p`, in the shape of u."""
-        return p if self.operator is None else vector_jacobian(self.operator, u, p)
+        return cls(
+            term.value,
+            term.prox,
+            alpha * term.weight,
+            term.operator,
+            term.operator_bound(shape),
+            term if term.direct else None,
+        )
 
     def weighted(self, v: Tensor) -> Tensor:
         """Return `factor · h(v)`, `(batch,)`."""
