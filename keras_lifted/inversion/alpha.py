@@ -69,11 +69,9 @@ def strength(
             "regularizer such as TotalVariation() or Tikhonov()."
         )
     mapped = check_array("noise_std", noise_std).ndim == y.ndim
-    fix = (
-        f"or a map of the shape of y, {y.shape}; for data without noise pass a small "
-        "`alpha` instead"
-    )
-    noise = check_positive("noise_std", noise_std, y.shape if mapped else batch, fix)
+    shape = y.shape if mapped else batch
+    fix = f"or a map of the shape of y, {y.shape}; without noise pass a small `alpha`"
+    noise = check_positive("noise_std", noise_std, shape, fix)
     if mapped and not weighted:
         raise ValueError(
             "A map of `noise_std` weights the outputs of the network. Pass "

@@ -102,12 +102,11 @@ def check_prox(regularizer: Regularizer, u: Any) -> bool:
     valued = True
     for term in regularizer.terms:
         like = ops.convert_to_numpy(term.operator(u))
-        v = ops.convert_to_tensor(
-            np.random.default_rng(0).standard_normal(like.shape).astype(like.dtype)
-        )
+        noise = np.random.default_rng(0).standard_normal(like.shape)
+        v = ops.convert_to_tensor(noise.astype(like.dtype))
         w = _applied(term, v)
+        valued &= term.valued
         if not term.valued or term.constraint:
-            valued &= term.valued
             continue
         moved = 0.5 * float(ops.sum(ops.square(w - v)))
         new, old = (float(ops.sum(term.value(each))) for each in (w, v))

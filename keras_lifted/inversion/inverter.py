@@ -192,7 +192,10 @@ class Inverter:
             return noise * solver.slope / soft
 
         with _explained(network.network.name):
-            if len(self._ways) > 1 and not _has_gradient(problem, data, start):
+            blind = False  # at 0, ReLU networks without biases have no gradient
+            if len(self._ways) > 1:
+                blind = not ops.all(norm(problem.sweep(data, start, {}, {})[0]) > 0)
+            if blind:
                 solver = solver_of(self._ways[1], start)
                 first = pilot(solver) if factor is None else factor
                 solver.run(first, min(_BEGIN, (max_steps + 1) // 2))
@@ -246,10 +249,8 @@ def _problems(
 ) -> list[InverseProblem]:
     """Return the problem to solve, and the one that a start without gradient needs.
 
-    With a penalty it is the lifted problem, and so it is where nothing is hidden: then
-    it is convex. Otherwise it is the nested one, and the lifted one comes second: the
-    nested one ends ahead at equal time, but from where units are silent it does not
-    begin. Of the inputs `u` only the shape is used.
+    The nested problem ends ahead of the lifted one at equal time, but does not begin
+    where units are silent. Of the inputs `u` only the shape is used.
     """
     tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
     lifted = InverseProblem(network, u, tie, fidelity)
@@ -257,15 +258,6 @@ def _problems(
         return [lifted]
     nothing = penalties.Bregman(float("inf"))
     return [InverseProblem(network, u, nothing, fidelity), lifted]
-
-
-def _has_gradient(problem: InverseProblem, data: Data, u: Any) -> bool:
-    """Return whether the gradient of the nested objective at u is not 0 for any sample.
-
-    At 0 a network without biases has none where its first activation is a ReLU.
-    """
-    gradient, _ = problem.sweep(data, u, {}, {})
-    return bool(ops.all(norm(gradient) > 0))
 
 
 @contextlib.contextmanager

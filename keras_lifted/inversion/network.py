@@ -118,14 +118,10 @@ def _input_shape(
     known: Any = getattr(network, "input_shape", None)
     if known is None and network.built:
         known = (network.get_build_config() or {}).get("input_shape")
-    several = isinstance(known, dict) or (
-        isinstance(known, (list, tuple))
-        and known
-        and not isinstance(known[0], (int, type(None)))
-    )
-    if several and len(known) == 1 and not isinstance(known, dict):
-        known, several = known[0], False
-    if several:
+    nested = (list, tuple)
+    if isinstance(known, nested) and len(known) == 1 and isinstance(known[0], nested):
+        known = known[0]
+    if isinstance(known, dict) or any(isinstance(s, nested) for s in known or ()):
         raise ValueError(
             f"`invert` takes a network with one input. '{network.name}' has inputs "
             f"of shapes {known}. Fix the others: wrap it in a model of one input."

@@ -24,7 +24,7 @@ from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.network import Sourced
-from keras_lifted.inversion.term import Term
+from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real

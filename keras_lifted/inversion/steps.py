@@ -14,9 +14,9 @@ from keras_lifted.inversion.certificate import certificate
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import State
+from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
-from keras_lifted.inversion.term import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.swept import Lifted
@@ -107,8 +107,10 @@ class Steps:
         """Return the steps of an instance, for inputs like u."""
         fidelity, data, bound = self.problem.fidelity, instance.data, instance.bound
 
-        def term(regularizer: Regularizer) -> Term:
-            return Term.of(regularizer, instance.alpha, tuple(u.shape[1:]))
+        def term(r: Regularizer) -> Term:
+            bound_of_term = r.operator_bound(tuple(u.shape[1:]))
+            factor, source = instance.alpha * r.weight, r if r.direct else None
+            return Term(r.value, r.prox, factor, r.operator, bound_of_term, source)
 
         duals = [term(each) for each in self._duals]
         if not fidelity.smooth:
