@@ -6,18 +6,30 @@ import inspect
 from typing import Any
 from typing import Self
 
+import keras
+
 
 class Saved:
-    """Has `get_config` and `from_config` by its constructor's arguments."""
+    """Has `get_config` and `from_config` by its constructor's arguments.
+
+    Arguments that are Keras objects, or hold some, are saved with it.
+    """
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again: attributes of their names."""
-        return arguments_of(self)
+        inherited: dict[str, Any] = getattr(super(), "get_config", dict)()
+        arguments = keras.saving.serialize_keras_object(arguments_of(self))
+        return {**inherited, **arguments}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return what these arguments make."""
-        return cls(**config)
+        nested = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+            if isinstance(value, (dict, list, tuple))
+        }
+        return cls(**{**config, **nested})
 
 
 def arguments_of(instance: Any) -> dict[str, Any]:

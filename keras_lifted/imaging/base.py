@@ -10,7 +10,7 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.backend import vector_jacobian
 from keras_lifted.backend.dataset import in_pipeline
 from keras_lifted.backend.dataset import is_foreign
@@ -20,7 +20,7 @@ from keras_lifted.layers.precision import as_floating
 Tensor = Any
 
 
-class Degradation(keras.layers.Layer, abc.ABC):
+class Degradation(Saved, keras.layers.Layer, abc.ABC):
     """A layer that degrades images, `y = degrade(x)`.
 
     Images are `(batch, height, width, channels)`, in any unit. A degradation acts in
@@ -79,9 +79,6 @@ class Degradation(keras.layers.Layer, abc.ABC):
         """Return the shape of the images: most degradations keep it."""
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **arguments_of(self)}
-
     def _images(self, x: Tensor) -> Tensor:
         if not isinstance(x, keras.KerasTensor):
             x = as_floating(x)
@@ -136,11 +133,6 @@ class Compose(Degradation):
             x = operator.degrade(x)
         return x
 
-    def adjoint(self, y: Tensor) -> Tensor:
-        for operator in reversed(self.operators):
-            y = operator.adjoint(y)
-        return y
-
     def input_shape_of(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         for operator in reversed(self.operators):
             shape = operator.input_shape_of(shape)
@@ -150,15 +142,6 @@ class Compose(Degradation):
         for operator in self.operators:
             input_shape = operator.compute_output_shape(input_shape)
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        operators = keras.saving.serialize_keras_object(self.operators)
-        return {**super().get_config(), "operators": operators}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Compose:
-        operators = keras.saving.deserialize_keras_object(config["operators"])
-        return cls(**{**config, "operators": operators})
 
 
 def degrade(dataset: Any, operator: Degradation) -> Any:

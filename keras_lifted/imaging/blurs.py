@@ -188,23 +188,17 @@ class MotionBlur(Convolution):
         )
 
     def kernels(self) -> list[np.ndarray]:
-        return [path_kernel(self.length, self.angle)]
-
-
-def path_kernel(length: float, angle: float) -> np.ndarray:
-    """Return the kernel of a straight path through its middle, of the sum 1."""
-    count = max(1, round(_POINTS * length))
-    t = (np.arange(count) + 0.5) / count * length - 0.5 * length
-    radians = math.radians(angle)
-    points = np.stack([-t * math.sin(radians), t * math.cos(radians)])
-    reach = np.ceil(np.abs(points).max(axis=1) - 1e-9).astype(int)
-    kernel = np.zeros(2 * reach + 1)
-    base = np.floor(points).astype(int)
-    rest = points - base
-    for down in (0, 1):
-        for right in (0, 1):
+        count = max(1, round(_POINTS * self.length))
+        t = ((np.arange(count) + 0.5) / count - 0.5) * self.length
+        radians = math.radians(self.angle)
+        points = np.stack([-t * math.sin(radians), t * math.cos(radians)])
+        reach = np.ceil(np.abs(points).max(axis=1) - 1e-9).astype(int)
+        kernel = np.zeros(2 * reach + 1)
+        base = np.floor(points).astype(int)
+        rest = points - base
+        for down, right in np.ndindex(2, 2):
             share = np.abs(1 - down - rest[0]) * np.abs(1 - right - rest[1])
             rows = np.clip(base[0] + down + reach[0], 0, 2 * reach[0])
             columns = np.clip(base[1] + right + reach[1], 0, 2 * reach[1])
             np.add.at(kernel, (rows, columns), share)
-    return np.asarray(kernel / kernel.sum())
+        return [kernel / kernel.sum()]

@@ -35,6 +35,12 @@ def convolve(x: Tensor, kernel: np.ndarray, boundary: str) -> Tensor:
     )
 
 
+def convolve_sides(x: Tensor, profile: np.ndarray, boundary: str) -> Tensor:
+    """Return `x` convolved with one profile along its height and its width."""
+    x = convolve(x, profile[:, None], boundary)
+    return convolve(x, profile[None, :], boundary)
+
+
 def _shifted(x: Tensor, profile: np.ndarray) -> Tensor:
     """Sum shifted images, `Σ_ij profile_ij x(· + (i, j))`, for one row or column.
 
@@ -85,16 +91,14 @@ def pad(x: Tensor, widths: list[tuple[int, int]], boundary: str) -> Tensor:
         return x
     for axis, (before, after) in enumerate(widths, start=1):
         if boundary == "circular":
-            ends = _first(x, axis, -before), _first(x, axis, after)
+            first, last = _first(x, axis, -before), _first(x, axis, after)
         elif boundary == "replicate":
-            ends = (
-                ops.repeat(_first(x, axis, 1), before, axis),
-                ops.repeat(_first(x, axis, -1), after, axis),
-            )
+            first = ops.repeat(_first(x, axis, 1), before, axis)
+            last = ops.repeat(_first(x, axis, -1), after, axis)
         else:
             mode = "constant" if boundary == "zero" else boundary
             return ops.pad(x, [(0, 0), *widths, (0, 0)], mode=mode)
-        x = ops.concatenate([ends[0], x, ends[1]], axis=axis)
+        x = ops.concatenate([first, x, last], axis=axis)
     return x
 
 

@@ -13,6 +13,7 @@ from keras_lifted.imaging.base import Degradation
 from keras_lifted.imaging.base import Tensor
 from keras_lifted.imaging.convolution import check_kernel
 from keras_lifted.imaging.convolution import convolve
+from keras_lifted.imaging.convolution import convolve_sides
 from keras_lifted.imaging.convolution import pad
 
 
@@ -69,14 +70,12 @@ class Downsample(Degradation):
             )
         rows, columns = (side and side // s * s for side in x.shape[1:3])
         if self.filter == "mean":
-            profile = np.full((s, 1), 1.0 / s)
-            x = convolve(convolve(x, profile, "valid"), profile.T, "valid")
+            x = convolve_sides(x, np.full(s, 1.0 / s), "valid")
         elif self.filter == "bicubic":
             before, profile = _bicubic(s)
             after = len(profile) - before - s
             x = pad(x, [(before, after)] * 2, "symmetric")
-            x = convolve(x, profile[:, None], "valid")
-            x = convolve(x, profile[None, :], "valid")
+            x = convolve_sides(x, profile, "valid")
         else:
             x = convolve(x, np.array(self.filter), "symmetric")
         return x[:, :rows:s, :columns:s]

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.checks import check_array
+from keras_lifted.checks import check_number
 from keras_lifted.imaging.base import Degradation
 from keras_lifted.imaging.base import Tensor
 from keras_lifted.layers import checks
@@ -70,13 +71,9 @@ class Mask(Degradation):
         self.mask = None if mask is None else _checked_mask(mask).tolist()
         self.fraction = fraction
         if fraction is not None:
-            self.fraction = checks.number(
-                "Mask",
-                "fraction",
-                fraction,
-                lambda v: 0 <= v <= 1,
-                "from 0 to 1",
-                "it is the share of missing pixels",
+            expected = "from 0 to 1; it is the share of missing pixels"
+            self.fraction = check_number(
+                "fraction", fraction, lambda v: 0 <= v <= 1, expected, "Mask"
             )
         self.box = None if box is None else _checked_box(box)
         self.resample = checks.flag("Mask", "resample", resample)

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.imaging.blurs import gaussian as gaussian_profile
-from keras_lifted.imaging.convolution import convolve
+from keras_lifted.imaging.convolution import convolve_sides
 from keras_lifted.layers import checks
 from keras_lifted.layers.precision import as_real
 from keras_lifted.layers.precision import dtype_of
@@ -104,8 +104,7 @@ def ssim(
         )
 
     def windows(x: Tensor) -> Tensor:
-        x = convolve(x, profile[:, None], "valid")
-        return convolve(x, profile[None, :], "valid")
+        return convolve_sides(x, profile, "valid")
 
     # Variances do not change with the level; rounding does.
     level = ops.mean(a, axis=(1, 2), keepdims=True)

@@ -13,6 +13,7 @@ of the true input:
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ import numpy as np
 from keras_lifted.checks import check_array
 from keras_lifted.checks import described
 from keras_lifted.inversion.checks import check_positive
-from keras_lifted.inversion.solver import Solver
 from keras_lifted.regularizers.base import Regularizer
 
 Array = Any
+# Maps alpha to the `‖σ(z) − y‖` that its inversion leaves, `(batch,)` both.
+Run = Callable[[Array], Array]
 
 # Rounds of the search for the discrepancy, and how close to it is enough.
 _ROUNDS = 16
@@ -67,11 +69,9 @@ def strength(
             "regularizer such as TotalVariation() or Tikhonov()."
         )
     mapped = check_array("noise_std", noise_std).ndim == y.ndim
-    fix = (
-        f"or a map of the shape of y, {y.shape}; for data without noise pass a small "
-        "`alpha` instead"
-    )
-    noise = check_positive("noise_std", noise_std, y.shape if mapped else batch, fix)
+    shape = y.shape if mapped else batch
+    fix = f"or a map of the shape of y, {y.shape}; without noise pass a small `alpha`"
+    noise = check_positive("noise_std", noise_std, shape, fix)
     if mapped and not weighted:
         raise ValueError(
             "A map of `noise_std` weights the outputs of the network. Pass "
@@ -90,85 +90,55 @@ def strength(
     return None, noise, weight
 
 
-class Path:
-    """Inversions of one problem with different alpha, each from the last one's result.
+def theorem(run: Run, pilot: Array, target: Array, source: Any) -> Array:
+    """Return `√2 δ/‖v‖`, `(batch,)`; `source` is `‖v‖`, if it is known."""
+    if source is not None:
+        return target / source
+    return pilot * target / np.maximum(run(pilot), 1e-12 * target)
 
-    `alphas` are those tried so far, `residuals` what they left of the data.
+
+def discrepancy(run: Run, pilot: Array, target: Array) -> Array:
+    """Return the alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
+
+    The residual grows with alpha: factors of 8 until both sides are known, then
+    regula falsi in logarithms. Where the residual stays below the noise however large
+    alpha is, the regularizer alone explains the data.
     """
-
-    def __init__(self, solver: Solver, noise: Array, steps: int) -> None:
-        self.solver = solver
-        self.steps = steps
-        self.alphas: list[Array] = []
-        self.residuals: list[Array] = []
-        # `√2 δ = std √m`, the expected norm of the noise.
-        self.target = noise * np.sqrt(np.prod(solver.data.y.shape[1:]))
-        soft = [t.weight for t in solver.steps.regularizer.terms if not t.constraint]
-        # Noise as the regularizer sees it.
-        self.pilot = noise * solver.slope / max(soft, default=1.0)
-
-    def run(self, alpha: Array) -> dict[str, Array]:
-        """Return the figures of an inversion with this alpha."""
-        stats = self.solver.run(alpha, self.steps)
-        self.alphas.append(alpha)
-        self.residuals.append(stats["data_residual"])
-        return stats
-
-    def theorem(self, source: float | None) -> Array:
-        """Return `√2 δ/‖v‖`, `(batch,)`; `source` is `‖v‖`, if it is known."""
-        if source is not None:
-            return self.target / source
-        found = self.run(self.pilot)["data_residual"]
-        return self.pilot * self.target / np.maximum(found, 1e-12 * self.target)
-
-    def discrepancy(self) -> Array:
-        """Return the alpha whose inversion leaves `‖σ(z) − y‖ = √2 δ`, `(batch,)`.
-
-        The residual grows with alpha: factors of 8 until both sides are known, then
-        regula falsi in logarithms. Where the residual stays below the noise however
-        large alpha is, the regularizer alone explains the data.
-        """
-        target, at = np.log(self.target), np.log(self.pilot)
-        low, high = np.full_like(at, -np.inf), np.full_like(at, np.inf)
-        below, above = np.zeros_like(at), np.zeros_like(at)
-        best, error = at.copy(), np.full_like(at, np.inf)
-        alone = np.zeros(len(at), bool)
-        for _ in range(_ROUNDS):
-            residual = self.run(np.exp(at))["data_residual"]
-            miss = np.log(np.maximum(residual, 1e-30)) - target
-            closer = (np.abs(miss) < error) & ~alone
-            best = np.where(closer, at, best)
-            error = np.where(closer, np.abs(miss), error)
-            small = miss < 0
-            same = np.abs(miss - below) < _SAME
-            alone |= small & np.isfinite(low) & ~np.isfinite(high) & same
-            if ((error < _CLOSE) | alone).all():
-                break
-            low, below = np.where(small, at, low), np.where(small, miss, below)
-            high, above = np.where(small, high, at), np.where(small, above, miss)
-            at = _next(at, low, high, below, above)
-        self._tell(error, alone)
-        return np.exp(best)
-
-    def _tell(self, error: Array, alone: Array) -> None:
-        """Warn of samples whose alpha means less than it should."""
-        missed = np.flatnonzero((error >= _CLOSE) & ~alone)
-        if alone.any():
-            warnings.warn(
-                f"Samples {first_of(np.flatnonzero(alone))}: the regularizer alone "
-                "explains the data within `noise_std`, however large alpha is. Is "
-                "`noise_std` the standard deviation of y?",
-                stacklevel=5,
-            )
-        if missed.size:
-            warnings.warn(
-                "No alpha found whose residual is that of the noise in samples "
-                f"{first_of(missed)}: still off by up to "
-                f"{np.expm1(error[missed].max()):.0%}. Is `noise_std` the standard "
-                "deviation of the data, can the network explain them, and were "
-                "`max_steps` enough?",
-                stacklevel=5,
-            )
+    at = best = np.log(pilot)
+    low, high = np.full_like(at, -np.inf), np.full_like(at, np.inf)
+    below, above, error = np.zeros_like(at), np.zeros_like(at), np.full_like(at, np.inf)
+    alone = np.zeros(len(at), bool)
+    for _ in range(_ROUNDS):
+        miss = np.log(np.maximum(run(np.exp(at)), 1e-30)) - np.log(target)
+        closer = (np.abs(miss) < error) & ~alone
+        best = np.where(closer, at, best)
+        error = np.where(closer, np.abs(miss), error)
+        small = miss < 0
+        same = np.abs(miss - below) < _SAME
+        alone |= small & np.isfinite(low) & ~np.isfinite(high) & same
+        if ((error < _CLOSE) | alone).all():
+            break
+        low, below = np.where(small, at, low), np.where(small, miss, below)
+        high, above = np.where(small, high, at), np.where(small, above, miss)
+        at = _next(at, low, high, below, above)
+    if alone.any():
+        warnings.warn(
+            f"Samples {first_of(np.flatnonzero(alone))}: the regularizer alone "
+            "explains the data within `noise_std`, however large alpha is. Is "
+            "`noise_std` the standard deviation of y?",
+            stacklevel=4,
+        )
+    missed = np.flatnonzero((error >= _CLOSE) & ~alone)
+    if missed.size:
+        warnings.warn(
+            "No alpha found whose residual is that of the noise in samples "
+            f"{first_of(missed)}: still off by up to "
+            f"{np.expm1(error[missed].max()):.0%}. Is `noise_std` the standard "
+            "deviation of the data, can the network explain them, and were "
+            "`max_steps` enough?",
+            stacklevel=4,
+        )
+    return np.exp(best)
 
 
 def first_of(samples: Array) -> str:

@@ -50,7 +50,7 @@ def certificate(
     p, points = scheme.dual(u, duals, BALANCE * one)
     gap, values = ops.zeros_like(objective), ops.zeros_like(objective)
     for term, dual, point in zip(scheme.duals, p, points, strict=True):
-        image = term.image(u)
+        image = term.operator(u)
         value, _ = term.near(image)
         gap = gap + value - term.weighted(point) - dot(dual, image - point)
         values = values + value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import warnings
 from typing import Any
 
@@ -13,17 +11,18 @@ from keras import ops
 from keras_lifted.checks import check_array
 from keras_lifted.checks import described
 from keras_lifted.inversion.fidelity import Fidelity
-from keras_lifted.layers.map import ProximalMap
+from keras_lifted.inversion.network import Sourced
 from keras_lifted.regularizers.base import Regularizer
 
 
-def check_data(y: Any, shape: tuple[int, ...], dtype: str, copies: int) -> np.ndarray:
-    """Return finite data with a batch, of this shape, as many as there are copies."""
-    array = check_array("y", y, dtype)
-    if array.ndim < 2 or array.size == 0:
+def check_data(y: Any, network: Sourced) -> np.ndarray:
+    """Return finite outputs of a network, as many as there are copies."""
+    array = check_array("y", y, network.compute_dtype)
+    if array.shape[1:] != network.outputs or array.size == 0:
         raise ValueError(
-            "`y` must be a batch of outputs, (batch, …); add the axis of the batch "
-            f"for a single one, y[None]. Received: shape {array.shape}."
+            "`y` must be a batch of outputs, in the shape of the network's outputs, "
+            f"(batch, {', '.join(map(str, network.outputs))}); add the axis of the "
+            f"batch for a single one, y[None]. Received: y of shape {array.shape}."
         )
     bad = ~np.isfinite(array)
     if bad.any():
@@ -32,17 +31,11 @@ def check_data(y: Any, shape: tuple[int, ...], dtype: str, copies: int) -> np.nd
             f"{array.shape} with {int(bad.sum())} NaN or infinite values. Clean the "
             "data (e.g. numpy.nan_to_num)."
         )
-    if array.shape[1:] != shape:
+    if network.copies not in (1, len(array)):
         raise ValueError(
-            "`y` must have the shape of the network's outputs, (batch, "
-            f"{', '.join(map(str, shape))}); add the axis of the batch for a single "
-            f"one, y[None]. Received: y of shape {array.shape}."
-        )
-    if copies not in (1, len(array)):
-        raise ValueError(
-            f"The network does something else to each of {copies} samples, such as a "
-            f"`Mask` with {copies} masks, so `y` must hold as many. Received: y of "
-            f"shape {array.shape}."
+            f"The network does something else to each of {network.copies} samples, "
+            f"such as a `Mask` with {network.copies} masks, so `y` must hold as many. "
+            f"Received: y of shape {array.shape}."
         )
     return array
 
@@ -63,34 +56,17 @@ def in_range(fidelity: Fidelity, y: np.ndarray, out_of_range: str) -> np.ndarray
     )
 
 
-def check_axes(
-    sigma: ProximalMap, applied: tuple[int, ...], shown: tuple[int, ...]
-) -> None:
-    """Raise a ValueError if outputs of coupled units were reshaped.
-
-    `sigma` is applied to the shape `applied`; the network's outputs have `shown`.
-    """
-    if sigma.activation.separable or applied == shown:
-        return
-    raise ValueError(
-        f"The last activation, {type(sigma.activation).__name__}, couples units, so "
-        "its axes must be those of the network's outputs. Invert the network without "
-        f"the layers that reshape them. Received: shape {applied} at the activation, "
-        f"{shown} at the output."
-    )
-
-
-def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """Return finite inputs of this shape to begin with; zeros for None."""
     if initial is None:
-        return np.zeros(shape, dtype)
+        return ops.zeros(shape, dtype)
     array = check_array("initial", initial, dtype)
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(
             f"`initial` must be finite inputs of shape {shape}. Received: shape "
             f"{array.shape}, {int((~np.isfinite(array)).sum())} values not finite."
         )
-    return array
+    return ops.convert_to_tensor(array)
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
@@ -118,17 +94,6 @@ def check_positive(
     return numbers_
 
 
-def check_tolerance(value: Any) -> float:
-    """Return a number of at least 0."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if number and math.isfinite(value) and value >= 0:
-        return float(value)
-    raise ValueError(
-        "`tolerance` must be a number of at least 0; 0 takes all steps. "
-        f"Received: tolerance={value!r}"
-    )
-
-
 def check_prox(regularizer: Regularizer, u: Any) -> bool:
     """Return whether every proximal map belongs to its value; warn where it does not.
 
@@ -137,12 +102,11 @@ def check_prox(regularizer: Regularizer, u: Any) -> bool:
     valued = True
     for term in regularizer.terms:
         like = ops.convert_to_numpy(term.operator(u))
-        v = ops.convert_to_tensor(
-            np.random.default_rng(0).standard_normal(like.shape).astype(like.dtype)
-        )
+        noise = np.random.default_rng(0).standard_normal(like.shape)
+        v = ops.convert_to_tensor(noise.astype(like.dtype))
         w = _applied(term, v)
+        valued &= term.valued
         if not term.valued or term.constraint:
-            valued &= term.valued
             continue
         moved = 0.5 * float(ops.sum(ops.square(w - v)))
         new, old = (float(ops.sum(term.value(each))) for each in (w, v))

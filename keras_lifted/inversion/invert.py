@@ -8,11 +8,12 @@ from typing import Any
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.inverter import Inverter
-from keras_lifted.inversion.inverter import renamed
+from keras_lifted.inversion.inverter import takes_old_names
 from keras_lifted.inversion.result import Inversion
 from keras_lifted.regularizers.base import Regularizer
 
 
+@takes_old_names
 def invert(
     network: Any,
     y: Any,
@@ -34,7 +35,6 @@ def invert(
     step_factor: float | None = None,
     jit_compile: bool = True,
     verbose: Any = 1,
-    **old: Any,
 ) -> Inversion:
     """Find inputs `u` whose outputs are `y`: a regularised inverse of the network.
 
@@ -104,7 +104,6 @@ def invert(
         jit_compile: bool. Whether XLA compiles the steps. Defaults to True.
         verbose: int, bool or str. 0 shows nothing; 1, "auto" or True progress after ten
             seconds; 2 a line at each check. Defaults to 1.
-        **old: Earlier names of arguments.
 
     Returns:
         An `Inversion`. A warning names the samples that did not converge.
@@ -127,8 +126,6 @@ def invert(
     >>> np.round(result.x, 3).tolist(), result.converged
     ([[2.0, 1.0, 0.0]], Flags([ True]))
     """
-    if old:
-        return invert(**renamed(locals()))
     by_theorem = alpha_rule == "theorem" or source is not None
     if fidelity is None and noise_std is not None and not by_theorem:
         fidelity = LeastSquares()

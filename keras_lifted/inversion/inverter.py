@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import warnings
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
+from typing import ParamSpec
 from typing import final
 
 import numpy as np
@@ -15,16 +18,17 @@ from keras import ops
 
 from keras_lifted import penalties
 from keras_lifted.checks import check_count
+from keras_lifted.checks import check_number
 from keras_lifted.checks import resolve
 from keras_lifted.inversion import checks
-from keras_lifted.inversion.alpha import Path
+from keras_lifted.inversion.alpha import discrepancy
 from keras_lifted.inversion.alpha import first_of
 from keras_lifted.inversion.alpha import strength
+from keras_lifted.inversion.alpha import theorem
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.network import check_outputs
-from keras_lifted.inversion.network import sourced
 from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.result import Flags
@@ -33,6 +37,8 @@ from keras_lifted.inversion.solver import Solver
 from keras_lifted.inversion.solver import Stats
 from keras_lifted.inversion.steps import Steps
 from keras_lifted.regularizers.base import Regularizer
+
+P = ParamSpec("P")
 
 # Factor on steps through hidden blocks: where power iteration takes all units for
 # active, some are silent. Samples for which it is too much shorten their steps.
@@ -46,6 +52,17 @@ _OLD = {
     "parameter": "alpha_rule",
     "start": "initial",
 }
+
+
+def takes_old_names(function: Callable[P, Inversion]) -> Callable[P, Inversion]:
+    """Let a function take arguments by their earlier names too."""
+
+    @functools.wraps(function)
+    def renamed(*arguments: P.args, **named: P.kwargs) -> Inversion:
+        new: Any = {_OLD.get(name, name): value for name, value in named.items()}
+        return function(*arguments, **new)
+
+    return renamed
 
 
 @final
@@ -97,27 +114,27 @@ class Inverter:
         jit_compile: bool = True,
         fidelity: Fidelity | None = None,
     ) -> None:
-        self._network, self._inputs, self._outputs = sourced(network, input_shape)
-        self._regularizer: Regularizer = resolve(
-            regularizer,
-            Regularizer,
-            {},
+        self._network = network = Sourced(network, input_shape)
+        expected = (
             "`regularizer` must be one of keras_lifted.regularizers, such as "
-            "TotalVariation(1e-2), or a sum of them",
+            "TotalVariation(1e-2), or a sum of them"
         )
+        regularizer = resolve(regularizer, Regularizer, {}, expected)
+        self._regularizer: Regularizer = regularizer
         checks.check_choice("acceleration", acceleration, ("nesterov", None))
         if fidelity is not None:
             expected = "`fidelity` must be one of keras_lifted.inversion, or None"
             fidelity = resolve(fidelity, Fidelity, {}, expected)
-        one = ops.zeros((1, *self._inputs), self._network.compute_dtype)
-        valued = checks.check_prox(self._regularizer, one)
+        one = ops.zeros((1, *network.inputs), network.compute_dtype)
+        valued = checks.check_prox(regularizer, one)
         accelerated = acceleration is not None
         self._ways = [
-            Steps(problem, self._regularizer, accelerated, valued, jit_compile)
-            for problem in _problems(self._network, one, penalty, fidelity)
+            Steps(problem, regularizer, accelerated, valued, jit_compile)
+            for problem in _problems(network, one, penalty, fidelity)
         ]
         self._measured: tuple[Any, Any] = (None, None)
 
+    @takes_old_names
     def __call__(
         self,
         y: Any,
@@ -133,71 +150,81 @@ class Inverter:
         check_every: int = 50,
         step_factor: float | None = None,
         verbose: Any = 1,
-        **old: Any,
     ) -> Inversion:
         """Find inputs whose outputs are `y`; see `invert`."""
-        if old:
-            return Inverter.__call__(**renamed(locals()))
-        problem = self._ways[0].problem
+        problem, network = self._ways[0].problem, self._network
         max_steps = check_count("max_steps", max_steps)
         check_every = check_count("check_every", check_every)
-        tolerance = checks.check_tolerance(tolerance)
+        least = "of at least 0; 0 takes all steps"
+        tolerance = check_number("tolerance", tolerance, lambda t: t >= 0, least)
         checks.check_choice("out_of_range", out_of_range, ("raise", "project"))
         checks.check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
         rules = ("theorem", "discrepancy", None)
         checks.check_choice("alpha_rule", alpha_rule, rules)
-        y = checks.check_data(y, self._outputs, problem.dtype, self._network.copies)
-        batch = len(y)
-        fidelity, prior = problem.fidelity, self._regularizer
+        y = checks.check_data(y, network)
+        batch, weighted = (len(y),), problem.fidelity.weighted
         factor, noise, weight = strength(
-            y, alpha, noise_std, alpha_rule, source, prior, fidelity.weighted
+            y, alpha, noise_std, alpha_rule, source, self._regularizer, weighted
         )
-        begin = checks.check_initial(initial, (batch, *self._inputs), problem.dtype)
-        start = ops.convert_to_tensor(begin)
-        y = checks.in_range(fidelity, y, out_of_range)
+        start = checks.check_initial(initial, (*batch, *network.inputs), problem.dtype)
+        y = checks.in_range(problem.fidelity, y, out_of_range)
         data = Data(
             ops.convert_to_tensor(y, dtype=problem.dtype),
             ops.convert_to_tensor(weight, dtype=problem.dtype),
         )
-        every = min(check_every, max_steps)
         shown = 1 if verbose == "auto" else int(verbose)
         solved, begun = problem.solver, 0
+        # `√2 δ = std √m`, the expected norm of the noise.
+        target = noise * np.sqrt(np.prod(y.shape[1:]))
 
         def solver_of(steps: Steps, start: Any) -> Solver:
             usual = _LONG if steps.problem.hidden else 1.0
             given = usual if step_factor is None else step_factor
             advice = "1 is what power iteration gives"
-            length = checks.check_positive("step_factor", given, (batch,), advice)
-            bounds = self._bounds(steps, start)
+            length = checks.check_positive("step_factor", given, batch, advice)
+            bounds, every = self._bounds(steps, start), min(check_every, max_steps)
             return Solver(steps, data, start, bounds, every, tolerance, shown, length)
 
-        with _explained(self._network.network.name):
-            if len(self._ways) > 1 and not _has_gradient(problem, data, start):
+        def pilot(solver: Solver) -> Any:
+            """Return an alpha to begin with: the noise as the regularizer sees it."""
+            terms = self._regularizer.terms
+            soft = max([t.weight for t in terms if not t.constraint], default=1.0)
+            return noise * solver.slope / soft
+
+        with _explained(network.network.name):
+            blind = False  # at 0, ReLU networks without biases have no gradient
+            if len(self._ways) > 1:
+                blind = not ops.all(norm(problem.sweep(data, start, {}, {})[0]) > 0)
+            if blind:
                 solver = solver_of(self._ways[1], start)
-                path = Path(solver, noise, min(_BEGIN, (max_steps + 1) // 2))
-                path.run(path.pilot if factor is None else factor)
+                first = pilot(solver) if factor is None else factor
+                solver.run(first, min(_BEGIN, (max_steps + 1) // 2))
                 solved, begun = f"lifted, then {solved}", solver.iterations
                 start = solver.best
             solver = solver_of(self._ways[0], start)
-            path = Path(solver, noise, max_steps - begun)
+            steps = max_steps - begun
             if factor is None:
-                theorem = alpha_rule == "theorem" or source is not None
-                factor = path.theorem(source) if theorem else path.discrepancy()
-            stats = path.run(factor)
+
+                def residual(alpha: np.ndarray) -> np.ndarray:
+                    return solver.run(alpha, steps)["data_residual"]
+
+                if alpha_rule == "theorem" or source is not None:
+                    factor = theorem(residual, pilot(solver), target, source)
+                else:
+                    factor = discrepancy(residual, pilot(solver), target)
+            stats = solver.run(factor, steps)
         if not stats["converged"].all() and tolerance > 0:
             _warn(stats, max_steps, tolerance, solved)
         return Inversion(
             x=ops.convert_to_numpy(solver.best),
             solver=solved,
             alpha=np.array(factor),
-            noise_residual=path.target,
-            path={
-                "alpha": np.array(path.alphas),
-                "data_residual": np.array(path.residuals),
-            },
+            noise_residual=target,
+            path={name: np.array(each) for name, each in solver.path.items()},
             iterations=begun + solver.iterations,
             history={name: np.array(each) for name, each in solver.history.items()},
-            **{**stats, "converged": Flags.of(stats["converged"])},
+            converged=Flags.of(stats.pop("converged")),
+            **stats,
         )
 
     def _bounds(self, steps: Steps, start: Any) -> Any:
@@ -205,15 +232,14 @@ class Inverter:
 
         New weights are looked at first: are the outputs random, or always the same?
         """
-        values = steps.problem.values()
-        digest = hashlib.blake2b()
+        values = [variable.value for variable in steps.variables]
+        each = self._network.copies > 1
+        digest = hashlib.blake2b(str(start.shape if each else "").encode())
         for value in values:
             digest.update(np.ascontiguousarray(ops.convert_to_numpy(value)).tobytes())
-        digest.update(str(start.shape if self._network.copies > 1 else "").encode())
         if (steps, digest.digest()) != self._measured[0]:
             check_outputs(self._network, start)
-            rows = len(start) if self._network.copies > 1 else 1
-            measured = steps.lipschitz(values, start[:rows])
+            measured = steps.lipschitz(values, start if each else start[:1])
             self._measured = ((steps, digest.digest()), measured)
         return self._measured[1]
 
@@ -223,10 +249,8 @@ def _problems(
 ) -> list[InverseProblem]:
     """Return the problem to solve, and the one that a start without gradient needs.
 
-    With a penalty it is the lifted problem, and so it is where nothing is hidden: then
-    it is convex. Otherwise it is the nested one, and the lifted one comes second: the
-    nested one ends ahead at equal time, but from where units are silent it does not
-    begin. Of the inputs `u` only the shape is used.
+    The nested problem ends ahead of the lifted one at equal time, but does not begin
+    where units are silent. Of the inputs `u` only the shape is used.
     """
     tie = penalties.Bregman(1.0) if penalty is None else penalties.get(penalty)
     lifted = InverseProblem(network, u, tie, fidelity)
@@ -234,27 +258,6 @@ def _problems(
         return [lifted]
     nothing = penalties.Bregman(float("inf"))
     return [InverseProblem(network, u, nothing, fidelity), lifted]
-
-
-def _has_gradient(problem: InverseProblem, data: Data, u: Any) -> bool:
-    """Return whether the gradient of the nested objective at u is not 0 for any sample.
-
-    At 0 a network without biases has none where its first activation is a ReLU.
-    """
-    gradient, _ = problem.sweep(problem.values(), data, u, {}, {})
-    return bool(ops.all(norm(gradient) > 0))
-
-
-def renamed(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments among local variables, those in `old` by their new names."""
-    old = given.pop("old")
-    unknown = sorted(set(old) - set(_OLD))
-    if unknown:
-        raise TypeError(
-            f"invert() takes no arguments named {unknown}. Earlier names that it still "
-            f"takes are {sorted(_OLD)}."
-        )
-    return {**given, **{_OLD[name]: value for name, value in old.items()}}
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import final
@@ -19,9 +18,6 @@ from keras_lifted.lifting.blocks import walk_layers
 
 Tensor = Any
 
-# How far from affine an affine function is in float32.
-_ROUNDING = 1e-3
-
 
 @final
 class Sourced(keras.layers.Layer):
@@ -30,56 +26,50 @@ class Sourced(keras.layers.Layer):
     It computes in float64 if the network does, else in float32.
 
     Attributes:
+        inputs: the shape of one input.
+        outputs: the shape of one output.
         copies: outputs for one input: more than 1 where the network does something
             else to each sample, such as a `Mask` with one mask for each image.
         coarse: whether a layer computes in half precision.
     """
 
-    def __init__(self, network: keras.layers.Layer) -> None:
+    def __init__(self, network: Any, input_shape: Sequence[int] | None) -> None:
+        if not isinstance(network, keras.layers.Layer):
+            raise ValueError(
+                "`network` must be a Keras layer or model, e.g. keras.layers.Dense("
+                "512, activation='relu'), and come before `y`. Received: network of "
+                f"type {type(network).__name__}."
+            )
+        shape = _input_shape(network, input_shape)
         dtype = _dtype_of(network)
         super().__init__(dtype=dtype, autocast=False)
         self.source = Identity(name="input", dtype=dtype)
         self.network = network
-        self.copies = 1
         kinds = {layer.compute_dtype for layer, _ in walk_layers(self, whole=False)}
         self.coarse = not kinds.isdisjoint({"float16", "bfloat16"})
         self.built = True
+        try:
+            outputs = self(ops.zeros((1, *shape), dtype), training=False)
+        except Exception as error:
+            raise ValueError(
+                f"The network '{network.name}' does not take inputs of shape (batch, "
+                f"{', '.join(map(str, shape))}). Pass the shape of one input as "
+                f"`input_shape`. Received: {type(error).__name__}: {str(error)[:300]}"
+            ) from error
+        if not hasattr(outputs, "shape"):
+            raise ValueError(
+                f"`invert` takes a network with one output. '{network.name}' returns a "
+                f"{type(outputs).__name__}; make a model of one of them, e.g. "
+                "keras.Model(model.inputs, model.outputs[0])."
+            )
+        _check_gradient(self, shape)
+        self.inputs = shape
+        self.copies, *sizes = outputs.shape
+        self.outputs = tuple(sizes)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Return the outputs of the network in inference."""
         return self.network(self.source(x))
-
-
-def sourced(
-    network: Any, input_shape: Sequence[int] | None
-) -> tuple[Sourced, tuple[int, ...], tuple[int, ...]]:
-    """Return a network to be lifted, the shapes of one input and of one output."""
-    if not isinstance(network, keras.layers.Layer):
-        raise ValueError(
-            "`network` must be a Keras layer or model, e.g. keras.layers.Dense(512, "
-            "activation='relu'), and come before `y`. Received: network of type "
-            f"{type(network).__name__}."
-        )
-    shape = _input_shape(network, input_shape)
-    built = Sourced(network)
-    zeros = ops.zeros((1, *shape), built.compute_dtype)
-    try:
-        outputs = built(zeros, training=False)
-    except Exception as error:
-        raise ValueError(
-            f"The network '{network.name}' does not take inputs of shape (batch, "
-            f"{', '.join(map(str, shape))}). Pass the shape of one input as "
-            f"`input_shape`. Received: {type(error).__name__}: {str(error)[:300]}"
-        ) from error
-    if not hasattr(outputs, "shape"):
-        raise ValueError(
-            f"`invert` takes a network with one output. '{network.name}' returns a "
-            f"{type(outputs).__name__}; make a model of one of them, e.g. "
-            "keras.Model(model.inputs, model.outputs[0])."
-        )
-    _check_gradient(built, shape)
-    built.copies = outputs.shape[0]
-    return built, shape, tuple(outputs.shape[1:])
 
 
 def _check_gradient(network: Sourced, shape: tuple[int, ...]) -> None:
@@ -128,14 +118,10 @@ def _input_shape(
     known: Any = getattr(network, "input_shape", None)
     if known is None and network.built:
         known = (network.get_build_config() or {}).get("input_shape")
-    several = isinstance(known, dict) or (
-        isinstance(known, (list, tuple))
-        and known
-        and not isinstance(known[0], (int, type(None)))
-    )
-    if several and len(known) == 1 and not isinstance(known, dict):
-        known, several = known[0], False
-    if several:
+    nested = (list, tuple)
+    if isinstance(known, nested) and len(known) == 1 and isinstance(known[0], nested):
+        known = known[0]
+    if isinstance(known, dict) or any(isinstance(s, nested) for s in known or ()):
         raise ValueError(
             f"`invert` takes a network with one input. '{network.name}' has inputs "
             f"of shapes {known}. Fix the others: wrap it in a model of one input."
@@ -147,19 +133,6 @@ def _input_shape(
             "`input_shape=(28, 28, 1)`, or build the network first."
         )
     return tuple(known[1:])
-
-
-def is_affine(z: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> bool:
-    """Return whether `z(a + b) + z(0) = z(a) + z(b)` for noise of two sizes."""
-    rng = np.random.default_rng(0)
-    for size in (0.1, 10.0):
-        a, b = size * rng.standard_normal((2, *shape))
-        first, second, none = z(a), z(b), z(0 * a)
-        error = np.abs(z(a + b) + none - first - second).max()
-        scale = np.abs(first - none).max() + np.abs(second - none).max()
-        if not error <= _ROUNDING * scale:
-            return False
-    return True
 
 
 def check_outputs(network: Sourced, start: Tensor) -> None:

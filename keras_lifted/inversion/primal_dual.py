@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lifted.inversion.term import Term
+from keras_lifted.backend import vector_jacobian
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.lifting.swept import Lifted
+from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any
 State = dict[str, Any]
@@ -35,6 +36,44 @@ REACH = 4.0
 _YOUNG = 5
 # Changes below this share of the tolerance, relative to the variable itself, are none.
 _STILL = 1e-3
+# The least of what is divided by.
+TINY = 1e-30
+# A proximal step so short that it only projects onto the domain.
+_SHORT = 1e-6
+
+
+class Term(NamedTuple):
+    """`factor · h(A u)`, convex, with a proximal map of `h`.
+
+    Attributes:
+        operator: `u -> A u`, affine.
+        bound: an upper bound of `‖A‖²`, a number or `(batch,)`.
+        source: the regularizer that h is, where A is the identity.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    prox: Callable[[Tensor, Tensor], Tensor]
+    factor: Tensor
+    operator: Callable[[Tensor], Tensor]
+    bound: Any
+    source: Regularizer | None = None
+
+    def weighted(self, v: Tensor) -> Tensor:
+        """Return `factor · h(v)`, `(batch,)`."""
+        return self.factor * self.value(v)
+
+    def near(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `weighted` at v, and how far v is outside of the domain of h.
+
+        Where it is outside, the value is that of the nearest point: a proximal map
+        keeps `A u` within the domain in the limit only.
+        """
+        value = self.weighted(v)
+        nearest = self.prox(v, per_sample(ops.full_like(self.factor, _SHORT), v))
+        away = norm(v - nearest) + TINY
+        finite = ops.isfinite(value)
+        value = ops.where(finite, value, self.weighted(nearest))
+        return value, ops.where(finite, 0.0, away)
 
 
 class PrimalDual(NamedTuple):
@@ -84,12 +123,10 @@ class PrimalDual(NamedTuple):
     def start(self, u: Tensor, coordinates: Lifted) -> State:
         """Return the state before the first step: a structure of tensors, by sample.
 
-        `u` and `before` are the last two iterates, `mean` is ū, `duals` are the p_i,
-        `age` is k, `balance` is b, `checked` are ū and the p_i at the last check, and
-        `hidden` are the hidden variables before the last step; the plain scheme moves
-        `u`, `mean` and `duals` alone.
+        `before` and `hidden` are u and the hidden variables a step ago, `mean` is ū,
+        `age` is k, `balance` is b, `checked` are ū and the p_i at the last check.
         """
-        zeros = [ops.zeros_like(term.image(u)) for term in self.duals]
+        zeros = [ops.zeros_like(term.operator(u)) for term in self.duals]
         zero = ops.zeros((u.shape[0],), u.dtype)
         return {
             "u": u,
@@ -193,7 +230,7 @@ class PrimalDual(NamedTuple):
             s = balance * self.lipschitz / (len(self.duals) * term.bound)
             length = per_sample(term.factor / s, p)
             s = per_sample(s, p)
-            q = p / s + term.image(u)
+            q = p / s + term.operator(u)
             point = term.prox(q, length)
             new.append(s * (q - point))
             points.append(point)
@@ -203,20 +240,17 @@ class PrimalDual(NamedTuple):
         """Return `Σ A_iᵀ p_i`, in the shape of u."""
         total = ops.zeros_like(u)
         for term, p in zip(self.duals, duals, strict=True):
-            total = total + term.adjoint(u, p)
+            total = total + vector_jacobian(term.operator, u, p)
         return total
 
     def value(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `g(u) + Σ h_i(A_i u)`, and whether the h_i are finite, `(batch,)`.
-
-        Where an h_i is not, its value is that of `Term.near`.
-        """
+        """Return `g(u) + Σ h_i(A_i u)` by `Term.near`, and whether all are finite."""
         total = ops.zeros((u.shape[0],), u.dtype)
         feasible = ops.ones((u.shape[0],), "bool")
         if self.direct is not None:
             total = self.direct.weighted(u)
         for term in self.duals:
-            value, outside = term.near(term.image(u))
+            value, outside = term.near(term.operator(u))
             total, feasible = total + value, ops.logical_and(feasible, outside == 0)
         return total, feasible
 
@@ -233,20 +267,16 @@ class PrimalDual(NamedTuple):
         size = ops.maximum(size, _STILL * self.lipschitz * norm(u))
         worst = self.lipschitz * norm(moved - u) / ops.maximum(size, TINY)
         balance = BALANCE * ops.ones_like(self.lipschitz)
-        stepped, points = self.dual(u, duals, balance)
-        every = zip(self.duals, duals, stepped, points, strict=True)
-        for term, p, q, point in every:
+        new = self.dual(u, duals, balance)
+        for term, p, q, point in zip(self.duals, duals, *new, strict=True):
             s = balance * self.lipschitz / (len(self.duals) * term.bound)
             size = ops.maximum(norm(p) + norm(q), _STILL * s * norm(point))
             worst = ops.maximum(worst, norm(q - p) / ops.maximum(size, TINY))
-            image = term.image(u)
-            size = ops.maximum(norm(image), length * term.bound**0.5)
+            image = term.operator(u)
             _, outside = term.near(image)
+            size = ops.maximum(norm(image), length * term.bound**0.5)
             worst = ops.maximum(worst, outside / ops.maximum(size, TINY))
         return worst
-
-
-TINY = 1e-30
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

@@ -19,14 +19,12 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import gradient
-from keras_lifted.inversion.checks import check_axes
 from keras_lifted.inversion.fidelity import Bregman
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.fidelity import LeastSquares
 from keras_lifted.inversion.network import Sourced
-from keras_lifted.inversion.network import is_affine
-from keras_lifted.inversion.term import Term
+from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
@@ -42,21 +40,23 @@ from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
-Values = list[Tensor]
 
 # Longer steps than this many times a block's own curvature change nothing.
 _LONGEST = 100.0
 # Power iterations.
 _ITERATIONS = 20
+# How far from affine an affine function is in float32.
+_ROUNDING = 1e-3
 
 
 class InverseProblem:
-    """A network with its blocks; data, weights and input are arguments.
+    """A network with its blocks; data and input are arguments.
 
     Attributes:
         hidden: the calls of hidden activations, in order of execution.
         fidelity: D; the penalty of the last block where none is given.
         affine: whether `z_L` is affine in u: then E is convex.
+        solver: what `Inversion.solver` calls it.
     """
 
     def __init__(
@@ -64,41 +64,29 @@ class InverseProblem:
     ) -> None:
         self.network = network
         self.dtype = network.compute_dtype
-        self._output_shape: tuple[int, ...] = ()
         self.penalty = penalty
         found = find_blocks(cast(keras.Model, network))
         self.blocks = [block for block in found if not block.stacked]
-        penalty.check_names([block.name for block in self.blocks[1:]])
-        self.variables = list(network.variables)
-        self._source = self.blocks[0].name
-        kept = {
-            block.name
-            for block in self.blocks[1:]
-            if penalty.weight_of(block.name) == float("inf")
-        }
+        source, *names = (block.name for block in self.blocks)
+        penalty.check_names(names)
+        kept = {name for name in names if penalty.weight_of(name) == float("inf")}
 
         def run(answer: Answer, u: Tensor) -> tuple[Tensor, Tensor]:
-            outputs = self._call(self.values(), answer, u)
-            self._output_shape = tuple(outputs.shape[1:])
+            outputs = self._call(answer, u)
             # A product ends the last block, so that its activation is hidden.
             outputs = outputs if fidelity is None else outputs * 1
             return outputs, outputs
 
-        self.structure = find_structure(run, u, set())
-        self._output = next(iter(self.structure.final - {self._source}), None)
-        if kept:  # the output is fixed to the data, never differentiated through
-            self.structure = find_structure(run, u, kept - {self._output})
-        self.hidden = [c for c in self.structure.calls if c.key != self._source]
-        fixed: Fidelity = LeastSquares()
-        if self._output is not None:
-            name = self._output.split(":")[0]
-            last = next(block for block in self.blocks if block.name == name)
-            sigma = ProximalMap.of(last.activation)
-            applied = self.structure.shapes[self._output][1:]
-            check_axes(sigma, applied, self._output_shape)
-            fixed = Bregman(sigma)
-        self.fidelity = fidelity or fixed
-        self.affine = not self.hidden and is_affine(self._float64, u.shape[1:])
+        with keras.StatelessScope():
+            structure = find_structure(run, u, set())
+            self._output = next(iter(structure.final - {source}), None)
+            if kept:  # the output is fixed to the data, never differentiated through
+                structure = find_structure(run, u, kept - {self._output})
+        self.structure = structure
+        self.hidden = [call for call in structure.calls if call.key != source]
+        self.fidelity = fidelity or self._penalty_of_output()
+        self.affine = not self.hidden and self._is_affine(u.shape[1:])
+        self.solver = "convex" if self.affine else "lifted" if self.hidden else "nested"
         if not self.fidelity.smooth and not self.affine:
             raise ValueError(
                 f"The fidelity {type(self.fidelity).__name__} is not smooth, so it "
@@ -106,49 +94,63 @@ class InverseProblem:
                 "blur. Use LeastSquares or Huber for others."
             )
 
-    def _float64(self, u: np.ndarray) -> np.ndarray:
-        """Return `z_L` of one input."""
-        z = self._pre_activation(self.values(), _unlifted, self._real(u[None]))
-        return np.asarray(ops.convert_to_numpy(z), "float64")
+    def _penalty_of_output(self) -> Fidelity:
+        if self._output is None:
+            return LeastSquares()
+        name = self._output.split(":")[0]
+        last = next(block for block in self.blocks if block.name == name)
+        applied, shown = self.structure.shapes[self._output][1:], self.network.outputs
+        if not last.activation.separable and applied != shown:
+            raise ValueError(
+                f"The last activation, {type(last.activation).__name__}, couples "
+                "units, so its axes must be those of the network's outputs. Invert "
+                "the network without the layers that reshape them. Received: shape "
+                f"{applied} at the activation, {shown} at the output."
+            )
+        return Bregman(ProximalMap.of(last.activation))
 
-    @property
-    def solver(self) -> str:
-        """What `Inversion.solver` calls it."""
-        if self.affine:
-            return "convex"
-        return "lifted" if self.hidden else "nested"
+    def _is_affine(self, shape: tuple[int, ...]) -> bool:
+        """Return whether `z(a + b) + z(0) = z(a) + z(b)` for noise of two sizes."""
+
+        def z(u: np.ndarray) -> np.ndarray:
+            output = self._pre_activation(_unlifted, self._real(u[None]))
+            return np.asarray(ops.convert_to_numpy(output), "float64")
+
+        rng = np.random.default_rng(0)
+        for size in (0.1, 10.0):
+            a, b = size * rng.standard_normal((2, *shape))
+            first, second, none = z(a), z(b), z(0 * a)
+            error = np.abs(z(a + b) + none - first - second).max()
+            scale = np.abs(first - none).max() + np.abs(second - none).max()
+            if not error <= _ROUNDING * scale:
+                return False
+        return True
 
     def _real(self, value: Any) -> Tensor:
         return ops.cast(value, self.dtype)
-
-    def values(self) -> Values:
-        """Return the current values of the network's variables."""
-        return [v.value for v in self.variables]
 
     def weight(self, call: Call) -> float:
         """Return the penalty weight of a hidden call."""
         return self.penalty.weight_of(self.blocks[call.index].name)
 
-    def _call(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
+    def _call(self, answer: Answer, u: Tensor) -> Tensor:
         """Return the network's outputs, a scope of `answer` around every activation."""
-        mapping = list(zip(self.variables, values, strict=True))
-        with keras.StatelessScope(mapping):
-            with LiftingScope(self.blocks, answer):
-                return self.network(u, training=False)
+        with LiftingScope(self.blocks, answer):
+            return self.network(u, training=False)
 
-    def _pre_activation(self, values: Values, answer: Answer, u: Tensor) -> Tensor:
+    def _pre_activation(self, answer: Answer, u: Tensor) -> Tensor:
         """Return `z_L`: the outputs of a network without its last activation."""
 
         def passing(call: Call, z: Tensor) -> Tensor:
             return z if call.key == self._output else answer(call, z)
 
-        return self._real(self._call(values, passing, u))
+        return self._real(self._call(passing, u))
 
-    def outputs(self, values: Values, u: Tensor) -> Tensor:
+    def outputs(self, u: Tensor) -> Tensor:
         """Return the outputs of the ordinary, nested network."""
-        return self._real(self._call(values, _unlifted, u))
+        return self._real(self._call(_unlifted, u))
 
-    def origin(self, values: Values, u: Tensor) -> Lifted:
+    def origin(self, u: Tensor) -> Lifted:
         """Return the coordinates of the hidden lifted variables at the forward pass."""
         coordinates: Lifted = {}
         keys = {call.key for call in self.hidden}
@@ -160,17 +162,17 @@ class InverseProblem:
             return call.function(z)
 
         if keys:
-            self._call(values, answer, u)
+            self._call(answer, u)
         return coordinates
 
-    def lipschitz(self, values: Values, u: Tensor) -> tuple[Tensor, Lifted]:
+    def lipschitz(self, u: Tensor) -> tuple[Tensor, Lifted]:
         """Return a Lipschitz constant of ∂E/∂u, and the hidden variables' step lengths.
 
         By power iteration, with `½‖z_L‖²` for D, whose curvature the data bring along.
         """
 
-        def run(answer: Answer, values: Values, batch: Batch) -> tuple[Any, None, None]:
-            z = self._pre_activation(values, answer, batch.x)
+        def run(answer: Answer, values: None, batch: Batch) -> tuple[Any, None, None]:
+            z = self._pre_activation(answer, batch.x)
             return 0.5 * ops.sum(ops.square(lifted_real(z))), None, None
 
         weights = [1.0] * len(self.blocks)
@@ -180,7 +182,7 @@ class InverseProblem:
             structure=self.structure,
             blocks=self.blocks,
             batch=Batch(lifted_real(u), None, None, ("sum",)),
-            values=values,
+            values=None,
             weights=ops.convert_to_tensor(weights, dtype=real_dtype()),
             run=run,
         )
@@ -192,22 +194,18 @@ class InverseProblem:
             rates[call.key] = ops.minimum(weights[call.index] / bound, _LONGEST)
         return bounds[0], rates
 
-    def terms(self, values: Values, data: Data, bound: Tensor) -> tuple[Term, ...]:
+    def term(self, data: Data, bound: Tensor) -> Term:
         """Return a fidelity that is not smooth as a term with a proximal map."""
-        if self.fidelity.smooth:
-            return ()
-        return (
-            Term(
-                lambda z: self.fidelity.value(*data, z),
-                lambda v, step: self.fidelity.prox(data.y, v, step),
-                ops.ones((data.y.shape[0],), self.dtype),
-                lambda u: self._pre_activation(values, _unlifted, u),
-                bound,
-            ),
+        return Term(
+            lambda z: self.fidelity.value(*data, z),
+            lambda v, step: self.fidelity.prox(data.y, v, step),
+            ops.ones((data.y.shape[0],), self.dtype),
+            lambda u: self._pre_activation(_unlifted, u),
+            bound,
         )
 
     def energies(
-        self, values: Values, data: Data, u: Tensor, coordinates: Lifted
+        self, data: Data, u: Tensor, coordinates: Lifted
     ) -> tuple[Tensor, Lifted]:
         """Return fidelity and hidden penalties (without weights), `(batch,)` each."""
         gaps: Lifted = {}
@@ -220,19 +218,17 @@ class InverseProblem:
             gaps[call.key] = ops.maximum(gap, 0.0)
             return ops.cast(self.penalty.point(sigma, s), z.dtype)
 
-        z = self._pre_activation(values, answer, u)
+        z = self._pre_activation(answer, u)
         return self.fidelity.value(*data, z), gaps
 
-    def gap(self, values: Values, data: Data, u: Tensor, share: Tensor) -> Tensor:
+    def gap(self, data: Data, u: Tensor, share: Tensor) -> Tensor:
         """Return `fidelity.gap` at u of a smooth fidelity, else 0."""
         if not self.fidelity.smooth:
             return ops.zeros_like(share)
-        z = self._pre_activation(values, _unlifted, u)
-        return self.fidelity.gap(*data, z, share)
+        return self.fidelity.gap(*data, self._pre_activation(_unlifted, u), share)
 
     def sweep(
         self,
-        values: Values,
         data: Data,
         u: Tensor,
         coordinates: Lifted,
@@ -246,21 +242,20 @@ class InverseProblem:
         """
         if not self.fidelity.smooth:
             return ops.zeros_like(u), coordinates
-        keys = list(coordinates)
 
-        def function(*arguments: Tensor) -> tuple[Tensor, None]:
-            u, current = arguments[0], dict(zip(keys, arguments[1:], strict=True))
+        def function(u: Tensor, *current: Tensor) -> tuple[Tensor, None]:
+            held = dict(zip(coordinates, current, strict=True))
 
             def answer(call: Call, z: Tensor) -> Tensor:
-                if call.key not in current:
+                if call.key not in held:
                     return call.function(z)
-                return self._rule(call, z, current[call.key], rates[call.key], hold)
+                return self._rule(call, z, held[call.key], rates[call.key], hold)
 
-            z = self._pre_activation(values, answer, u)
+            z = self._pre_activation(answer, u)
             return ops.sum(self.fidelity.of(*data, z)), None
 
-        _, gradients = gradient(function, [u, *coordinates.values()])
-        return gradients[0], dict(zip(keys, gradients[1:], strict=True))
+        _, (slope, *moved) = gradient(function, [u, *coordinates.values()])
+        return slope, dict(zip(coordinates, moved, strict=True))
 
     def _rule(
         self, call: Call, z: Tensor, held: Tensor, rate: Tensor, hold: bool
@@ -276,12 +271,10 @@ class InverseProblem:
             def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
                 q = self._real(upstream[0]) / weight
                 new = penalty.proximal(sigma, s, real, q, rate)
-                at = s if hold else new
-                slope = penalty.z_gradient(
-                    sigma, real, penalty.origin(sigma, real) - at
-                )
+                moved = penalty.origin(sigma, real) - (s if hold else new)
+                slope = weight * penalty.z_gradient(sigma, real, moved)
                 nothing = [ops.zeros_like(p) for p in parameters]
-                return ops.cast(weight * slope, z.dtype), new, *nothing
+                return ops.cast(slope, z.dtype), new, *nothing
 
             return ops.cast(penalty.point(sigma, s), z.dtype), backward
 
@@ -289,5 +282,4 @@ class InverseProblem:
 
 
 def _unlifted(call: Call, z: Tensor) -> Tensor:
-    """Return an answer that lifts nothing."""
     return call.function(z)

@@ -35,6 +35,11 @@ class Solver:
     least so far, is settled: its result does not change any more.
 
     `bounds` are those of `steps.lipschitz`; `factor`, `(batch,)`, is on all steps.
+
+    Attributes:
+        iterations: the steps taken so far, in all runs.
+        path: the "alpha" and the "data_residual" of every run.
+        history: the figures at every check of the last run.
     """
 
     def __init__(
@@ -50,12 +55,12 @@ class Solver:
     ) -> None:
         self.steps = steps
         self.data = data
-        self.values = steps.problem.values()
         self.check_every = check_every
         self.tolerance = tolerance
         self.verbose = verbose
         self.bound, self.rates = bounds
         self.iterations = 0
+        self.path: dict[str, list[np.ndarray]] = {"alpha": [], "data_residual": []}
         self.history: dict[str, list[Any]] = {}
         self._caution = 1.0 / factor
         self._lowest = np.full((len(start),), np.inf)
@@ -98,19 +103,20 @@ class Solver:
             for name, value in row.items():
                 self.history.setdefault(name, []).append(value)
             if self.verbose == 2 or (self.verbose and seconds > _PATIENCE):
-                names = ["objective", "residual"]
+                shown = {
+                    "objective": float(now["objective"].mean()),
+                    "residual": float(now["residual"].max()),
+                }
                 bar = bar or keras.utils.Progbar(
-                    steps, verbose=self.verbose, stateful_metrics=names
+                    steps, verbose=self.verbose, stateful_metrics=list(shown)
                 )
-                shown = [
-                    ("objective", float(now["objective"].mean())),
-                    ("residual", float(now["residual"].max())),
-                ]
                 last = bool(settled.all()) or done == steps
-                bar.update(done, shown, finalize=last or self.verbose == 2)
+                bar.update(done, shown.items(), finalize=last or self.verbose == 2)
         self.iterations += done
         known = np.fmin(stats["certificate"], stats["objective"] - below)
         stats["certificate"] = np.maximum(known, 0.0)
+        self.path["alpha"].append(alpha)
+        self.path["data_residual"].append(stats["data_residual"])
         return {**stats, "converged": settled}
 
     def _instance(self, alpha: np.ndarray) -> Instance:
@@ -123,7 +129,6 @@ class Solver:
             curvature = self.steps.problem.fidelity.curvature(*self.data)
             careful = caution * ops.maximum(curvature, 1.0)
         return Instance(
-            self.values,
             [v.value for v in self.steps.variables],
             self.data,
             real(alpha),

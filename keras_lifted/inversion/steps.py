@@ -14,10 +14,9 @@ from keras_lifted.inversion.certificate import certificate
 from keras_lifted.inversion.fidelity import Data
 from keras_lifted.inversion.primal_dual import PrimalDual
 from keras_lifted.inversion.primal_dual import State
+from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
-from keras_lifted.inversion.problem import Values
-from keras_lifted.inversion.term import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.swept import Lifted
@@ -30,16 +29,14 @@ class Instance(NamedTuple):
     """The numbers of a problem: other ones need no other code.
 
     Attributes:
-        values: of the network's variables.
-        prior: of the regularizer's variables.
+        values: of the variables of the network and of the regularizer.
         data: y and its weights.
         alpha: factor on the regularizer, `(batch,)`.
         bound: `‖W‖²` of the network, as cautious as steps must be, `(batch,)`.
         rates: step lengths of the hidden variables, `(batch,)` each.
     """
 
-    values: Values
-    prior: Values
+    values: list[Tensor]
     data: Data
     alpha: Tensor
     bound: Tensor
@@ -72,6 +69,7 @@ class Steps:
             from `point`; `lowest` is what the objective may be at the most for a new
             point to be kept, `(batch,)`.
         lipschitz: `(values, u) -> (bound, rates)` of an instance.
+        variables: those of the network and of the regularizer.
     """
 
     def __init__(
@@ -83,8 +81,8 @@ class Steps:
         xla: bool,
     ) -> None:
         self.problem = problem
-        self.regularizer = regularizer
-        self.variables = [v for t in regularizer.terms for v in t.variables]
+        self.variables = list(problem.network.variables)
+        self.variables += [v for t in regularizer.terms for v in t.variables]
         self.valued = valued
         self._accelerated = accelerated and valued
         # Constraints stay with u itself, where nothing else does.
@@ -95,41 +93,45 @@ class Steps:
         )
         self._duals = [t for t in regularizer.terms if t is not self._direct]
         self.advance = compiled(self._advance, xla)
-        self.lipschitz = compiled(problem.lipschitz, xla)
+        self.lipschitz = compiled(self._lipschitz, xla)
+
+    def _scope(self, values: list[Tensor]) -> keras.StatelessScope:
+        """Open a scope in which the variables have these values."""
+        return keras.StatelessScope(list(zip(self.variables, values, strict=True)))
+
+    def _lipschitz(self, values: list[Tensor], u: Tensor) -> tuple[Tensor, Lifted]:
+        with self._scope(values):
+            return self.problem.lipschitz(u)
 
     def _scheme(self, instance: Instance, u: Tensor) -> PrimalDual:
         """Return the steps of an instance, for inputs like u."""
-        shape, alpha = tuple(u.shape[1:]), instance.alpha
-        values, data, bound = instance.values, instance.data, instance.bound
-        first = self._direct
-        direct = None if first is None else Term.of(first, alpha, shape)
-        duals = tuple(Term.of(term, alpha, shape) for term in self._duals)
-        duals += self.problem.terms(values, data, bound)
-        curvature = self.problem.fidelity.curvature(*data)
-        return PrimalDual(direct, duals, curvature * bound, self._accelerated)
+        fidelity, data, bound = self.problem.fidelity, instance.data, instance.bound
+
+        def term(r: Regularizer) -> Term:
+            bound_of_term = r.operator_bound(tuple(u.shape[1:]))
+            factor, source = instance.alpha * r.weight, r if r.direct else None
+            return Term(r.value, r.prox, factor, r.operator, bound_of_term, source)
+
+        duals = [term(each) for each in self._duals]
+        if not fidelity.smooth:
+            duals.append(self.problem.term(data, bound))
+        direct = None if self._direct is None else term(self._direct)
+        lipschitz = fidelity.curvature(*data) * bound
+        return PrimalDual(direct, tuple(duals), lipschitz, self._accelerated)
 
     def start(self, instance: Instance, u: Tensor) -> Point:
         """Return the point before the first step: a forward pass from `u`."""
-        with self._prior(instance):
-            coordinates = self.problem.origin(instance.values, u)
-            iterate = self._scheme(instance, u).start(u, coordinates)
+        coordinates = self.problem.origin(u)
+        iterate = self._scheme(instance, u).start(u, coordinates)
         return Point(iterate, coordinates, u, coordinates)
-
-    def _prior(self, instance: Instance) -> keras.StatelessScope:
-        """Open a scope in which the regularizer has the instance's values."""
-        return keras.StatelessScope(
-            list(zip(self.variables, instance.prior, strict=True))
-        )
 
     def _advance(
         self, instance: Instance, point: Point, lowest: Tensor, count: Tensor
     ) -> tuple[Point, dict[str, Tensor]]:
-        values, _, data, _, _, rates = instance
-
         def sweep(u: Tensor, coordinates: Lifted) -> tuple[Tensor, Lifted]:
-            return self.problem.sweep(values, data, u, coordinates, rates)
+            return self.problem.sweep(instance.data, u, coordinates, instance.rates)
 
-        with self._prior(instance):
+        with self._scope(instance.values):
             scheme = self._scheme(instance, point.best)
 
             def body(i: Tensor, iterate: State, coordinates: Lifted) -> tuple[Any, ...]:
@@ -157,14 +159,14 @@ class Steps:
     ) -> dict[str, Tensor]:
         """Return figures at the mean iterate, `(batch,)` each."""
         problem, u, duals = self.problem, iterate["mean"], iterate["duals"]
-        values, _, data, _, _, rates = instance
-        fidelity, gaps = problem.energies(values, data, u, coordinates)
-        gradient, moved = problem.sweep(values, data, u, coordinates, rates, hold=True)
+        data, rates = instance.data, instance.rates
+        fidelity, gaps = problem.energies(data, u, coordinates)
+        gradient, moved = problem.sweep(data, u, coordinates, rates, hold=True)
         objective, feasible = scheme.value(u)
         if problem.fidelity.smooth:  # otherwise it is one of the terms of the scheme
             objective = objective + fidelity
         else:
-            fidelity, _ = scheme.duals[-1].near(scheme.duals[-1].image(u))
+            fidelity, _ = scheme.duals[-1].near(scheme.duals[-1].operator(u))
         gap = ops.zeros_like(fidelity)
         residual = scheme.residual(gradient, u, duals)
         for call in problem.hidden:
@@ -178,10 +180,10 @@ class Steps:
         if problem.affine and self.valued and not problem.network.coarse:
 
             def fit(share: Tensor) -> Tensor:
-                return problem.gap(values, data, u, share)
+                return problem.gap(data, u, share)
 
             bound = certificate(scheme, gradient, u, duals, objective, residual, fit)
-        error = ops.sqrt(data.weight) * (problem.outputs(values, u) - data.y)
+        error = ops.sqrt(data.weight) * (problem.outputs(u) - data.y)
         return {
             "objective": objective,
             "feasible": feasible,

@@ -10,14 +10,14 @@ from typing import final
 
 import keras
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.layers import checks
 from keras_lifted.layers.precision import as_real
 
 Tensor = Any
 
 
-class Regularizer(abc.ABC):
+class Regularizer(Saved, abc.ABC):
     """`R(u) = weight · g(A u)`: convex, with a proximal map of `g`, `A` linear.
 
     A regularizer of one's own writes `value` and `prox`. Where it is not `u` itself
@@ -137,14 +137,6 @@ class Regularizer(abc.ABC):
     def __rmul__(self, factor: float) -> Regularizer:
         return self * factor
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make it again: attributes of their names."""
-        return dict(keras.saving.serialize_keras_object(arguments_of(self)))
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Regularizer:
-        return cls(**keras.saving.deserialize_keras_object(config))
-
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -166,7 +158,7 @@ class Sum(Regularizer):
     """
 
     def __init__(self, terms: Sequence[Regularizer]) -> None:
-        super().__init__(1.0)
+        super().__init__()
         wrong = [term for term in terms if not isinstance(term, Regularizer)]
         if wrong or not terms:
             raise ValueError(

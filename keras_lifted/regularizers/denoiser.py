@@ -58,7 +58,7 @@ class Denoiser(Regularizer):
     valued = False
 
     def __init__(self, network: Any) -> None:
-        super().__init__(1.0)
+        super().__init__()
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(
                 "Denoiser takes a Keras layer or model from images to images. "

@@ -135,7 +135,7 @@ class NonNegative(Regularizer):
     constraint = True
 
     def __init__(self) -> None:
-        super().__init__(1.0)
+        super().__init__()
 
     def value(self, v: Tensor) -> Tensor:
         return sum_per_sample(restrict(v >= 0, ops.zeros_like(v)))
@@ -166,7 +166,7 @@ class Box(Regularizer):
     constraint = True
 
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__(1.0)
+        super().__init__()
         self.low, self.high = checks.interval(
             "Box", ("low", low), ("high", high), "pass 0.0"
         )

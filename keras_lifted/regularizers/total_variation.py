@@ -64,8 +64,13 @@ class TotalVariation(Regularizer):
     ) -> None:
         super().__init__(weight)
         self.isotropic = checks.flag("TotalVariation", "isotropic", isotropic)
-        self.shape = None if shape is None else _checked_shape(shape)
-        self.axes = None if axes is None else _checked_axes(axes)
+        self.shape = self.axes = None
+        if shape is not None:
+            kinds = "(height, width), (height, width, channels) or (length,)"
+            self.shape = _positive("shape", shape, kinds, 3)
+        if axes is not None:
+            kinds = "positive integers, axis 0 being the batch"
+            self.axes = tuple(sorted(set(_positive("axes", axes, kinds))))
 
     def operator_bound(self, shape: tuple[int, ...]) -> float:
         """Return the bound `‖∇‖² ≤ 4` of each side, summed over the sides."""
@@ -114,28 +119,17 @@ class TotalVariation(Regularizer):
         return tuple(range(1 + first, rank - 1 + first))
 
 
-def _checked_shape(shape: Any) -> tuple[int, ...]:
+def _positive(
+    name: str, value: Any, expected: str, most: int | None = None
+) -> tuple[int, ...]:
+    """Return one or more positive integers, and at most so many."""
     try:
-        sizes = tuple(int(size) for size in shape)
-        good = 1 <= len(sizes) <= 3 and min(sizes) > 0
+        numbers = tuple(int(number) for number in value)
+        good = min(numbers) > 0 and numbers == numbers[:most]
     except (TypeError, ValueError):
         good = False
-    if not good:
-        raise ValueError(
-            "`shape` of TotalVariation must be (height, width), (height, width, "
-            f"channels) or (length,). Received: shape={shape!r}"
-        )
-    return sizes
-
-
-def _checked_axes(axes: Any) -> tuple[int, ...]:
-    try:
-        sides = tuple(sorted({int(axis) for axis in axes}))
-    except (TypeError, ValueError):
-        sides = ()
-    if not sides or sides[0] < 1:
-        raise ValueError(
-            "`axes` of TotalVariation must be positive integers, axis 0 being the "
-            f"batch. Received: axes={axes!r}"
-        )
-    return sides
+    if good:
+        return numbers
+    raise ValueError(
+        f"`{name}` of TotalVariation must be {expected}. Received: {name}={value!r}"
+    )

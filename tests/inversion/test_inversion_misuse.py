@@ -104,7 +104,7 @@ CASES = {
     "half a step": ({"max_steps": 1.5}, "`max_steps` must be an integer"),
     "step factor": ({"step_factor": 0.0}, "`step_factor` must be positive.*power it"),
     "check": ({"check_every": 0}, "`check_every`"),
-    "tolerance": ({"tolerance": -1.0}, "`tolerance` must be a number"),
+    "tolerance": ({"tolerance": -1.0}, "`tolerance` must be a finite number"),
     "range": ({"out_of_range": "clip"}, "`out_of_range` must be one of"),
     "acceleration": ({"acceleration": "adam"}, "`acceleration` must be one of"),
     "verbose": ({"verbose": 3}, "`verbose` must be one of"),

@@ -124,7 +124,7 @@ def test_an_inverter_compiles_once_and_follows_the_weights(traces):
 def test_default_steps_are_longer_with_hidden_variables(weight, expected):
     penalty = kl.penalties.Bregman(weight)
     inverter = kl.inversion.Inverter(deep("functional"), R.L1(), penalty)
-    y = np.ones((1, *inverter._outputs), "float32")
+    y = np.ones((1, *inverter._network.outputs), "float32")
     keywords = {"tolerance": 0, "verbose": False, "out_of_range": "project"}
     usual, given = (
         inverter(y, 20, 0.1, step_factor=factor, **keywords).x
