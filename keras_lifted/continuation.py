@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_lifted.checks import described
-from keras_lifted.models.build import build_optimizer
+from keras_lifted.models.build import build
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.penalties.base import check_names
 
@@ -61,7 +61,7 @@ class PenaltyScheduler(keras.callbacks.Callback):
                 "PenaltyScheduler sets the penalty weights of a LiftedModel. "
                 f"Received: the model '{model.name}' of {type(model).__name__}."
             )
-        build_optimizer(model)
+        build(model)
         assert optimizer.lifted is not None
         values = ops.convert_to_numpy(optimizer.lifted.weight).copy()
         names = [block.name for block in model.lifted_blocks]

@@ -196,10 +196,7 @@ def everywhere(good: Tensor) -> Tensor:
 def apply_if(
     good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """Take one step of `optimizer` where `good`, else none.
-
-    A branch, not a choice between old and new values: XLA would copy the old ones.
-    """
+    """Take one step of `optimizer` where `good`, else none, without copying values."""
     changed = [*variables, *optimizer.variables]
     before = [v.value for v in changed]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +33,7 @@ from keras_lifted.lifting.rule import moved
 from keras_lifted.lifting.rule import penalty_at
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.scope import call_in_scope
+from keras_lifted.lifting.scope import LiftingScope
 from keras_lifted.lifting.stacked import Rounds
 from keras_lifted.lifting.stacked import StackPass
 from keras_lifted.lifting.stacked import forward_stack
@@ -105,7 +106,7 @@ class LiftedProblem:
 
     def _outputs(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         with StateScope(self.trainable, trainable, self._others):
-            return call_in_scope(self.model, x, self.blocks, answer, self.elsewhere)
+            return self._call(answer, x)
 
     def _measured(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         """Outputs and loss; the outputs twice where no targets are given."""
@@ -127,25 +128,23 @@ class LiftedProblem:
     ) -> tuple[Tensor, Any, StateScope]:
         """Return loss, outputs and new state of one call in a scope of `answer`.
 
-        Every call starts from the same state, so dropout masks repeat and
-        batch statistics follow one rule; the new state of at most one call
-        is committed.
+        Every call starts from the same state, so that dropout masks repeat.
         """
         with StateScope(self.trainable, trainable, self._others) as state:
-            outputs = call_in_scope(
-                self.model, batch.x, self.blocks, answer, self.elsewhere
-            )
-            loss = self.model.compute_loss(
-                x=batch.x,
-                y=batch.y,
-                y_pred=outputs,
-                sample_weight=batch.sample_weight,
-                training=True,
-            )
+            outputs = self._call(answer, batch.x)
+            given = {"x": batch.x, "y": batch.y, "sample_weight": batch.sample_weight}
+            loss = self.model.compute_loss(**given, y_pred=outputs, training=True)
         loss = lifted_real(loss)
         if not self.clamped:  # the same graph, in which the loss weighs nothing
             loss = 0.0 * loss
         return loss, outputs, state
+
+    def _call(self, answer: Answer, x: Any) -> Any:
+        """Return the outputs, in training mode if the model knows of one."""
+        with LiftingScope(self.blocks, answer, self.elsewhere):
+            if "training" in inspect.signature(self.model.call).parameters:
+                return self.model(x, training=True)
+            return self.model(x)
 
     def scale(self, call: Call) -> Scale:
         """Return `c_i w_l`; with one `c` where the first axis is not the sample's."""
@@ -271,9 +270,8 @@ class LiftedProblem:
 
     def origin(self, z_of: Lifted) -> Lifted:
         """Return the coordinates of the forward pass."""
-        return {
-            call.key: self.penalty.origin(
-                ProximalMap.of(call.activation), z_of[call.key]
-            )
-            for call in self.structure.calls
-        }
+        origins = {}
+        for call in self.structure.calls:
+            sigma = ProximalMap.of(call.activation)
+            origins[call.key] = self.penalty.origin(sigma, z_of[call.key])
+        return origins

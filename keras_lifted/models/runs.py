@@ -38,14 +38,13 @@ class Application:
 class FoldableBlock:
     """`σ(x W + b)`, or `x + σ(x W + b)` if it is `residual`.
 
-    `start` and `end` are identities of the tensors `x` and its result, `calls` places
-    of the first and the last call among the applications. `layers` begins with the
-    Dense layer; activation and sum follow where these are layers of their own.
+    `layers` begins with the Dense layer; activation and sum follow where these are
+    layers of their own.
     """
 
-    start: int
-    end: int
-    calls: tuple[int, int]
+    start: int  # identity of `x`
+    end: int  # identity of the result
+    calls: tuple[int, int]  # places of the first and the last among the applications
     layers: tuple[keras.layers.Layer, ...]
     activation: ProximalActivation
     residual: bool
@@ -62,11 +61,9 @@ class FoldableBlock:
         )
 
     def _settings(self) -> tuple[Any, ...]:
-        activation = self.activation.get_config()
-        activation.pop("name")
-        activation.pop("dtype")
-        dense = self.dense
-        kinds = (type(self.activation), repr(activation), self.residual)
+        dense, config = self.dense, self.activation.get_config()
+        unnamed = repr({**config, "name": None, "dtype": None})
+        kinds = (type(self.activation), unnamed, self.residual)
         sizes = (dense.units, dense.use_bias, dense.trainable)
         return (*kinds, *sizes, dense.dtype_policy.name)
 
@@ -76,8 +73,7 @@ def find_runs(
 ) -> list[list[FoldableBlock]]:
     """Find maximal runs of at least `least` equal blocks in a row.
 
-    `applications` are all calls of layers, in an order in which they can be made,
-    `shown` identities of the model's outputs.
+    `applications` are all calls of layers, `shown` identities of the model's outputs.
     """
     readers: dict[int, list[Application]] = {}
     for each in applications:
@@ -118,7 +114,8 @@ def _blocks(
         layers, last = [dense], each
         activation = from_keras(dense.activation)
         after = only_reader(last.returns[0])
-        if activation is None and _is_linear(dense) and after is not None:
+        linear = dense.activation in (None, keras.activations.linear)
+        if activation is None and linear and after is not None:
             activation = from_keras(after.layer)
             layers, last = [dense, after.layer], after
             after = only_reader(last.returns[0])
@@ -154,7 +151,3 @@ def _is_square(layer: Any) -> bool:
         layer.quantization_mode,
     )
     return not any(more) and tuple(layer.kernel.shape) == (layer.units, layer.units)
-
-
-def _is_linear(layer: Any) -> bool:
-    return layer.activation in (None, keras.activations.linear)

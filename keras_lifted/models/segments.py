@@ -21,17 +21,13 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """The `applications` from one tensor to another.
-
-    `calls` are places of the first and the last among all applications; `signature` is
-    what equal segments have in common, None of one that is not folded.
-    """
+    """The `applications` from one tensor to another."""
 
     start: Tensor
     end: Tensor
-    calls: tuple[int, int]
+    calls: tuple[int, int]  # places of the first and the last among all applications
     applications: tuple[Application, ...]
-    signature: Any
+    signature: Any  # what equal segments have in common; None of one not folded
 
     @property
     def layers(self) -> tuple[Any, ...]:
@@ -140,7 +136,8 @@ def _longest(segments: Sequence[Segment], at: int, least: int) -> list[Repeat]:
         while first and _block(segments, at + len(run) * period, period) == first:
             start = at + len(run) * period
             run.append(Repeat(tuple(segments[start : start + period])))
-        if len(run) >= least and _size(run) > _size(best) and _weighted(run[0]):
+        weighted = any(layer.variables for layer in run[0].layers)
+        if len(run) >= least and _size(run) > _size(best) and weighted:
             best = run
     return best
 
@@ -153,10 +150,6 @@ def _block(segments: Sequence[Segment], at: int, period: int) -> Any:
     if _kind(block[0].start) != _kind(block[-1].end):
         return None
     return [each.signature for each in block]
-
-
-def _weighted(block: Repeat) -> bool:
-    return any(layer.variables for layer in block.layers)
 
 
 def _kind(tensor: Tensor) -> tuple[Any, str]:
@@ -213,26 +206,17 @@ def _signature(
     return parts
 
 
-def _nameless(config: Any) -> Any:
+def _nameless(config: Any) -> str:
     """Return a config in which names of layers are numbers, in the order they come."""
     names: dict[str, int] = {}
 
-    def collect(part: Any) -> None:
+    def replaced(part: Any) -> Any:
         if isinstance(part, dict):
             if "name" in part and {"trainable", "batch_shape"} & set(part):  # a layer's
                 names.setdefault(part["name"], len(names))
-            for value in part.values():
-                collect(value)
-        elif isinstance(part, (list, tuple)):
-            for value in part:
-                collect(value)
-
-    def replaced(part: Any) -> Any:
-        if isinstance(part, dict):
             return {key: replaced(value) for key, value in part.items()}
         if isinstance(part, (list, tuple)):
             return [replaced(value) for value in part]
         return names.get(part, part) if isinstance(part, str) else part
 
-    collect(config)
     return repr(replaced(config))

@@ -79,13 +79,16 @@ def _fold(model: keras.Model, find: Any, made: Any, least: int) -> keras.Model:
     runs = find(*_applications(model), least)
     if not runs:
         return model
-    stacks = [made(run) for run in runs]
+    stacks, copies = zip(*(made(run) for run in runs), strict=True)
+    inputs, outputs = _replaced(model, runs, stacks)
     if isinstance(model, keras.Sequential):
-        folded = _sequential(model, runs, [layer for layer, _ in stacks])
+        chain = keras.Model(inputs, outputs).layers[1:]
+        shape, dtype = model.input_shape, model.inputs[0].dtype
+        layers = [keras.Input(batch_shape=shape, dtype=dtype), *chain]
+        folded = type(model)(layers, name=model.name)
     else:
-        inputs, outputs = _functional(model, runs, [layer for layer, _ in stacks])
         folded = type(model)(inputs, outputs, name=model.name)
-    for _, copy in stacks:
+    for copy in copies:
         copy()
     return folded
 
@@ -142,7 +145,7 @@ def _of_any(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
     return layer, lambda: layer.set_blocks(blocks)
 
 
-def _functional(
+def _replaced(
     model: keras.Model,
     runs: Sequence[Sequence[Any]],
     stacks: Sequence[Any],
@@ -168,21 +171,3 @@ def _functional(
         as_given(model.input, graph.inputs),
         as_given(model.output, keras.tree.flatten(graph.outputs)),
     )
-
-
-def _sequential(
-    model: keras.Sequential,
-    runs: Sequence[Sequence[Any]],
-    stacks: Sequence[Any],
-) -> keras.Sequential:
-    pairs = zip(runs, stacks, strict=True)
-    begins = {id(run[0].layers[0]): layer for run, layer in pairs}
-    inner = {id(layer) for run in runs for block in run for layer in block.layers}
-    shape, dtype = model.input_shape, model.inputs[0].dtype
-    layers: list[Any] = [keras.Input(batch_shape=shape, dtype=dtype)]
-    for layer in model.layers:
-        if id(layer) in begins:
-            layers.append(begins[id(layer)])
-        elif id(layer) not in inner:
-            layers.append(layer)
-    return type(model)(layers, name=model.name)

@@ -82,11 +82,8 @@ class NonFiniteLoss(keras.callbacks.Callback):
     def _reason(self) -> str:
         for name, part in self.data.items():
             for leaf in tree.flatten(part):
-                if (
-                    isinstance(leaf, np.ndarray)
-                    and leaf.dtype.kind == "f"
-                    and leaf.ndim
-                ):
+                array = isinstance(leaf, np.ndarray) and leaf.ndim > 0
+                if array and leaf.dtype.kind == "f":
                     rows = leaf.reshape(len(leaf), -1)
                     bad = int((~np.isfinite(rows).all(axis=1)).sum())
                     if bad:

@@ -12,6 +12,8 @@ from typing import final
 
 import keras
 
+from keras_lifted.checks import is_count
+
 BYTES = 4  # of one float32
 GIB = 2.0**30
 
@@ -60,8 +62,7 @@ class Persistent:
         directory: str | os.PathLike[str] | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        whole = isinstance(samples, numbers.Integral) and not isinstance(samples, bool)
-        if samples is not None and not (whole and samples >= 1):
+        if samples is not None and not is_count(samples):
             raise ValueError(
                 "`samples` must be the number of training samples, at least 1, or "
                 f"None to take it from arrays. Received: samples={samples!r}"
@@ -82,12 +83,7 @@ class Persistent:
     def filled(
         self, samples: int | None, shapes: Mapping[str, Sequence[int]]
     ) -> Persistent:
-        """Return these settings with what `fit` knows.
-
-        Raises:
-            ValueError: If the number of samples is unknown or another one, or the
-                lifted variables need more memory than they may take.
-        """
+        """Return these settings with what `fit` knows, or raise a ValueError."""
         known = self.samples if samples is None else samples
         if known is None:
             raise ValueError(

@@ -59,27 +59,16 @@ class Solution:
         last: Swept,
         iterations: Tensor = 1.0,
         residual: Tensor = 1.0,
-        coordinates: Lifted | None = None,
         start: Tensor | None = None,
+        left: Tensor | None = None,
     ) -> Solution:
-        """Return the solution that ends with the sweep `last`.
+        """Return the solution that ends with the sweep `last`; it may be `forward`.
 
-        Args:
-            problem: LiftedProblem. What was solved.
-            forward: Swept. The sweep from the forward pass.
-            last: Swept. The sweep that took the weight gradients; it may be `forward`.
-            iterations: tensor. The updates of every lifted variable. Defaults to 1.
-            residual: tensor. The relative change in the last of them. Defaults to 1.
-            coordinates: dict of tensors. Those that `last` moved; None for the forward
-                pass. Defaults to None.
-            start: tensor. The energy it started from; None for that of `forward`.
-                Defaults to None.
+        `start` and `left` are the energy of the forward pass where they are not given.
         """
         if start is None:
             start = ops.sum(forward.loss) + z_terms_of(problem, forward)
-        left = start
-        if coordinates is not None:
-            left = energy_at(problem, last, coordinates)
+        left = start if left is None else left
         return cls(forward, last, start, left, iterations, residual)
 
     @property
