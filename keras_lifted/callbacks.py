@@ -1,7 +1,5 @@
 """Keras callbacks that watch lifted training."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import math

@@ -1,7 +1,5 @@
 """Penalty continuation: weights that change from epoch to epoch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """JAX: gradients and graphs."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from collections.abc import Sequence

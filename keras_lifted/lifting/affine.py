@@ -1,7 +1,5 @@
 """Layers that multiply rows by a kernel, and these rows."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

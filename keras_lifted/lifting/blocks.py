@@ -1,7 +1,5 @@
 """Which activations of a model can be lifted, found by walking its layers."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from typing import Any

@@ -6,8 +6,6 @@ lifted variable. A proximal gradient step of length
 `w_l / L_l` cannot increase the energy, as activations are 1-Lipschitz.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

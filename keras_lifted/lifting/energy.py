@@ -3,8 +3,6 @@
 E(W, X) = Σ_i c_i [ ℓ(y_i, z_L,i) + Σ_l w_l P_l(x_l,i, z_l,i) ]
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ activation layer as `layer.call`. While at least one scope in any thread holds a
 layer, that attribute is a `Hook`, which asks the innermost scope of its own thread.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

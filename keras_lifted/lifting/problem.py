@@ -7,14 +7,13 @@ loss exactly. Every pass calls the model once inside a lifting scope; lifted
 variables are dicts {key of the call: tensor}.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 from keras import ops
@@ -117,7 +116,7 @@ class LiftedProblem:
         loss, outputs, _ = self.run(answer, trainable, batch)
         return outputs, loss
 
-    def free(self) -> LiftedProblem:
+    def free(self) -> Self:
         """Return this problem without its loss: nothing but the penalties."""
         free = copy.copy(self)
         free.clamped = False

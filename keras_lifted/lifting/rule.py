@@ -1,11 +1,10 @@
 """The backward rule at an activation, and `c_i w`, what a penalty weighs in it."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
+from typing import Self
 
 from keras import ops
 
@@ -48,7 +47,7 @@ class Scale:
         """Return `c_i w`, broadcast against `tensor`."""
         return per_sample(self.c, tensor) * self.weight
 
-    def chosen(self, q: Tensor, z: Tensor) -> Scale:
+    def chosen(self, q: Tensor, z: Tensor) -> Self:
         """Return this with the weight that a sweep takes; `q` is `∂E/∂x`."""
         if self.least is None:
             return self

@@ -1,12 +1,11 @@
 """A lifting scope: while it is open, it answers for every activation."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 
@@ -84,7 +83,7 @@ class LiftingScope(contextlib.ExitStack):
         key = f"{block.name}:{count}" if count else block.name
         return self.answer(Call(key, index, block.activation, function, chain), z)
 
-    def __enter__(self) -> LiftingScope:
+    def __enter__(self) -> Self:
         self._trace = current_trace()
         with contextlib.ExitStack() as held:  # undone if a layer cannot be held
             for block in self.blocks:

@@ -13,8 +13,6 @@ much fewer come close: `u_l = u_0 + Σ_{k≤l} x_k`, so the input reaches every 
 and the output's error every lifted variable, in the first round.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """How the lifted blocks of a model hang together, read off its graph."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Creates the variables of a model and its optimizer, before any scope is open."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras_lifted.lifting.blocks import walk_layers

@@ -1,7 +1,5 @@
 """Numbers the samples of a `fit`, and makes room for their lifted variables."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Callable

@@ -1,13 +1,12 @@
 """Runs of equal Dense blocks in the graph of a model."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import functools
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 
@@ -54,7 +53,7 @@ class FoldableBlock:
         """The Dense layer."""
         return self.layers[0]
 
-    def like(self, other: FoldableBlock) -> bool:
+    def like(self, other: Self) -> bool:
         """Return whether both fit in one stack."""
         return self._settings() == other._settings() and (
             self.activation is other.activation or not self.activation.weights

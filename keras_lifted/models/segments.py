@@ -4,8 +4,6 @@ The graph is cut wherever only a single tensor leads on. What lies between two c
 a segment, and a block is one or more segments in a row that repeat.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Folds equal blocks of an existing model into stacks."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from collections.abc import Sequence

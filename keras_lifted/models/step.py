@@ -1,7 +1,5 @@
 """One lifted training step of a model, as functions of the model and a batch."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import warnings

@@ -1,7 +1,5 @@
 """What makes a Keras model train by lifting."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

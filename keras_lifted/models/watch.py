@@ -1,7 +1,5 @@
 """Callbacks that `LiftedModel.fit` adds by itself."""
 
-from __future__ import annotations
-
 import threading
 import warnings
 from collections.abc import Callable

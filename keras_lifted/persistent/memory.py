@@ -1,13 +1,12 @@
 """Lifted variables that stay from one epoch to the next, in memory or in files."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import pathlib
 import shutil
 from collections.abc import Mapping
 from typing import Any
+from typing import Self
 from typing import final
 
 import keras
@@ -129,9 +128,7 @@ class Memory:
     store: Store
 
     @classmethod
-    def build(
-        cls, optimizer: keras.optimizers.Optimizer, settings: Persistent
-    ) -> Memory:
+    def build(cls, optimizer: keras.optimizers.Optimizer, settings: Persistent) -> Self:
         """Add the variables to `optimizer`, or open the files."""
         samples, shapes = settings.samples or 0, settings.shapes or {}
         store: Store

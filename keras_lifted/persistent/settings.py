@@ -1,13 +1,12 @@
 """Lifted variables that stay from one epoch to the next: the settings."""
 
-from __future__ import annotations
-
 import math
 import numbers
 import os
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 from typing import final
 
 import keras
@@ -80,9 +79,7 @@ class Persistent:
         if shapes is not None:
             self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
 
-    def filled(
-        self, samples: int | None, shapes: Mapping[str, Sequence[int]]
-    ) -> Persistent:
+    def filled(self, samples: int | None, shapes: Mapping[str, Sequence[int]]) -> Self:
         """Return these settings with what `fit` knows, or raise a ValueError."""
         known = self.samples if samples is None else samples
         if known is None:
@@ -104,7 +101,7 @@ class Persistent:
                 f"Received: a model and data whose shapes are {dict(shapes)}. "
                 "Compile with a new optimizer."
             )
-        filled = Persistent(known, self.memory_limit, self.directory, shapes)
+        filled = type(self)(known, self.memory_limit, self.directory, shapes)
         needed = filled.needed
         if needed > self.memory_limit and self.directory is None:
             raise ValueError(
@@ -137,7 +134,7 @@ class Persistent:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Persistent:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 

@@ -1,7 +1,5 @@
 """Updates of the lifted variables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Accelerations of an iteration over lifted variables."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 from typing import final

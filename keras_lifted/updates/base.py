@@ -1,11 +1,10 @@
 """The interface of every update of the lifted variables."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
+from typing import Self
 
 from keras import ops
 
@@ -49,7 +48,7 @@ class Solution:
     left: Tensor
     iterations: Tensor
     residual: Tensor
-    free: Solution | None = None
+    free: Self | None = None
 
     @classmethod
     def of(
@@ -61,7 +60,7 @@ class Solution:
         residual: Tensor = 1.0,
         start: Tensor | None = None,
         left: Tensor | None = None,
-    ) -> Solution:
+    ) -> Self:
         """Return the solution that ends with the sweep `last`; it may be `forward`.
 
         `start` and `left` are the energy of the forward pass where they are not given.
@@ -108,26 +107,6 @@ class Solution:
         return energy if self.free is None else energy - self.free.energy(problem)
 
 
-def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
-    """Return the solution of `update`; a contrastive penalty has two phases."""
-    if not problem.trainable:
-        passed = problem.forward()
-        return Solution.of(problem, passed, passed)
-    if not problem.structure.calls:  # nothing to move
-        swept = problem.sweep(lambda *_: (None, None), with_weights=True)
-        return Solution.of(problem, swept, swept)
-    solution = update.solve(problem, curvature)
-    if not problem.penalty.contrastive:
-        return solution
-    free = update.solve(problem.free(), curvature)
-    return dataclasses.replace(
-        solution,
-        free=free,
-        start=solution.start + free.start,
-        left=solution.left + free.left,
-    )
-
-
 class LiftedUpdate(Saved, abc.ABC):
     """Chooses the lifted variables of a batch, given the weights.
 
@@ -155,3 +134,23 @@ class LiftedUpdate(Saved, abc.ABC):
             problem: LiftedProblem. That of the batch.
             curvature: tensor, `(blocks,)`. The bound `L_l` of each block.
         """
+
+
+def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
+    """Return the solution of `update`; a contrastive penalty has two phases."""
+    if not problem.trainable:
+        passed = problem.forward()
+        return Solution.of(problem, passed, passed)
+    if not problem.structure.calls:  # nothing to move
+        swept = problem.sweep(lambda *_: (None, None), with_weights=True)
+        return Solution.of(problem, swept, swept)
+    solution = update.solve(problem, curvature)
+    if not problem.penalty.contrastive:
+        return solution
+    free = update.solve(problem.free(), curvature)
+    return dataclasses.replace(
+        solution,
+        free=free,
+        start=solution.start + free.start,
+        left=solution.left + free.left,
+    )

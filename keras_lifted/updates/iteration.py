@@ -1,7 +1,5 @@
 """The compiled loop that repeats a step on the lifted variables."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """Mirror (Bregman) and proximal gradient steps on the lifted variables."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """Sweeps: one pass of full coordinate steps, at backprop's cost."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 
