@@ -69,15 +69,11 @@ class PenaltyScheduler(keras.callbacks.Callback):
         check_names(by_name, names, default=False)
         for i, name in enumerate(names):
             if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
-                values[i] = _weight(by_name[name], name)
+                weight = float(by_name[name])
+                if not math.isfinite(weight) or weight <= 0:
+                    raise ValueError(
+                        "A penalty weight must be positive and finite. Received from "
+                        f"the schedule: {weight} for '{name}'."
+                    )
+                values[i] = weight
         optimizer.lifted.weight.assign(values)
-
-
-def _weight(value: Any, name: str) -> float:
-    weight = float(value)
-    if not math.isfinite(weight) or weight <= 0:
-        raise ValueError(
-            "A penalty weight must be positive and finite. Received from the "
-            f"schedule: {weight} for '{name}'."
-        )
-    return weight

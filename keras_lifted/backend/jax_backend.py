@@ -144,7 +144,8 @@ def make_train_function(
     """
     fresh = force or model.train_function is None
     compiled = model.jit_compile and not model.run_eagerly
-    if not (fresh and compiled) or keras.config.is_nnx_enabled():
+    nnx = getattr(keras.config, "is_nnx_enabled", bool)()  # not yet in Keras 3.8
+    if not (fresh and compiled) or nnx:
         make(force)
         return
     shardings = None

@@ -259,7 +259,8 @@ class LiftedProblem:
             if call.chain is None:
                 z_of[call.key] = lifted_real(z)
                 return call.function(z)
-            return forward_stack(call, z, z_of)
+            z_of[call.key], x = forward_stack(call, z)
+            return x
 
         loss, outputs, state = self.run(answer, self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v in state.assigned]

@@ -30,7 +30,6 @@ from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import Scale
 from keras_lifted.lifting.rule import parameter_gradient
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
@@ -187,13 +186,12 @@ class StackPass:
         return new, displacement, delta
 
 
-def forward_stack(call: Call, u: Tensor, z_of: Lifted) -> Tensor:
-    """Return the output of a stack in a forward pass; notes its `z`, batch first."""
+def forward_stack(call: Call, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all `z`, batch first, and the output of a stack in a forward pass."""
     sigma = ProximalMap.of(call.activation)
     chain = _chain(call)
-    before, z = chain.run_kept(u, sigma)
-    z_of[call.key] = batch_first(lifted_real(z))
-    return chain.output(u, sigma(z))
+    _, z = chain.run_kept(u, sigma)
+    return batch_first(lifted_real(z)), chain.output(u, sigma(z))
 
 
 def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

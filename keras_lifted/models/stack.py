@@ -78,13 +78,15 @@ def _fold(model: keras.Model, find: Any, made: Any, least: int) -> keras.Model:
     if not runs:
         return model
     stacks, copies = zip(*(made(run) for run in runs), strict=True)
-    inputs, outputs = _replaced(model, runs, stacks)
+    graph = _replaced(model, runs, stacks)
     if isinstance(model, keras.Sequential):
-        chain = keras.Model(inputs, outputs).layers[1:]
         shape, dtype = model.input_shape, model.inputs[0].dtype
-        layers = [keras.Input(batch_shape=shape, dtype=dtype), *chain]
+        layers = [keras.Input(batch_shape=shape, dtype=dtype), *graph.layers[1:]]
         folded = type(model)(layers, name=model.name)
     else:
+        as_given = keras.tree.pack_sequence_as
+        inputs = as_given(model.input, graph.inputs)
+        outputs = as_given(model.output, keras.tree.flatten(graph.outputs))
         folded = type(model)(inputs, outputs, name=model.name)
     for copy in copies:
         copy()
@@ -147,8 +149,8 @@ def _replaced(
     model: keras.Model,
     runs: Sequence[Sequence[Any]],
     stacks: Sequence[Any],
-) -> tuple[Any, Any]:
-    """Return inputs and outputs of the graph with the stacks in it."""
+) -> keras.Model:
+    """Return the graph with the stacks in it."""
     begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
     ends = {run[-1].calls[1]: i for i, run in enumerate(runs)}
     start: dict[int, Tensor] = {}
@@ -163,9 +165,4 @@ def _replaced(
             return stacks[ends[at]](start[ends[at]])
         return layer(*arguments, **keywords)
 
-    graph = _rebuilt(model, call)
-    as_given = keras.tree.pack_sequence_as
-    return (
-        as_given(model.input, graph.inputs),
-        as_given(model.output, keras.tree.flatten(graph.outputs)),
-    )
+    return _rebuilt(model, call)

@@ -89,9 +89,9 @@ class FileStore(Store):
         if not there:
             _check_room(folder, wanted)
         *coordinates, self._seen = (
-            np.lib.format.open_memmap(folder / name, mode="r+")
-            if there
-            else np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+            np.lib.format.open_memmap(
+                folder / name, "r+" if there else "w+", dtype, shape
+            )
             for name, (shape, dtype) in wanted.items()
         )
         self._files = dict(zip(shapes, coordinates, strict=True))
