@@ -29,7 +29,6 @@ from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import Scale
 from keras_lifted.lifting.rule import moved
-from keras_lifted.lifting.rule import penalty_at
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.scope import LiftingScope
@@ -155,8 +154,11 @@ class LiftedProblem:
             self.least if given is None else None,
         )
 
-    def _energy(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
-        value = penalty_at(call, self.penalty, s, z)
+    def penalty_at(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
+        """Return `Σ_i c_i w P` of a call at the coordinate `s`."""
+        sigma = ProximalMap.of(call.activation)
+        value, terms = self.penalty.value(sigma, s, z), self.penalty.z_terms(sigma, z)
+        value = value if terms is None else value + terms
         return ops.sum(self.scale(call).like(value) * value)
 
     # -- passes ---------------------------------------------------------------
@@ -208,7 +210,7 @@ class LiftedProblem:
                 z_of[call.key] = lifted_real(z)
                 if with_energy:
                     s, real = ops.stop_gradient(at), ops.stop_gradient(z)
-                    penalty.append(self._energy(call, s, lifted_real(real)))
+                    penalty.append(self.penalty_at(call, s, lifted_real(real)))
                 scale, first = self.scale(call), coordinates is None
                 pair = at, chosen[call.key]
                 return moved(call, z, pair, move, self.penalty, scale, first)
@@ -220,7 +222,7 @@ class LiftedProblem:
                 z_of[call.key] = batch_first(began.z)
                 if with_energy:
                     s = batch_first(began.s)
-                    penalty.append(self._energy(call, s, z_of[call.key]))
+                    penalty.append(self.penalty_at(call, s, z_of[call.key]))
                 return each.output(u, (at, chosen[call.key]), began)
 
             loss, outputs, state = self.run(answer, trainable, self.batch)

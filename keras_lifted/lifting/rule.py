@@ -88,13 +88,6 @@ def parameter_gradient(
     return gradient(function, sigma.parameters)[1]
 
 
-def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
-    """Return `P` at the coordinate `s` and the pre-activation `z`, without weights."""
-    sigma = ProximalMap.of(call.activation)
-    value, terms = penalty.value(sigma, s, z), penalty.z_terms(sigma, z)
-    return value if terms is None else value + terms
-
-
 def moved(
     call: Call,
     z: Tensor,

@@ -18,11 +18,6 @@ from keras_lifted.models.build import build
 from keras_lifted.persistent.indices import indexed
 from keras_lifted.persistent.indices import take_index
 
-HOW = (
-    "Give `fit` arrays, which it numbers itself; a tf.data.Dataset that went through "
-    "`kl.with_index(samples)` before shuffle and batch; or a PyDataset that returns "
-    "`kl.indexed(x, index), y`."
-)
 # As many rows as tell a sample's axis from a sample's shape.
 ROWS = 2
 
@@ -130,7 +125,9 @@ def _spec(data: Any) -> Any:
 def _no_index(received: str) -> ValueError:
     return ValueError(
         "Persistent lifted variables are kept by the index of each sample. "
-        f"Received: {received}. {HOW}"
+        f"Received: {received}. Give `fit` arrays, which it numbers itself; a "
+        "tf.data.Dataset that went through `kl.with_index(samples)` before shuffle and "
+        "batch; or a PyDataset that returns `kl.indexed(x, index), y`."
     )
 
 

@@ -10,9 +10,6 @@ import keras
 import numpy as np
 from keras import tree
 
-# Seconds after which a user wonders.
-AFTER = 10.0
-
 
 @final
 class PlanFit(keras.callbacks.Callback):
@@ -97,10 +94,10 @@ class NonFiniteLoss(keras.callbacks.Callback):
 class FirstStepNote(keras.callbacks.Callback):
     """A callback that prints a line where the first batch takes long."""
 
-    def __init__(self, after: float = AFTER) -> None:
+    def __init__(self, after: float = 10.0) -> None:
         super().__init__()
         self.async_safe = True  # so that steps do not wait for it
-        self._after = after
+        self._after = after  # seconds
         self._timer: threading.Timer | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
