@@ -182,16 +182,14 @@ def _build_metrics(model: Any, batch: Batch, outputs: Any) -> None:
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         return np.zeros([size or 1 for size in tensor.shape], dtype)
 
-    parts = (batch.y, outputs, batch.sample_weight)
-    y, predicted, weight = tree.map_structure(zeros, parts)
-
-    def measured() -> None:
-        model.compute_metrics(None, y, predicted, weight)
+    def measured(*parts: Any) -> None:
+        model.compute_metrics(None, *parts)
         model.reset_metrics()
 
     # A thread of its own runs at once, and outside of what creates variables twice.
     with ThreadPoolExecutor(1) as thread, contextlib.suppress(Exception):
-        thread.submit(measured).result()
+        parts = (batch.y, outputs, batch.sample_weight)
+        thread.submit(measured, *tree.map_structure(zeros, parts)).result()
 
 
 def _tell(model: Any, problem: LiftedProblem) -> None:
