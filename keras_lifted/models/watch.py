@@ -26,9 +26,13 @@ class PlanFit(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Look for the optimizer's method."""
-        self._plan = _planner(self.model.optimizer)
+        """Look for the method of the optimizer, or of what it wraps."""
         self._begun: tuple[int, int] | None = None
+        self._plan: Callable[..., None] | None = None
+        optimizer = self.model.optimizer
+        while optimizer is not None and self._plan is None:
+            self._plan = getattr(optimizer, "plan_fit", None)
+            optimizer = getattr(optimizer, "inner_optimizer", None)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Plan the whole `fit`, before its first epoch or where it is resumed."""
@@ -122,13 +126,3 @@ class FirstStepNote(keras.callbacks.Callback):
             f"The first step is being compiled, for {self._after:g} seconds so far. "
             "Later steps do not compile."
         )
-
-
-def _planner(optimizer: Any) -> Callable[..., None] | None:
-    """Return `plan_fit` of `optimizer` or of what it wraps, if there is one."""
-    while optimizer is not None:
-        plan = getattr(optimizer, "plan_fit", None)
-        if plan is not None:
-            return plan  # type: ignore[no-any-return]
-        optimizer = getattr(optimizer, "inner_optimizer", None)
-    return None
