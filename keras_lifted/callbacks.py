@@ -1,7 +1,5 @@
 """Keras callbacks that watch lifted training."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import math
@@ -14,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import is_count
 from keras_lifted.continuation import PenaltyScheduler
 from keras_lifted.models.watch import PlanFit
 from keras_lifted.optimizers import BlockCoordinateDescent
@@ -29,6 +28,7 @@ _ABOUT = {
     "penalty_weight": "w, in units of the loss over those of ½‖x‖²",
     "curvature": "largest curvature of the energy in the lifted variable",
     "step_size": "length of its steps, in units of 1 / (penalty weight)",
+    "lifted_variable": "256 values of the lifted variable",
 }
 
 
@@ -74,17 +74,9 @@ class LiftedTensorBoard(keras.callbacks.Callback):
 
     Example:
 
-    >>> import keras, keras_lifted as kl, numpy as np, pathlib, tempfile
-    >>> model = kl.LiftedSequential(
-    ...     [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)]
-    ... )
-    >>> model.compile(optimizer="adam", loss="mse")
-    >>> logs = pathlib.Path(tempfile.mkdtemp())
-    >>> callback = kl.callbacks.LiftedTensorBoard(logs)
-    >>> x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
-    >>> _ = model.fit(x, y, verbose=0, callbacks=[callback])
-    >>> len(list((logs / "lifted").glob("events.out.tfevents.*")))
-    1
+    >>> import keras_lifted as kl
+    >>> kl.callbacks.LiftedTensorBoard("logs", update_freq=100).log_dir
+    'logs'
     """
 
     def __init__(
@@ -166,18 +158,23 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         return optimizer
 
     def _write(self, step: int) -> None:
+        state = {
+            name: ops.convert_to_numpy(variable)
+            for name, variable in vars(self._optimizer.lifted).items()
+            if isinstance(variable, keras.Variable)
+        }
         summary = _summary()
         with self._writer.as_default(), summary.record_if(True):
-            for name, value in self._scalars().items():
+            for name, value in self._scalars(state).items():
                 about = _ABOUT[name.split("/")[0]]
                 summary.scalar(name, value, step=step, description=about)
-            for name, values in self._samples().items():
-                about = "256 values of the lifted variable"
+            for index, block in self._lifted() if self.histograms else ():
+                name, about = f"lifted_variable/{block}", _ABOUT["lifted_variable"]
+                values = state["sample"][index]
                 summary.histogram(name, values, step=step, description=about)
 
-    def _scalars(self) -> dict[str, float]:
-        optimizer = self._optimizer
-        state, repeated = _values(optimizer), optimizer.lifted_update.needs_curvature
+    def _scalars(self, state: dict[str, np.ndarray]) -> dict[str, float]:
+        repeated = self._optimizer.lifted_update.needs_curvature
         caution = float(state["caution"])
         shown = ("iterations", "residual", "caution") if repeated else ()
         scalars = {f"lifted/{name}": float(state[name]) for name in shown}
@@ -196,12 +193,6 @@ class LiftedTensorBoard(keras.callbacks.Callback):
                 )
         return scalars
 
-    def _samples(self) -> dict[str, np.ndarray]:
-        if not self.histograms:
-            return {}
-        sample = _values(self._optimizer)["sample"]
-        return {f"lifted_variable/{name}": sample[i] for i, name in self._lifted()}
-
     def _lifted(self) -> list[tuple[int, str]]:
         """Return index and name of the blocks whose weight is finite."""
         penalty = self._optimizer.penalty
@@ -213,19 +204,8 @@ class LiftedTensorBoard(keras.callbacks.Callback):
         ]
 
 
-def _values(optimizer: BlockCoordinateDescent) -> dict[str, np.ndarray]:
-    return {
-        name: ops.convert_to_numpy(variable)
-        for name, variable in vars(optimizer.lifted).items()
-        if isinstance(variable, keras.Variable)
-    }
-
-
 def _write_graph(writer: Any, model: Any) -> None:
-    """Write the layers for the Graphs page, which Keras does for its own classes only.
-
-    Keras writes none of subclassed models, nor of layers that JSON does not hold.
-    """
+    """Write the layers for the Graphs page, which Keras does for its own classes."""
     from tensorflow.compat.v1 import SummaryMetadata
 
     if not getattr(model, "inputs", None):
@@ -246,14 +226,12 @@ def _batches(update_freq: Any) -> int:
         return 0
     if update_freq == "batch":
         return 1
-    if isinstance(update_freq, bool) or not (
-        isinstance(update_freq, int) and update_freq >= 1
-    ):
-        raise ValueError(
-            "`update_freq` must be 'epoch', 'batch' or an integer of at least 1 "
-            f"(training batches). Received: update_freq={update_freq!r}"
-        )
-    return update_freq
+    if is_count(update_freq):
+        return int(update_freq)
+    raise ValueError(
+        "`update_freq` must be 'epoch', 'batch' or an integer of at least 1 "
+        f"(training batches). Received: update_freq={update_freq!r}"
+    )
 
 
 def _summary() -> Any:

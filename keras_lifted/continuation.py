@@ -1,7 +1,5 @@
 """Penalty continuation: weights that change from epoch to epoch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_lifted.checks import described
-from keras_lifted.models.build import build_optimizer
+from keras_lifted.models.build import build
 from keras_lifted.optimizers import lifted_part
 from keras_lifted.penalties.base import check_names
 
@@ -61,7 +59,7 @@ class PenaltyScheduler(keras.callbacks.Callback):
                 "PenaltyScheduler sets the penalty weights of a LiftedModel. "
                 f"Received: the model '{model.name}' of {type(model).__name__}."
             )
-        build_optimizer(model)
+        build(model)
         assert optimizer.lifted is not None
         values = ops.convert_to_numpy(optimizer.lifted.weight).copy()
         names = [block.name for block in model.lifted_blocks]
@@ -71,15 +69,11 @@ class PenaltyScheduler(keras.callbacks.Callback):
         check_names(by_name, names, default=False)
         for i, name in enumerate(names):
             if name in by_name and math.isfinite(optimizer.penalty.weight_of(name)):
-                values[i] = _weight(by_name[name], name)
+                weight = float(by_name[name])
+                if not math.isfinite(weight) or weight <= 0:
+                    raise ValueError(
+                        "A penalty weight must be positive and finite. Received from "
+                        f"the schedule: {weight} for '{name}'."
+                    )
+                values[i] = weight
         optimizer.lifted.weight.assign(values)
-
-
-def _weight(value: Any, name: str) -> float:
-    weight = float(value)
-    if not math.isfinite(weight) or weight <= 0:
-        raise ValueError(
-            "A penalty weight must be positive and finite. Received from the "
-            f"schedule: {weight} for '{name}'."
-        )
-    return weight

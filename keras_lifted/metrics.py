@@ -1,7 +1,5 @@
 """Metrics of lifted training, for `compile(metrics=[...])` of a lifted model."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

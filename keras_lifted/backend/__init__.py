@@ -4,8 +4,6 @@ Everything else is written in `keras.ops`. What is not there is here, the same
 functions in a module for either backend, which say what they do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`tf.data` pipelines that call Keras layers, on every backend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A dataflow graph, whatever framework it came from."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Hashable

@@ -1,7 +1,5 @@
 """JAX: gradients and graphs."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -146,7 +144,8 @@ def make_train_function(
     """
     fresh = force or model.train_function is None
     compiled = model.jit_compile and not model.run_eagerly
-    if not (fresh and compiled) or keras.config.is_nnx_enabled():
+    nnx = getattr(keras.config, "is_nnx_enabled", bool)()  # not yet in Keras 3.8
+    if not (fresh and compiled) or nnx:
         make(force)
         return
     shardings = None
@@ -196,10 +195,7 @@ def everywhere(good: Tensor) -> Tensor:
 def apply_if(
     good: Tensor, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> None:
-    """Take one step of `optimizer` where `good`, else none.
-
-    A branch, not a choice between old and new values: XLA would copy the old ones.
-    """
+    """Take one step of `optimizer` where `good`, else none, without copying values."""
     changed = [*variables, *optimizer.variables]
     before = [v.value for v in changed]
 

@@ -1,7 +1,5 @@
 """TensorFlow: what a step does across the replicas of `tf.distribute`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

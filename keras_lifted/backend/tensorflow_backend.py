@@ -1,7 +1,5 @@
 """TensorFlow: gradients and graphs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any

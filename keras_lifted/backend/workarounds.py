@@ -7,8 +7,6 @@
 | `Variable._initializer` | how a layer starts its variables, to start many copies of one | Keras tells of initializers; Keras 3.15 does not |
 """  # noqa: E501
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Layers that multiply rows by a kernel, and these rows."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math
@@ -22,56 +20,26 @@ _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 @dataclasses.dataclass(frozen=True)
-class Contraction:
-    """An equation such as `"abc,cde->abde"`: rows `c` times a matrix `c × (d e)`.
-
-    `inputs` and `outputs` label their axes; the kernel's first axes, those of the rows,
-    are `contracted`, its last axes, those of the columns, `produced`.
-    """
-
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    contracted: tuple[str, ...]
-    produced: tuple[str, ...]
-
-    def rows_last(self, x: Tensor) -> Tensor:
-        """Return `x` with its contracted axes behind the others, as one axis."""
-        labels = list(self.inputs)
-        if _ELLIPSIS in labels:
-            at, missing = labels.index(_ELLIPSIS), len(x.shape) - len(labels) + 1
-            labels[at : at + 1] = [f"{_ELLIPSIS}{i}" for i in range(missing)]
-        others = [i for i, label in enumerate(labels) if label not in self.contracted]
-        rows = [labels.index(label) for label in self.contracted]
-        x = ops.transpose(x, (*others, *rows))
-        size = math.prod(x.shape[len(others) :])
-        return ops.reshape(x, (-1, *x.shape[1 : len(others)], size))
-
-    def one_bias_each(self, axes: str | None) -> bool:
-        """Return whether a bias along the output's `axes` has an entry a column."""
-        along = tuple(label for label in self.outputs if label in (axes or ""))
-        return along == self.produced
-
-
-@dataclasses.dataclass(frozen=True)
 class Affine:
     """A layer `z = a W + b`, its trainable kernel a matrix of `inputs` rows.
 
-    It is Dense, EinsumDense, or a convolution, whose rows are patches.
+    It is Dense, EinsumDense, or a convolution, whose rows are patches. `axes` are those
+    of its input that lie along the rows of the kernel, in their order.
     """
 
     layer: keras.layers.Layer
     kernel: keras.Variable
     bias: keras.Variable | None
     inputs: int
-    contraction: Contraction | None = None
+    axes: tuple[int, ...]
 
     def gram(self, x: Tensor) -> Tensor:
         """Return `AᵀA` of the rows `A`, those of a bias with one more entry of 1."""
         rows = lifted_real(ops.stop_gradient(x))
-        if self.contraction is not None:
-            rows = self.contraction.rows_last(rows)
-        elif isinstance(self.layer, _CONVOLUTIONS):
+        if isinstance(self.layer, _CONVOLUTIONS):
             rows = _patches(self.layer, rows)
+        elif self.axes != (-1,):
+            rows = ops.moveaxis(rows, self.axes, tuple(range(-len(self.axes), 0)))
         rows = ops.reshape(rows, (-1, self.inputs))
         if self.bias is not None:
             rows = ops.concatenate([rows, ops.ones_like(rows[:, :1])], axis=1)
@@ -96,20 +64,16 @@ def find_affine(model: keras.Model) -> list[Affine]:
         kernel, bias = layer.kernel, layer.bias
         if not isinstance(kernel, keras.Variable) or id(kernel) not in trainable:
             continue
-        contraction = None
+        axes: tuple[int, ...] = (-1,)
+        columns, biased = 1, True
         if isinstance(layer, keras.layers.EinsumDense):
-            contraction = _contraction_of(layer.equation)
-            if contraction is None:
+            axes, columns, biased = _einsum_of(layer)
+            if not axes:
                 continue
-        columns = 1 if contraction is None else len(contraction.produced)
-        if bias is not None and (
-            id(bias) not in trainable
-            or (contraction and not contraction.one_bias_each(layer.bias_axes))
-        ):
+        if bias is not None and not (biased and id(bias) in trainable):
             bias = None
         inputs = math.prod(kernel.shape[:-columns])
-        each = Affine(layer, kernel, bias, inputs, contraction)
-        found.setdefault(id(kernel), each)
+        found.setdefault(id(kernel), Affine(layer, kernel, bias, inputs, axes))
     return list(found.values())
 
 
@@ -153,28 +117,32 @@ def _patches(layer: Any, x: Tensor) -> Tensor:
     return extract(x, size, strides=strides, dilation_rate=dilation, padding=padding)
 
 
-def _contraction_of(equation: str) -> Contraction | None:
-    """Return how `equation` multiplies rows by a matrix; None where it does more.
+def _einsum_of(layer: Any) -> tuple[tuple[int, ...], int, bool]:
+    """Return how its equation, as `"abc,cde->abde"`, multiplies rows by a matrix.
 
-    The kernel's labels are those of the rows, which are not in the output, and
-    then those of the columns, which are not in the input; its other axes would
-    be a matrix each. The first axis of the input is that of the samples.
+    That is the input's axes along the rows, none if it does more, the number of the
+    kernel's axes along the columns, and whether the bias has an entry a column.
     """
-    left, output = equation.replace(" ", "").split("->")
+    left, output = layer.equation.replace(" ", "").split("->")
     inputs, kernel, outputs = (_labels(part) for part in (*left.split(","), output))
-    contracted = tuple(label for label in inputs if label not in outputs)
-    rows = tuple(label for label in kernel if label in inputs)
-    produced = tuple(label for label in kernel if label not in inputs)
+    rows = [label for label in kernel if label in inputs]
+    columns = [label for label in kernel if label not in inputs]
     matrix = (
-        kernel == (*rows, *produced)
-        and sorted(rows) == sorted(contracted)
-        and set(produced) <= set(outputs)
-        and len(rows) > 0 < len(produced)
-        and inputs[0] not in contracted
+        kernel == [*rows, *columns]
+        and sorted(rows) == sorted(label for label in inputs if label not in outputs)
+        and set(columns) <= set(outputs)
+        and len(rows) > 0 < len(columns)
+        and inputs[0] not in rows
     )
-    return Contraction(inputs, outputs, rows, produced) if matrix else None
+    if not matrix:
+        return (), 0, False
+    elided = inputs.index(_ELLIPSIS) if _ELLIPSIS in inputs else len(inputs)
+    places = [inputs.index(label) for label in rows]
+    axes = tuple(at if at < elided else at - len(inputs) for at in places)
+    along = [label for label in outputs if label in (layer.bias_axes or "")]
+    return axes, len(columns), along == columns
 
 
-def _labels(term: str) -> tuple[str, ...]:
+def _labels(term: str) -> list[str]:
     before, ellipsis, after = term.partition(_ELLIPSIS)
-    return (*before, *([ellipsis] if ellipsis else []), *after)
+    return [*before, *([ellipsis] if ellipsis else []), *after]

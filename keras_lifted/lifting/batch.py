@@ -1,9 +1,8 @@
 """One batch of data, and what a sample weighs in the user's loss."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
+from typing import Self
 
 import keras
 from keras import ops
@@ -65,7 +64,7 @@ class Batch:
             return 1.0 / (ops.sum(weight) * self.replicas)
         return 1.0 / (lifted_real(self.size) * self.replicas)
 
-    def rows(self, count: int) -> Batch:
+    def rows(self, count: int) -> Self:
         """Return `count` samples of this batch, repeated where it is smaller."""
         index = ops.arange(count, dtype="int32") % ops.cast(self.size, "int32")
 

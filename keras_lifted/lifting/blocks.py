@@ -1,7 +1,6 @@
 """Which activations of a model can be lifted, found by walking its layers."""
 
-from __future__ import annotations
-
+import collections
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -71,13 +70,13 @@ def find_blocks(model: keras.Model, every: bool = False) -> list[Block]:
     differentiated part of their block.
     """
     blocks: list[Block] = []
-    names: dict[str, int] = {}
+    names: collections.Counter[str] = collections.Counter()
     for layer, loop in walk_layers(model):
         block = _block_of(layer, every)
         if loop is not None or block is None:
             continue
-        count = names.get(block.name, 0)
-        names[block.name] = count + 1
+        count = names[block.name]
+        names[block.name] += 1
         if count:
             block = dataclasses.replace(block, name=f"{block.name}@{count}")
         blocks.append(block)
@@ -86,15 +85,15 @@ def find_blocks(model: keras.Model, every: bool = False) -> list[Block]:
 
 def count_ordinary(model: keras.Model) -> int:
     """Return how many layers of `model` apply an activation that is no proximal map."""
-    return sum(
-        _block_of(layer, every=True) is not None and _block_of(layer) is None
-        if loop is None
-        else _block_of(layer) is not None
-        for layer, loop in walk_layers(model)
-        if loop is None
-        or isinstance(layer, ProximalActivation)
-        or isinstance(loop, keras.layers.TimeDistributed)
-    )
+    count = 0
+    for layer, loop in walk_layers(model):
+        proximal = _block_of(layer) is not None
+        own = isinstance(layer, ProximalActivation)
+        if loop is None:
+            count += not proximal and _block_of(layer, every=True) is not None
+        elif own or isinstance(loop, keras.layers.TimeDistributed):
+            count += proximal
+    return count
 
 
 def _block_of(layer: keras.layers.Layer, every: bool = False) -> Block | None:

@@ -6,8 +6,6 @@ lifted variable. A proximal gradient step of length
 `w_l / L_l` cannot increase the energy, as activations are 1-Lipschitz.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
@@ -99,10 +97,9 @@ def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
 
     def answer(call: Call, z: Tensor) -> Tensor:
         if call.chain is not None:
-            z_of: Lifted = {}
-            x = forward_stack(call, z, z_of)
+            z, x = forward_stack(call, z)
             sigma = ProximalMap.of(call.activation)
-            x_of[call.key] = ops.stop_gradient(sigma(z_of[call.key]))
+            x_of[call.key] = ops.stop_gradient(sigma(z))
             return x
         x = call.function(z)
         x_of[call.key] = ops.stop_gradient(lifted_real(x))

@@ -3,8 +3,6 @@
 E(W, X) = Σ_i c_i [ ℓ(y_i, z_L,i) + Σ_l w_l P_l(x_l,i, z_l,i) ]
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +11,6 @@ from keras import ops
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.lifting.rule import penalty_at
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.lifting.swept import Swept
@@ -32,8 +29,7 @@ def energy(
             return call.function(z)
         s = ops.stop_gradient(coordinates[call.key])
         x = problem.penalty.point(ProximalMap.of(call.activation), s)
-        value = penalty_at(call, problem.penalty, s, lifted_real(z))
-        penalties.append(ops.sum(problem.scale(call).like(value) * value))
+        penalties.append(problem.penalty_at(call, s, lifted_real(z)))
         return ops.cast(ops.stop_gradient(x), z.dtype)
 
     loss, _, _ = problem.run(answer, weights, problem.batch)

@@ -5,9 +5,9 @@ activation layer as `layer.call`. While at least one scope in any thread holds a
 layer, that attribute is a `Hook`, which asks the innermost scope of its own thread.
 """
 
-from __future__ import annotations
-
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from keras_lifted.layers.context import current_scope
@@ -18,17 +18,13 @@ _lock = threading.Lock()
 
 
 class Hook:
-    """Stands for `layer.attribute`, "activation" or "call", while scopes hold it.
-
-    `own` says whether the layer itself, not its class, had the attribute; `holders`
-    counts the scopes.
-    """
+    """Stands for `layer.attribute`, "activation" or "call", while scopes hold it."""
 
     def __init__(self, layer: Any, attribute: str) -> None:
         self.layer = layer
         self.attribute = attribute
         self.original = getattr(layer, attribute)
-        self.own = attribute in vars(layer)
+        self.own = attribute in vars(layer)  # not of its class
         self.holders = 0
 
     def __call__(self, z: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
@@ -39,24 +35,21 @@ class Hook:
         return ordinary(z) if scope is None else scope.ask(self.layer, z, ordinary)
 
 
-def hold(layer: Any, attribute: str) -> None:
-    """Put the hook there, or count one more that holds it."""
+@contextlib.contextmanager
+def hooked(layer: Any, attribute: str) -> Iterator[None]:
+    """Hold a hook in the place of the attribute; the last holder puts it back."""
     with _lock:
         hook = vars(layer).get(attribute)
         if not isinstance(hook, Hook):
             hook = Hook(layer, attribute)
             setattr(layer, attribute, hook)
         hook.holders += 1
-
-
-def release(layer: Any, attribute: str) -> None:
-    """Count one less; the last puts back what was there."""
-    with _lock:
-        hook: Hook = vars(layer)[attribute]
-        hook.holders -= 1
-        if hook.holders:
-            return
-        if hook.own:
-            setattr(layer, attribute, hook.original)
-        else:
-            delattr(layer, attribute)
+    try:
+        yield
+    finally:
+        with _lock:
+            hook.holders -= 1
+            if not hook.holders and hook.own:
+                setattr(layer, attribute, hook.original)
+            elif not hook.holders:
+                delattr(layer, attribute)

@@ -7,13 +7,13 @@ loss exactly. Every pass calls the model once inside a lifting scope; lifted
 variables are dicts {key of the call: tensor}.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 from keras import ops
@@ -29,10 +29,9 @@ from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import Scale
 from keras_lifted.lifting.rule import moved
-from keras_lifted.lifting.rule import penalty_at
 from keras_lifted.lifting.scope import Answer
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.scope import call_in_scope
+from keras_lifted.lifting.scope import LiftingScope
 from keras_lifted.lifting.stacked import Rounds
 from keras_lifted.lifting.stacked import StackPass
 from keras_lifted.lifting.stacked import forward_stack
@@ -105,7 +104,7 @@ class LiftedProblem:
 
     def _outputs(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         with StateScope(self.trainable, trainable, self._others):
-            return call_in_scope(self.model, x, self.blocks, answer, self.elsewhere)
+            return self._call(answer, x)
 
     def _measured(self, answer: Answer, x: Any, trainable: Sequence[Tensor]) -> Any:
         """Outputs and loss; the outputs twice where no targets are given."""
@@ -116,7 +115,7 @@ class LiftedProblem:
         loss, outputs, _ = self.run(answer, trainable, batch)
         return outputs, loss
 
-    def free(self) -> LiftedProblem:
+    def free(self) -> Self:
         """Return this problem without its loss: nothing but the penalties."""
         free = copy.copy(self)
         free.clamped = False
@@ -127,25 +126,23 @@ class LiftedProblem:
     ) -> tuple[Tensor, Any, StateScope]:
         """Return loss, outputs and new state of one call in a scope of `answer`.
 
-        Every call starts from the same state, so dropout masks repeat and
-        batch statistics follow one rule; the new state of at most one call
-        is committed.
+        Every call starts from the same state, so that dropout masks repeat.
         """
         with StateScope(self.trainable, trainable, self._others) as state:
-            outputs = call_in_scope(
-                self.model, batch.x, self.blocks, answer, self.elsewhere
-            )
-            loss = self.model.compute_loss(
-                x=batch.x,
-                y=batch.y,
-                y_pred=outputs,
-                sample_weight=batch.sample_weight,
-                training=True,
-            )
+            outputs = self._call(answer, batch.x)
+            given = {"x": batch.x, "y": batch.y, "sample_weight": batch.sample_weight}
+            loss = self.model.compute_loss(**given, y_pred=outputs, training=True)
         loss = lifted_real(loss)
         if not self.clamped:  # the same graph, in which the loss weighs nothing
             loss = 0.0 * loss
         return loss, outputs, state
+
+    def _call(self, answer: Answer, x: Any) -> Any:
+        """Return the outputs, in training mode if the model knows of one."""
+        with LiftingScope(self.blocks, answer, self.elsewhere):
+            if "training" in inspect.signature(self.model.call).parameters:
+                return self.model(x, training=True)
+            return self.model(x)
 
     def scale(self, call: Call) -> Scale:
         """Return `c_i w_l`; with one `c` where the first axis is not the sample's."""
@@ -157,8 +154,11 @@ class LiftedProblem:
             self.least if given is None else None,
         )
 
-    def _energy(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
-        value = penalty_at(call, self.penalty, s, z)
+    def penalty_at(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
+        """Return `Σ_i c_i w P` of a call at the coordinate `s`."""
+        sigma = ProximalMap.of(call.activation)
+        value, terms = self.penalty.value(sigma, s, z), self.penalty.z_terms(sigma, z)
+        value = value if terms is None else value + terms
         return ops.sum(self.scale(call).like(value) * value)
 
     # -- passes ---------------------------------------------------------------
@@ -210,7 +210,7 @@ class LiftedProblem:
                 z_of[call.key] = lifted_real(z)
                 if with_energy:
                     s, real = ops.stop_gradient(at), ops.stop_gradient(z)
-                    penalty.append(self._energy(call, s, lifted_real(real)))
+                    penalty.append(self.penalty_at(call, s, lifted_real(real)))
                 scale, first = self.scale(call), coordinates is None
                 pair = at, chosen[call.key]
                 return moved(call, z, pair, move, self.penalty, scale, first)
@@ -222,7 +222,7 @@ class LiftedProblem:
                 z_of[call.key] = batch_first(began.z)
                 if with_energy:
                     s = batch_first(began.s)
-                    penalty.append(self._energy(call, s, z_of[call.key]))
+                    penalty.append(self.penalty_at(call, s, z_of[call.key]))
                 return each.output(u, (at, chosen[call.key]), began)
 
             loss, outputs, state = self.run(answer, trainable, self.batch)
@@ -261,7 +261,8 @@ class LiftedProblem:
             if call.chain is None:
                 z_of[call.key] = lifted_real(z)
                 return call.function(z)
-            return forward_stack(call, z, z_of)
+            z_of[call.key], x = forward_stack(call, z)
+            return x
 
         loss, outputs, state = self.run(answer, self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v in state.assigned]
@@ -271,9 +272,8 @@ class LiftedProblem:
 
     def origin(self, z_of: Lifted) -> Lifted:
         """Return the coordinates of the forward pass."""
-        return {
-            call.key: self.penalty.origin(
-                ProximalMap.of(call.activation), z_of[call.key]
-            )
-            for call in self.structure.calls
-        }
+        origins = {}
+        for call in self.structure.calls:
+            sigma = ProximalMap.of(call.activation)
+            origins[call.key] = self.penalty.origin(sigma, z_of[call.key])
+        return origins

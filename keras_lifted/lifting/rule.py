@@ -1,11 +1,10 @@
 """The backward rule at an activation, and `c_i w`, what a penalty weighs in it."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
+from typing import Self
 
 from keras import ops
 
@@ -48,12 +47,8 @@ class Scale:
         """Return `c_i w`, broadcast against `tensor`."""
         return per_sample(self.c, tensor) * self.weight
 
-    def chosen(self, q: Tensor, z: Tensor) -> Scale:
-        """Return this with the weight that a sweep takes.
-
-        `q` is the derivative of the energy in the output of the block, `z` its
-        pre-activation.
-        """
+    def chosen(self, q: Tensor, z: Tensor) -> Self:
+        """Return this with the weight that a sweep takes; `q` is `∂E/∂x`."""
         if self.least is None:
             return self
         c = per_sample(self.c, q)
@@ -72,33 +67,25 @@ class Scale:
 def parameter_gradient(
     call: Call,
     penalty: Penalty,
-    parameters: tuple[Tensor, ...],
+    sigma: ProximalMap,
     z: Tensor,
     d: Tensor,
     scale: Tensor,
 ) -> list[Tensor]:
     """Return derivatives of `Σ_i scale_i P` in the parameters of an activation.
 
-    `d` are the displacements of the rule's gradients, which need not be those that it
-    moved by; `scale` is `c_i w`, one number or one for each sample.
+    `d` are the displacements of the rule's gradients; `scale` is `c_i w`.
     """
-    if not parameters:
+    if not sigma.parameters:
         return []
-    s = penalty.origin(ProximalMap(call.activation, parameters), z) - d
+    s = penalty.origin(sigma, z) - d
 
     def function(*parameters: Tensor) -> tuple[Tensor, None]:
         sigma = ProximalMap(call.activation, parameters)
         value = penalty.parameter_value(sigma, s, z, d)
         return ops.sum(ops.reshape(scale, (-1,)) * value), None
 
-    return gradient(function, parameters)[1]
-
-
-def penalty_at(call: Call, penalty: Penalty, s: Tensor, z: Tensor) -> Tensor:
-    """Return `P` at the coordinate `s` and the pre-activation `z`, without weights."""
-    sigma = ProximalMap.of(call.activation)
-    value, terms = penalty.value(sigma, s, z), penalty.z_terms(sigma, z)
-    return value if terms is None else value + terms
+    return gradient(function, sigma.parameters)[1]
 
 
 def moved(
@@ -113,8 +100,7 @@ def moved(
     """Return `x`, with a backward rule that moves it and passes `c_i w ∂P/∂z` on.
 
     The gradients of `current`, the current coordinate and a number, are the new
-    coordinate, which `move` chooses, and the penalty weight. With `first` that of the
-    forward pass stands for the current one.
+    coordinate and the penalty weight. With `first` it begins at the forward pass.
     """
 
     def lifted(z: Tensor, old: Tensor, number: Tensor, *parameters: Tensor) -> Any:
@@ -132,7 +118,7 @@ def moved(
                 there = ops.where(real == 0, -1.0, real)  # the slope on the left
             slope = weight * penalty.z_gradient(sigma, there, displacement)
             slopes = parameter_gradient(
-                call, penalty, parameters, real, displacement, weight
+                call, penalty, sigma, real, displacement, weight
             )
             return ops.cast(slope, z.dtype), new, at.weight, *slopes
 

@@ -1,13 +1,11 @@
 """A lifting scope: while it is open, it answers for every activation."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
-import inspect
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
 import keras
 
@@ -17,8 +15,7 @@ from keras_lifted.layers.chain import Chain
 from keras_lifted.layers.context import pop_scope
 from keras_lifted.layers.context import push_scope
 from keras_lifted.lifting.blocks import Block
-from keras_lifted.lifting.hooks import hold
-from keras_lifted.lifting.hooks import release
+from keras_lifted.lifting.hooks import hooked
 
 Tensor = Any
 
@@ -46,10 +43,9 @@ Answer = Callable[[Call, Tensor], Tensor]
 class LiftingScope(contextlib.ExitStack):
     """Context in which `answer(call, z)` replaces `σ(z)` at every block.
 
-    Layers that are not among the blocks, and activations of a single number or within
-    another trace (a branch, a loop, a checkpoint), whose tensors may not leave it, are
-    not asked about: they stay an ordinary part of the block around them. `elsewhere`
-    takes the names of blocks that were called in such a way.
+    Activations of a single number or within another trace (a branch, a loop, a
+    checkpoint), whose tensors may not leave it, are not asked about: they stay an
+    ordinary part of the block around them. `elsewhere` takes their blocks' names.
     """
 
     def __init__(
@@ -87,28 +83,13 @@ class LiftingScope(contextlib.ExitStack):
         key = f"{block.name}:{count}" if count else block.name
         return self.answer(Call(key, index, block.activation, function, chain), z)
 
-    def __enter__(self) -> LiftingScope:
+    def __enter__(self) -> Self:
         self._trace = current_trace()
         with contextlib.ExitStack() as held:  # undone if a layer cannot be held
             for block in self.blocks:
                 if block.hook:
-                    hold(block.layer, block.hook)
-                    held.callback(release, block.layer, block.hook)
+                    held.enter_context(hooked(block.layer, block.hook))
+            push_scope(self)
+            held.callback(pop_scope)
             self.push(held.pop_all())
-        push_scope(self)
-        self.callback(pop_scope)
         return self
-
-
-def call_in_scope(
-    model: keras.Model,
-    x: Any,
-    blocks: Sequence[Block],
-    answer: Answer,
-    elsewhere: set[str],
-) -> Any:
-    """Return the outputs of `model`, in training mode if its `call` knows of one."""
-    with LiftingScope(blocks, answer, elsewhere):
-        if "training" in inspect.signature(model.call).parameters:
-            return model(x, training=True)
-        return model(x)

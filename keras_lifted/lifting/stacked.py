@@ -13,8 +13,6 @@ much fewer come close: `u_l = u_0 + Σ_{k≤l} x_k`, so the input reaches every 
 and the output's error every lifted variable, in the first round.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -32,56 +30,35 @@ from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.rule import Scale
 from keras_lifted.lifting.rule import parameter_gradient
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
+# All blocks after a sweep: the derivative in the input of the stack; the new
+# coordinates and displacements, depth first; the derivatives in the weights.
+Moved = tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Rounds:
     """In how many rounds the blocks of a stack are evaluated all at once.
 
-    Attributes:
-        forward: rounds of the forward pass, from the given lifted variables, or else
-            from zero in a stack with skips; 0 for none from given ones, and for the
-            exact forward pass otherwise.
-        backward: rounds that move the lifted variables.
-        tolerance: relative change below which no further round follows; None to go
-            through all of them.
+    The forward rounds begin at the given lifted variables, or else at zero in a stack
+    with skips; 0 is for none from given ones, and for the exact forward pass otherwise.
     """
 
     forward: int = 0
-    backward: int = 1
-    tolerance: float | None = None
+    backward: int = 1  # those that move the lifted variables
+    tolerance: float | None = None  # relative change that ends them; None: all rounds
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """All blocks where a sweep begins, depth first, `(depth, batch, ..., units)`.
+    """All blocks where a sweep begins, depth first, `(depth, batch, ..., units)`."""
 
-    `before` is what each block reads, `z` and `s` are its pre-activation and
-    coordinate; `forward` says whether these are where a forward pass left them.
-    """
-
-    before: Tensor
+    before: Tensor  # what each block reads
     z: Tensor
     s: Tensor
-    forward: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Moved:
-    """All blocks after a sweep, depth first.
-
-    `q` is the derivative in the input of the stack, `s` the new coordinates,
-    `displacement` that of each block's gradient, `slopes` derivatives in the weights.
-    """
-
-    q: Tensor
-    s: Tensor
-    displacement: Tensor
-    slopes: tuple[Tensor, ...]
+    forward: bool  # are these where a forward pass left them?
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,10 +105,7 @@ class StackPass:
         return Start(before, z, s, count > 0)
 
     def output(self, u: Tensor, current: tuple[Tensor, Tensor], start: Start) -> Tensor:
-        """Return the output of the stack, with a backward rule that moves all blocks.
-
-        The gradients in `current` are the new coordinates, batch first, and the weight.
-        """
+        """Return the output, and move all blocks in its backward rule, as `moved`."""
         activation, penalty = self.call.activation, self.penalty
         whole = self.call.chain
         assert whole is not None
@@ -148,22 +122,15 @@ class StackPass:
                 scale = self.scale.chosen(q, z[-1])
                 weight = scale.like(q)
                 order = self._in_turn if self.rounds is None else self._at_once
-                moved = order(chain, sigma, q, at, weight)
-                parameter_slopes = parameter_gradient(
-                    self.call,
-                    penalty,
-                    sigma.parameters,
-                    batch_first(z),
-                    batch_first(moved.displacement),
-                    weight,
-                )
+                q, new, displacement, slopes = order(chain, sigma, q, at, weight)
+                z_and_d = batch_first(z), batch_first(displacement)
                 return (
-                    ops.cast(moved.q, u.dtype),
-                    *moved.slopes,
-                    batch_first(moved.s),
+                    ops.cast(q, u.dtype),
+                    *slopes,
+                    batch_first(new),
                     scale.weight,
                     *(ops.zeros_like(each) for each in (before, z, s)),
-                    *parameter_slopes,
+                    *parameter_gradient(self.call, penalty, sigma, *z_and_d, weight),
                 )
 
             x = ops.cast(penalty.point(sigma, s), u.dtype)
@@ -186,7 +153,7 @@ class StackPass:
 
         start, dtypes = (at.before, at.z, at.s), (real_dtype(),) * 2
         q, (new, displacement), slopes = chain.sweep(q, start, rule, dtypes)
-        return Moved(q, new, displacement, slopes)
+        return q, new, displacement, slopes
 
     def _at_once(
         self, chain: Chain, sigma: ProximalMap, q: Tensor, at: Start, weight: Tensor
@@ -209,7 +176,7 @@ class StackPass:
         delta = repeated(lambda each: moved(each)[2], delta, further, tolerance)
         new, displacement, delta = moved(delta)
         back, slopes = pull(delta)
-        return Moved(chain.behind(q, back)[0], new, displacement, slopes)
+        return chain.behind(q, back)[0], new, displacement, slopes
 
     def _moved(
         self, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor, weight: Tensor
@@ -219,20 +186,16 @@ class StackPass:
         return new, displacement, delta
 
 
-def forward_stack(call: Call, u: Tensor, z_of: Lifted) -> Tensor:
-    """Return the output of a stack in a forward pass; notes its `z`, batch first."""
+def forward_stack(call: Call, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all `z`, batch first, and the output of a stack in a forward pass."""
     sigma = ProximalMap.of(call.activation)
     chain = _chain(call)
-    before, z = chain.run_kept(u, sigma)
-    z_of[call.key] = batch_first(lifted_real(z))
-    return chain.output(u, sigma(z))
+    _, z = chain.run_kept(u, sigma)
+    return batch_first(lifted_real(z)), chain.output(u, sigma(z))
 
 
 def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all `z` and the output of a stack where its lifted variables are `x`.
-
-    `x` is batch first, `z` depth first; its weights are not differentiated.
-    """
+    """Return all `z`, depth first, and the output of a stack at `x`, batch first."""
     chain = _chain(call)
     x = ops.cast(depth_first(x), u.dtype)
     return chain.pre_activations(chain.before(u, x))[0], chain.output(u, x)
@@ -248,10 +211,9 @@ def _chain(call: Call) -> Chain:
 def repeated(
     step: Callable[[Tensor], Tensor], start: Tensor, most: int, tolerance: float | None
 ) -> Tensor:
-    """Return `start` after up to `most` steps.
+    """Return `start` after `most` steps, fewer once one changes it by `tolerance`.
 
-    Fewer once a step has changed it by at most `tolerance`, relative to the norm of
-    all of it; None for all of them. No derivative is taken through the steps.
+    That is relative to the norm of all of it; None for all steps.
     """
     if tolerance is None:
         for _ in range(most):

@@ -1,7 +1,5 @@
 """What one call of a model assigns to variables, kept to be committed later."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

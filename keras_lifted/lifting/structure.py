@@ -1,7 +1,5 @@
 """How the lifted blocks of a model hang together, read off its graph."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -81,12 +79,10 @@ class Structure:
 def find_structure(
     run: Run, inputs: Any, kept: set[str], trainable: Sequence[Tensor] | None = None
 ) -> Structure:
-    """Trace one pass, without running it.
+    """Trace one pass on inputs of these shapes, without running it.
 
-    `run` calls the model, and returns its outputs and what the training reads. Of
-    `inputs` only shapes and dtypes are used. Blocks whose names are in `kept` are not
-    lifted, by the user's wish, nor is what reads none of the `trainable` values; None
-    lifts all.
+    Blocks whose names are in `kept` are not lifted, nor is what reads none of the
+    `trainable` values; None lifts all.
     """
     calls: list[Call] = []
     shapes: dict[str, tuple[int, ...]] = {}
@@ -145,10 +141,9 @@ def find_structure(
 
 
 def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str]:
-    """Return the keys of the calls whose first axis is that of the samples.
+    """Return the keys of calls with samples first, as traces of 2 and 3 samples show.
 
-    Found by tracing the model with two and with three samples; empty where it takes
-    no such inputs.
+    They are empty where the model takes no such inputs.
     """
     found: list[dict[str, Any]] = []
     for rows in (2, 3):

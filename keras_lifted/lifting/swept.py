@@ -1,7 +1,5 @@
 """Lifted variables by call: what a sweep finds, and what is kept of a batch."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

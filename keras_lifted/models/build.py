@@ -1,7 +1,5 @@
 """Creates the variables of a model and its optimizer, before any scope is open."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras_lifted.lifting.blocks import walk_layers
@@ -17,25 +15,17 @@ def check_optimizer(model: Any) -> None:
         )
 
 
-def build(model: Any, x: Any) -> None:
-    """Create weights and optimizer variables."""
+def build(model: Any, x: Any = None) -> None:
+    """Create the optimizer's variables; the model's too, if `x` is given.
+
+    `built` of a model with a `call` of its own may say so too early.
+    """
     check_optimizer(model)
     if model.optimizer.built:
         return
-    if not _is_built(model):
+    layers = (layer for layer, _ in walk_layers(model))
+    if not (model.built and all(layer.built for layer in layers)):
+        if x is None:
+            return
         model(x)
     model.optimizer.build(model.trainable_variables)
-
-
-def build_optimizer(model: Any) -> None:
-    """Create the optimizer's variables, once those of the model exist."""
-    if not model.optimizer.built and _is_built(model):
-        model.optimizer.build(model.trainable_variables)
-
-
-def _is_built(model: Any) -> bool:
-    """Return whether the model and all layers in it have their weights.
-
-    `build(input_shape)` of a model with a `call` of its own says so too early.
-    """
-    return model.built and all(layer.built for layer, _ in walk_layers(model))

@@ -1,7 +1,5 @@
 """The model classes users put in the place of Keras's."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

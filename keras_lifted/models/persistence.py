@@ -1,7 +1,5 @@
 """Numbers the samples of a `fit`, and makes room for their lifted variables."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Callable
@@ -20,11 +18,6 @@ from keras_lifted.models.build import build
 from keras_lifted.persistent.indices import indexed
 from keras_lifted.persistent.indices import take_index
 
-HOW = (
-    "Give `fit` arrays, which it numbers itself; a tf.data.Dataset that went through "
-    "`kl.with_index(samples)` before shuffle and batch; or a PyDataset that returns "
-    "`kl.indexed(x, index), y`."
-)
 # As many rows as tell a sample's axis from a sample's shape.
 ROWS = 2
 
@@ -32,12 +25,9 @@ ROWS = 2
 def with_indices(
     model: Any, train: Callable[..., Any], *given: Any, **named: Any
 ) -> Any:
-    """Call `train(...)`, its samples numbered, where the optimizer keeps them.
+    """Call `fit` or `train_on_batch`, samples numbered where the optimizer keeps them.
 
-    `train` is the model's `fit` or `train_on_batch`, the rest its arguments.
-
-    Raises:
-        ValueError: If the samples have no index, or their number is unknown.
+    A ValueError says that they have no index, or that their number is unknown.
     """
     lifted = optimizers.lifted_part(getattr(model, "optimizer", None))
     if lifted is None or lifted.persistent is None:
@@ -60,11 +50,7 @@ def with_indices(
 
 
 def checked_index(model: Any, index: Any) -> Any:
-    """Return the index as the training step uses it: `(batch,)` integers, or None.
-
-    Raises:
-        ValueError: If it is needed and missing, or malformed.
-    """
+    """Return the index, `(batch,)` integers, or None; a ValueError if it is not so."""
     lifted: Any = optimizers.lifted_part(model.optimizer)
     if lifted.persistent is None:
         return None
@@ -139,7 +125,9 @@ def _spec(data: Any) -> Any:
 def _no_index(received: str) -> ValueError:
     return ValueError(
         "Persistent lifted variables are kept by the index of each sample. "
-        f"Received: {received}. {HOW}"
+        f"Received: {received}. Give `fit` arrays, which it numbers itself; a "
+        "tf.data.Dataset that went through `kl.with_index(samples)` before shuffle and "
+        "batch; or a PyDataset that returns `kl.indexed(x, index), y`."
     )
 
 
@@ -147,7 +135,6 @@ def _probe(leaf: Any) -> Any:
     """Return `ROWS` samples of zeros, of the shape and dtype of `leaf`."""
     if leaf is None:
         return None
-    dtype = getattr(leaf, "dtype", None)
-    name = np.dtype(getattr(dtype, "as_numpy_dtype", dtype)).name
-    name = keras.config.floatx() if name == "float64" else name
-    return ops.zeros((ROWS, *(size or 1 for size in leaf.shape[1:])), name)
+    kind = keras.backend.standardize_dtype(leaf.dtype)
+    kind = keras.config.floatx() if kind == "float64" else kind
+    return ops.zeros((ROWS, *(size or 1 for size in leaf.shape[1:])), kind)

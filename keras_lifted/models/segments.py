@@ -40,17 +40,13 @@ class Application:
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """The `applications` from one tensor to another.
-
-    `calls` are places of the first and the last among all applications; `signature` is
-    what equal segments have in common, None of one that is not folded.
-    """
+    """The `applications` from one tensor to another."""
 
     start: Tensor
     end: Tensor
-    calls: tuple[int, int]
+    calls: tuple[int, int]  # places of the first and the last among all applications
     applications: tuple[Application, ...]
-    signature: Any
+    signature: Any  # what equal segments have in common; None of one not folded
 
     @property
     def layers(self) -> tuple[Any, ...]:
@@ -167,27 +163,18 @@ def _signature(
     return parts
 
 
-def _nameless(config: Any) -> Any:
+def _nameless(config: Any) -> str:
     """Return a config without initializers, where names of layers are numbers."""
     names: dict[str, int] = {}
 
-    def collect(part: Any) -> None:
+    def replaced(part: Any) -> Any:
         if isinstance(part, dict):
             if "name" in part and {"trainable", "batch_shape"} & set(part):  # a layer's
                 names.setdefault(part["name"], len(names))
-            for value in part.values():
-                collect(value)
-        elif isinstance(part, (list, tuple)):
-            for value in part:
-                collect(value)
-
-    def replaced(part: Any) -> Any:
-        if isinstance(part, dict):
             kept = [key for key in part if not key.endswith("initializer")]
             return {key: replaced(part[key]) for key in kept}
         if isinstance(part, (list, tuple)):
             return [replaced(value) for value in part]
         return names.get(part, part) if isinstance(part, str) else part
 
-    collect(config)
     return repr(replaced(config))

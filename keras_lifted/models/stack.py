@@ -1,7 +1,5 @@
 """Folds equal blocks of an existing model into stacks."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -69,13 +67,18 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
             "what is between them. Received: "
             f"{str([type(layer).__name__ for layer in model.layers]):.200}."
         )
-    stacks = [_stack_of(run) for run in runs]
+    stacks, copies = zip(*(_stack_of(run) for run in runs), strict=True)
+    graph = _replaced(model, runs, stacks)
     if isinstance(model, keras.Sequential):
-        folded = _sequential(model, runs, [layer for layer, _ in stacks])
+        shape, dtype = model.input_shape, model.inputs[0].dtype
+        layers = [keras.Input(batch_shape=shape, dtype=dtype), *graph.layers[1:]]
+        folded = type(model)(layers, name=model.name)
     else:
-        inputs, outputs = _functional(model, runs, [layer for layer, _ in stacks])
+        as_given = keras.tree.pack_sequence_as
+        inputs = as_given(model.input, graph.inputs)
+        outputs = as_given(model.output, keras.tree.flatten(graph.outputs))
         folded = type(model)(inputs, outputs, name=model.name)
-    for _, copy in stacks:
+    for copy in copies:
         copy()
     return folded
 
@@ -129,12 +132,10 @@ def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
     return layer, copy
 
 
-def _functional(
-    model: keras.Model,
-    runs: Sequence[Sequence[Any]],
-    stacks: Sequence[Any],
-) -> tuple[Any, Any]:
-    """Return inputs and outputs of the graph with the stacks in it."""
+def _replaced(
+    model: keras.Model, runs: Sequence[Sequence[Repeat]], stacks: Sequence[Any]
+) -> keras.Model:
+    """Return the graph with the stacks in it."""
     begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
     ends = {run[-1].calls[1]: i for i, run in enumerate(runs)}
     start: dict[int, Tensor] = {}
@@ -149,27 +150,4 @@ def _functional(
             return stacks[ends[at]](start[ends[at]])
         return layer(*arguments, **keywords)
 
-    graph = _rebuilt(model, call)
-    as_given = keras.tree.pack_sequence_as
-    return (
-        as_given(model.input, graph.inputs),
-        as_given(model.output, keras.tree.flatten(graph.outputs)),
-    )
-
-
-def _sequential(
-    model: keras.Sequential,
-    runs: Sequence[Sequence[Any]],
-    stacks: Sequence[Any],
-) -> keras.Sequential:
-    pairs = zip(runs, stacks, strict=True)
-    begins = {id(run[0].layers[0]): layer for run, layer in pairs}
-    inner = {id(layer) for run in runs for block in run for layer in block.layers}
-    shape, dtype = model.input_shape, model.inputs[0].dtype
-    layers: list[Any] = [keras.Input(batch_shape=shape, dtype=dtype)]
-    for layer in model.layers:
-        if id(layer) in begins:
-            layers.append(begins[id(layer)])
-        elif id(layer) not in inner:
-            layers.append(layer)
-    return type(model)(layers, name=model.name)
+    return _rebuilt(model, call)

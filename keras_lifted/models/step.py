@@ -1,7 +1,5 @@
 """One lifted training step of a model, as functions of the model and a batch."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import warnings
@@ -33,25 +31,17 @@ Tensor = Any
 
 @dataclasses.dataclass
 class Lifting:
-    """What `compile` sets up for a model: neither weights nor sub-layers.
+    """What `compile` sets up for a model: neither weights nor sub-layers."""
 
-    `reductions` says how each loss reduces over samples, `watched` whether a callback
-    looks at gaps and lifted variables, `told` whether the user was told what is not
-    lifted. `blocks` are the model's, once they have been looked for.
-    """
-
-    reductions: tuple[str | None, ...]
+    reductions: tuple[str | None, ...]  # of each loss over samples
     metrics: list[LiftedMetric]
-    watched: bool = False
-    blocks: list[Block] | None = None
-    told: bool = False
+    watched: bool = False  # does a callback look at gaps and lifted variables?
+    blocks: list[Block] | None = None  # None before they were looked for
+    told: bool = False  # was the user told what is not lifted?
 
 
 def train_on(model: Any, data: Any) -> Any:
-    """Update lifted variables, weights and metrics; returns the metrics.
-
-    Nothing is learned from a batch in which something is not finite.
-    """
+    """Update all from a batch, unless something in it is not finite; return metrics."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     x, index = take_index(x)
     index = checked_index(model, index)
@@ -79,11 +69,7 @@ def train_on(model: Any, data: Any) -> Any:
 def solve_once(
     model: Any, x: Any, y: Any, sample_weight: Any
 ) -> tuple[LiftedProblem, Solution]:
-    """Return what `train_on` would find for a batch of arrays; change nothing.
-
-    Raises:
-        ValueError: If the model is not compiled, or the batch is malformed.
-    """
+    """Return what `train_on` would find for a batch of arrays; change nothing."""
     if not getattr(model, "compiled", False):
         raise ValueError(
             f"The model '{model.name}' is not compiled. Call "
@@ -183,35 +169,27 @@ def _logs(
 
 
 def _build_metrics(model: Any, batch: Batch, outputs: Any) -> None:
-    """Create the variables of metrics, from zeros of the shapes of a batch.
+    """Create the variables of metrics: TensorFlow traces a step twice that does.
 
-    TensorFlow traces a step twice that creates variables. Metrics that refuse zeros
-    are left to the step.
+    They are made from zeros; metrics that refuse these are left to the step.
     """
     if backend.replicas() > 1 or all(getattr(m, "built", True) for m in model.metrics):
         return
-    parts = (batch.y, outputs, batch.sample_weight)
-    shapes = tree.map_structure(_shape_and_dtype, parts)
 
-    def measured() -> None:
-        y, predicted, weight = tree.map_structure(_zeros, shapes)
-        model.compute_metrics(None, y, predicted, weight)
+    def zeros(tensor: Any) -> np.ndarray | None:
+        if tensor is None:
+            return None
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        return np.zeros([size or 1 for size in tensor.shape], dtype)
+
+    def measured(*parts: Any) -> None:
+        model.compute_metrics(None, *parts)
         model.reset_metrics()
 
     # A thread of its own runs at once, and outside of what creates variables twice.
     with ThreadPoolExecutor(1) as thread, contextlib.suppress(Exception):
-        thread.submit(measured).result()
-
-
-def _shape_and_dtype(tensor: Any) -> keras.KerasTensor | None:
-    if tensor is None:
-        return None
-    shape = tuple(size or 1 for size in tensor.shape)
-    return keras.KerasTensor(shape, keras.backend.standardize_dtype(tensor.dtype))
-
-
-def _zeros(like: keras.KerasTensor | None) -> Tensor:
-    return None if like is None else ops.zeros(like.shape, like.dtype)
+        parts = (batch.y, outputs, batch.sample_weight)
+        thread.submit(measured, *tree.map_structure(zeros, parts)).result()
 
 
 def _tell(model: Any, problem: LiftedProblem) -> None:

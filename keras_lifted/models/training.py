@@ -1,7 +1,5 @@
 """What makes a Keras model train by lifting."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 
@@ -15,7 +13,7 @@ from keras_lifted.lifting.batch import reductions_of
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.metrics import LiftedMetric
-from keras_lifted.models.build import build_optimizer
+from keras_lifted.models.build import build
 from keras_lifted.models.build import check_optimizer
 from keras_lifted.models.persistence import with_indices
 from keras_lifted.models.step import Lifting
@@ -113,14 +111,13 @@ class LiftedMixin:
         if lifted is not None:
             lifted.bind(self)
             if self.built:  # type: ignore[attr-defined]
-                names = [block.name for block in self.lifted_blocks]
-                lifted.penalty.check_names(names)
+                lifted.penalty.check_names([block.name for block in self.lifted_blocks])
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as `get_compile_config` describes; used when loading."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if getattr(self, "optimizer", None) is not None:
-            build_optimizer(self)
+            build(self)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Fit as `keras.Model` does; end, with a warning, after an epoch of NaN loss.
@@ -131,22 +128,19 @@ class LiftedMixin:
         fit = super().fit  # type: ignore[misc]
         bound = inspect.signature(fit).bind(*args, **kwargs)
         data = {name: bound.arguments.get(name) for name in ("x", "y", "sample_weight")}
-        plan, watch = PlanFit(), NonFiniteLoss(**data)
+        plan, *watches = PlanFit(), NonFiniteLoss(**data), FirstStepNote()
         callbacks = bound.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            for each in (plan, watch, FirstStepNote()):
+            for each in (plan, *watches):
                 callbacks.append(each)
-        else:
+        else:  # the plan comes first: others may set rates
             given = [] if callbacks is None else keras.tree.flatten(callbacks)
-            # The plan comes first: others may set rates.
-            every = [plan, *given, watch, FirstStepNote()]
-            bound.arguments["callbacks"] = every
+            bound.arguments["callbacks"] = [plan, *given, *watches]
         return with_indices(self, fit, *bound.args, **bound.kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Make Keras's function, variables first: what creates some is traced twice."""
-        check_optimizer(self)
-        build_optimizer(self)
+        build(self)
         make = super().make_train_function  # type: ignore[misc]
         return backend.make_train_function(self, make, force)
 
@@ -162,11 +156,7 @@ class LiftedMixin:
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """Compute the loss as `keras.Model` does.
-
-        Raises:
-            ValueError: If there are no targets, or nothing to compute.
-        """
+        """Compute the loss as `keras.Model` does; say so where there is none."""
         model: Any = self
         if y is None and model.loss is not None:
             raise ValueError(

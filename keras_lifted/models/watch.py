@@ -1,7 +1,5 @@
 """Callbacks that `LiftedModel.fit` adds by itself."""
 
-from __future__ import annotations
-
 import threading
 import warnings
 from collections.abc import Callable
@@ -11,9 +9,6 @@ from typing import final
 import keras
 import numpy as np
 from keras import tree
-
-# Seconds after which a user wonders.
-AFTER = 10.0
 
 
 @final
@@ -31,9 +26,13 @@ class PlanFit(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Look for the optimizer's method."""
-        self._plan = _planner(self.model.optimizer)
+        """Look for the method of the optimizer, or of what it wraps."""
         self._begun: tuple[int, int] | None = None
+        self._plan: Callable[..., None] | None = None
+        optimizer = self.model.optimizer
+        while optimizer is not None and self._plan is None:
+            self._plan = getattr(optimizer, "plan_fit", None)
+            optimizer = getattr(optimizer, "inner_optimizer", None)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Plan the whole `fit`, before its first epoch or where it is resumed."""
@@ -82,11 +81,8 @@ class NonFiniteLoss(keras.callbacks.Callback):
     def _reason(self) -> str:
         for name, part in self.data.items():
             for leaf in tree.flatten(part):
-                if (
-                    isinstance(leaf, np.ndarray)
-                    and leaf.dtype.kind == "f"
-                    and leaf.ndim
-                ):
+                array = isinstance(leaf, np.ndarray) and leaf.ndim > 0
+                if array and leaf.dtype.kind == "f":
                     rows = leaf.reshape(len(leaf), -1)
                     bad = int((~np.isfinite(rows).all(axis=1)).sum())
                     if bad:
@@ -102,10 +98,10 @@ class NonFiniteLoss(keras.callbacks.Callback):
 class FirstStepNote(keras.callbacks.Callback):
     """A callback that prints a line where the first batch takes long."""
 
-    def __init__(self, after: float = AFTER) -> None:
+    def __init__(self, after: float = 10.0) -> None:
         super().__init__()
         self.async_safe = True  # so that steps do not wait for it
-        self._after = after
+        self._after = after  # seconds
         self._timer: threading.Timer | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -130,13 +126,3 @@ class FirstStepNote(keras.callbacks.Callback):
             f"The first step is being compiled, for {self._after:g} seconds so far. "
             "Later steps do not compile."
         )
-
-
-def _planner(optimizer: Any) -> Callable[..., None] | None:
-    """Return `plan_fit` of `optimizer` or of what it wraps, if there is one."""
-    while optimizer is not None:
-        plan = getattr(optimizer, "plan_fit", None)
-        if plan is not None:
-            return plan  # type: ignore[no-any-return]
-        optimizer = getattr(optimizer, "inner_optimizer", None)
-    return None

@@ -1,7 +1,5 @@
 """The index of every sample, carried beside the inputs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 INPUTS = "lifted_inputs"

@@ -1,13 +1,12 @@
 """Lifted variables that stay from one epoch to the next, in memory or in files."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import pathlib
 import shutil
 from collections.abc import Mapping
 from typing import Any
+from typing import Self
 from typing import final
 
 import keras
@@ -28,13 +27,10 @@ Shape = tuple[int, ...]
 
 
 class Store(abc.ABC):
-    """Rows of every sample, by its index: `shapes` is `{key: shape of one sample}`.
+    """Rows of every sample, by its index."""
 
-    `variables` are those of the optimizer that hold the rows, if any.
-    """
-
-    shapes: dict[str, Shape]
-    variables: tuple[keras.Variable, ...] = ()
+    shapes: dict[str, Shape]  # of one sample
+    variables: tuple[keras.Variable, ...] = ()  # those of the optimizer with the rows
 
     @abc.abstractmethod
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
@@ -77,11 +73,7 @@ class VariableStore(Store):
 
 @final
 class FileStore(Store):
-    """NumPy files in a folder, of which a batch's rows are read and written.
-
-    Files that are there already, of the same shapes, are gone on with. A ValueError
-    says that the disk has no room for them.
-    """
+    """NumPy files in a folder; those there already, of the same shapes, are kept."""
 
     def __init__(
         self, folder: pathlib.Path, samples: int, shapes: Mapping[str, Shape]
@@ -97,9 +89,9 @@ class FileStore(Store):
         if not there:
             _check_room(folder, wanted)
         *coordinates, self._seen = (
-            np.lib.format.open_memmap(folder / name, mode="r+")
-            if there
-            else np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+            np.lib.format.open_memmap(
+                folder / name, "r+" if there else "w+", dtype, shape
+            )
             for name, (shape, dtype) in wanted.items()
         )
         self._files = dict(zip(shapes, coordinates, strict=True))
@@ -130,18 +122,13 @@ class FileStore(Store):
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Coordinates of the lifted variables of every sample.
+    """Coordinates of the lifted variables of every sample."""
 
-    `seen` says whether a sample was visited, `(samples,)`; the optimizer has it.
-    """
-
-    seen: keras.Variable
+    seen: keras.Variable  # whether each was visited, `(samples,)`
     store: Store
 
     @classmethod
-    def build(
-        cls, optimizer: keras.optimizers.Optimizer, settings: Persistent
-    ) -> Memory:
+    def build(cls, optimizer: keras.optimizers.Optimizer, settings: Persistent) -> Self:
         """Add the variables to `optimizer`, or open the files."""
         samples, shapes = settings.samples or 0, settings.shapes or {}
         store: Store
@@ -161,11 +148,7 @@ class Memory:
         return [self.seen, *self.store.variables]
 
     def read(self, index: Tensor, structure: Structure) -> Stored:
-        """Return what is kept of the samples `index`, `(batch,)`.
-
-        Raises:
-            ValueError: If the blocks of this batch are not those that are kept.
-        """
+        """Return what is kept of the samples `index`, `(batch,)`, or a ValueError."""
         kept = self.store.shapes
         met = {key: tuple(structure.shapes[key][1:]) for key in structure.keys}
         if not met.items() <= kept.items():

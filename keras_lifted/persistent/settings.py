@@ -1,16 +1,17 @@
 """Lifted variables that stay from one epoch to the next: the settings."""
 
-from __future__ import annotations
-
 import math
 import numbers
 import os
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 from typing import final
 
 import keras
+
+from keras_lifted.checks import is_count
 
 BYTES = 4  # of one float32
 GIB = 2.0**30
@@ -60,8 +61,7 @@ class Persistent:
         directory: str | os.PathLike[str] | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        whole = isinstance(samples, numbers.Integral) and not isinstance(samples, bool)
-        if samples is not None and not (whole and samples >= 1):
+        if samples is not None and not is_count(samples):
             raise ValueError(
                 "`samples` must be the number of training samples, at least 1, or "
                 f"None to take it from arrays. Received: samples={samples!r}"
@@ -79,15 +79,8 @@ class Persistent:
         if shapes is not None:
             self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
 
-    def filled(
-        self, samples: int | None, shapes: Mapping[str, Sequence[int]]
-    ) -> Persistent:
-        """Return these settings with what `fit` knows.
-
-        Raises:
-            ValueError: If the number of samples is unknown or another one, or the
-                lifted variables need more memory than they may take.
-        """
+    def filled(self, samples: int | None, shapes: Mapping[str, Sequence[int]]) -> Self:
+        """Return these settings with what `fit` knows, or raise a ValueError."""
         known = self.samples if samples is None else samples
         if known is None:
             raise ValueError(
@@ -108,7 +101,7 @@ class Persistent:
                 f"Received: a model and data whose shapes are {dict(shapes)}. "
                 "Compile with a new optimizer."
             )
-        filled = Persistent(known, self.memory_limit, self.directory, shapes)
+        filled = type(self)(known, self.memory_limit, self.directory, shapes)
         needed = filled.needed
         if needed > self.memory_limit and self.directory is None:
             raise ValueError(
@@ -141,7 +134,7 @@ class Persistent:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Persistent:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 

@@ -1,16 +1,14 @@
 """Updates of the lifted variables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
 from keras_lifted.checks import resolve
-from keras_lifted.updates.all_at_once import AllAtOnce
 from keras_lifted.updates.base import LiftedUpdate
 from keras_lifted.updates.base import Solution
-from keras_lifted.updates.mirror import Mirror
-from keras_lifted.updates.proximal_gradient import ProximalGradient
+from keras_lifted.updates.steps import Mirror
+from keras_lifted.updates.steps import ProximalGradient
+from keras_lifted.updates.sweep import AllAtOnce
 from keras_lifted.updates.sweep import Sweep
 
 __all__ = [

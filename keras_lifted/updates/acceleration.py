@@ -1,7 +1,5 @@
 """Accelerations of an iteration over lifted variables."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 from typing import final
@@ -108,16 +106,12 @@ _NAMES: dict[str, type[Acceleration]] = {
 
 
 def get(name: str | None) -> Acceleration | None:
-    """Return the acceleration of that name; None for none.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
+    """Return the acceleration of that name, or raise a ValueError; None for none."""
     if name is None:
         return None
     if not isinstance(name, str) or name not in _NAMES:
         raise ValueError(
-            "`acceleration` must be one of None, 'nesterov', 'heavy_ball', "
-            f"'adam'. Received: acceleration={name!r}"
+            f"`acceleration` must be one of {[None, *_NAMES]}. "
+            f"Received: acceleration={name!r}"
         )
     return _NAMES[name]()

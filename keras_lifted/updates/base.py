@@ -1,11 +1,10 @@
 """The interface of every update of the lifted variables."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
+from typing import Self
 
 from keras import ops
 
@@ -49,7 +48,7 @@ class Solution:
     left: Tensor
     iterations: Tensor
     residual: Tensor
-    free: Solution | None = None
+    free: Self | None = None
 
     @classmethod
     def of(
@@ -59,27 +58,16 @@ class Solution:
         last: Swept,
         iterations: Tensor = 1.0,
         residual: Tensor = 1.0,
-        coordinates: Lifted | None = None,
         start: Tensor | None = None,
-    ) -> Solution:
-        """Return the solution that ends with the sweep `last`.
+        left: Tensor | None = None,
+    ) -> Self:
+        """Return the solution that ends with the sweep `last`; it may be `forward`.
 
-        Args:
-            problem: LiftedProblem. What was solved.
-            forward: Swept. The sweep from the forward pass.
-            last: Swept. The sweep that took the weight gradients; it may be `forward`.
-            iterations: tensor. The updates of every lifted variable. Defaults to 1.
-            residual: tensor. The relative change in the last of them. Defaults to 1.
-            coordinates: dict of tensors. Those that `last` moved; None for the forward
-                pass. Defaults to None.
-            start: tensor. The energy it started from; None for that of `forward`.
-                Defaults to None.
+        `start` and `left` are the energy of the forward pass where they are not given.
         """
         if start is None:
             start = ops.sum(forward.loss) + z_terms_of(problem, forward)
-        left = start
-        if coordinates is not None:
-            left = energy_at(problem, last, coordinates)
+        left = start if left is None else left
         return cls(forward, last, start, left, iterations, residual)
 
     @property
@@ -119,26 +107,6 @@ class Solution:
         return energy if self.free is None else energy - self.free.energy(problem)
 
 
-def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
-    """Return the solution of `update`; a contrastive penalty has two phases."""
-    if not problem.trainable:
-        passed = problem.forward()
-        return Solution.of(problem, passed, passed)
-    if not problem.structure.calls:  # nothing to move
-        swept = problem.sweep(lambda *_: (None, None), with_weights=True)
-        return Solution.of(problem, swept, swept)
-    solution = update.solve(problem, curvature)
-    if not problem.penalty.contrastive:
-        return solution
-    free = update.solve(problem.free(), curvature)
-    return dataclasses.replace(
-        solution,
-        free=free,
-        start=solution.start + free.start,
-        left=solution.left + free.left,
-    )
-
-
 class LiftedUpdate(Saved, abc.ABC):
     """Chooses the lifted variables of a batch, given the weights.
 
@@ -166,3 +134,23 @@ class LiftedUpdate(Saved, abc.ABC):
             problem: LiftedProblem. That of the batch.
             curvature: tensor, `(blocks,)`. The bound `L_l` of each block.
         """
+
+
+def solve(update: LiftedUpdate, problem: LiftedProblem, curvature: Tensor) -> Solution:
+    """Return the solution of `update`; a contrastive penalty has two phases."""
+    if not problem.trainable:
+        passed = problem.forward()
+        return Solution.of(problem, passed, passed)
+    if not problem.structure.calls:  # nothing to move
+        swept = problem.sweep(lambda *_: (None, None), with_weights=True)
+        return Solution.of(problem, swept, swept)
+    solution = update.solve(problem, curvature)
+    if not problem.penalty.contrastive:
+        return solution
+    free = update.solve(problem.free(), curvature)
+    return dataclasses.replace(
+        solution,
+        free=free,
+        start=solution.start + free.start,
+        left=solution.left + free.left,
+    )

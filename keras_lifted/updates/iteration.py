@@ -1,7 +1,5 @@
 """The compiled loop that repeats a step on the lifted variables."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import functools
@@ -15,6 +13,7 @@ from keras_lifted.checks import check_count
 from keras_lifted.checks import check_number
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.lifting.energy import energy_at
 from keras_lifted.lifting.energy import z_terms_of
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.rule import Move
@@ -84,10 +83,11 @@ class Iteration(LiftedUpdate):
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:
         factor = shortening(self.order, problem.structure)
-        rates = {
-            call.key: _rate(problem, curvature, call) / factor
-            for call in problem.structure.calls
-        }
+        rates = {}
+        for call in problem.structure.calls:
+            weight = problem.weights[call.index]
+            bound = ops.maximum(curvature[call.index], weight / LONGEST)
+            rates[call.key] = weight / bound / factor
         move = self._move(problem, rates)
         one, unknown = ops.ones((), dtype="int32"), ops.ones((), real_dtype())
         stored = problem.stored
@@ -113,24 +113,21 @@ class Iteration(LiftedUpdate):
             if self._acceleration:
                 body, rest = self._accelerated(problem, rates, fixed, first, origin)
             else:
-                body, rest = self._unaccelerated(problem, move, fixed), ()
+                body, rest = self._plain(problem, move, fixed), ()
             state = self._repeat(body, (*state, *rest), rounds)
         iterations, coordinates, residual, *_ = state
         coordinates = {key: ops.stop_gradient(s) for key, s in coordinates.items()}
-        if not merged:
-            hold = functools.partial(problem.sweep, _hold(problem), rounds=Rounds())
-            tried = hold(coordinates, with_energy=True).energy
-            good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
-            coordinates = _choose(good, coordinates, origin)
-            last = hold(coordinates, with_weights=True)
-            settled = Solution.of(
-                problem, forward, last, iterations, residual, start=first.energy
+        if merged:
+            last = problem.sweep(move, coordinates, with_weights=True)
+            left = energy_at(problem, last, coordinates)
+            return Solution.of(
+                problem, forward, last, iterations + 1, residual, left=left
             )
-            return dataclasses.replace(settled, left=tried)
-        last = problem.sweep(move, coordinates, with_weights=True)
-        return Solution.of(
-            problem, forward, last, iterations + 1, residual, coordinates
-        )
+        hold = functools.partial(problem.sweep, _hold(problem), rounds=Rounds())
+        tried = hold(coordinates, with_energy=True).energy
+        good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
+        last = hold(_choose(good, coordinates, origin), with_weights=True)
+        return Solution(forward, last, first.energy, tried, iterations, residual)
 
     def _repeat(
         self, body: Body, begin: tuple[Any, ...], rounds: int
@@ -146,7 +143,7 @@ class Iteration(LiftedUpdate):
 
         return while_loop(more, body, begin)
 
-    def _unaccelerated(self, problem: LiftedProblem, move: Move, fixed: Lifted) -> Body:
+    def _plain(self, problem: LiftedProblem, move: Move, fixed: Lifted) -> Body:
         def body(k: Tensor, s: Lifted, residual: Tensor) -> tuple[Any, ...]:
             moved = self._round(problem, move, s, fixed).coordinates
             return k + 1, moved, self._residual(s, moved, residual)
@@ -206,10 +203,9 @@ class Iteration(LiftedUpdate):
         with_energy: bool = False,
     ) -> Swept:
         """Take one step of every block; the rest of the result is of where it began."""
-        turns = groups(self.order, problem.structure)
         rounds = Rounds() if self.order == JACOBI else None
         first = None
-        for keys in turns:
+        for keys in groups(self.order, problem.structure):
             turn = move
             if self.order != OUTPUT_TO_INPUT:
                 turn = _only(problem, move, keys, self.order == JACOBI)
@@ -223,20 +219,22 @@ class Iteration(LiftedUpdate):
 
     def _residual(self, before: Lifted, after: Lifted, last: Tensor) -> Tensor:
         """Return the relative change, measured only where something waits for it."""
-        return _relative_change(before, after) if self.tolerance else last
+        if not self.tolerance:
+            return last
+        change: Any = sum(ops.sum(ops.square(after[k] - before[k])) for k in after)
+        size: Any = sum(ops.sum(ops.square(after[k])) for k in after)
+        return ops.sqrt(change / (size + 1e-30))
 
     def _move(
         self, problem: LiftedProblem, rates: Lifted, metric: Lifted | None = None
     ) -> Move:
-        def move(
-            call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
-        ) -> tuple[Tensor, Tensor]:
+        def move(call: Call, sigma: ProximalMap, *at: Tensor) -> tuple[Tensor, Tensor]:
             rate = rates[call.key]
             single = call.activation.separable and call.chain is None
             if metric is not None and single:
                 rate = rate / metric[call.key]
-            new = self.step(problem.penalty, sigma, s, z, q, rate)
-            return new, problem.penalty.origin(sigma, z) - new
+            new = self.step(problem.penalty, sigma, *at, rate)
+            return new, problem.penalty.origin(sigma, at[1]) - new
 
         return move
 
@@ -256,21 +254,14 @@ def _only(problem: LiftedProblem, move: Move, keys: set[str], old: bool) -> Move
     """Return `move` for `keys` alone, which passes on the old or the new gradient."""
     hold = _hold(problem)
 
-    def moved(
-        call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        kept = hold(call, sigma, s, z, q)
+    def moved(call: Call, sigma: ProximalMap, *at: Tensor) -> tuple[Tensor, Tensor]:
+        kept = hold(call, sigma, *at)
         if call.key not in keys:
             return kept
-        new, displacement = move(call, sigma, s, z, q)
+        new, displacement = move(call, sigma, *at)
         return new, kept[1] if old else displacement
 
     return moved
-
-
-def _rate(problem: LiftedProblem, curvature: Tensor, call: Call) -> Tensor:
-    weight = problem.weights[call.index]
-    return weight / ops.maximum(curvature[call.index], weight / LONGEST)
 
 
 def _choose(good: Tensor, yes: Any, no: Any) -> Any:
@@ -279,9 +270,3 @@ def _choose(good: Tensor, yes: Any, no: Any) -> Any:
     if isinstance(yes, tuple):
         return tuple(_choose(good, a, b) for a, b in zip(yes, no, strict=True))
     return ops.where(good, yes, no)
-
-
-def _relative_change(before: Lifted, after: Lifted) -> Tensor:
-    change: Any = sum(ops.sum(ops.square(after[k] - before[k])) for k in after)
-    size: Any = sum(ops.sum(ops.square(after[k])) for k in after)
-    return ops.sqrt(change / (size + 1e-30))

@@ -16,8 +16,6 @@ of inverse length `λ` on top of the `w_l`-strongly convex part allows `2λ + w_
 In a chain (m = 1) all blocks at once therefore need no shorter step.
 """
 
-from __future__ import annotations
-
 from keras_lifted.lifting.structure import Structure
 
 OUTPUT_TO_INPUT = "output_to_input"
