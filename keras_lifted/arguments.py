@@ -1,7 +1,5 @@
 """Objects that are saved by the arguments of their constructor."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 from typing import Self

@@ -1,7 +1,5 @@
 """Checks of arguments that say what was expected and what came."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What the builders share: checks of arguments, new activations, layers of images."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Strided convolutions and dense layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

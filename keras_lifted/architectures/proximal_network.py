@@ -1,7 +1,5 @@
 """Proximal networks: the steps of a proximal algorithm, unrolled."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Residual networks, the skip inside or outside the activation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

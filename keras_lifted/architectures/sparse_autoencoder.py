@@ -1,7 +1,5 @@
 """The autoencoder whose code is sparse."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The transformer's encoder, its perceptrons lifted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

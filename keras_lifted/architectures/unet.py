@@ -1,7 +1,5 @@
 """The U-Net: from fine to coarse and back, with long skips."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from typing import final

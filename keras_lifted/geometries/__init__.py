@@ -5,8 +5,6 @@ Each is a module of three pure functions: `init` returns the shapes of its state
 `direction` does what is cheap, in every step.
 """
 
-from __future__ import annotations
-
 from types import ModuleType
 from typing import Any
 

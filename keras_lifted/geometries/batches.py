@@ -1,7 +1,5 @@
 """Square matrices of similar sizes in one batch, so that few programs are compiled."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any

@@ -8,8 +8,6 @@ Source: You et al., "LARS", arXiv 1708.03888, whose steps are as long as a part 
 kernel; here as a part of a kernel of equal singular values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

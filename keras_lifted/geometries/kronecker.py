@@ -13,8 +13,6 @@ Source: Gupta et al., "Shampoo", arXiv 1802.09568, with power −1/2; Jordan et 
 "Muon", 2024, for the polar factor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ bias is one more input at the first site. Wide sides are cut into tiles of one w
 the last one filled up with zeros.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -8,8 +8,6 @@ Source: Higham, "Functions of Matrices", SIAM 2008, chapters 6 and 8; Amsel et a
 Jordan et al., "Muon", 2024, for those of `polar`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras import ops

@@ -7,8 +7,6 @@ The largest change of the outputs is bounded for every input. It keeps no state.
 Source: Jordan et al., "Muon", 2024; Bernstein & Newhouse, arXiv 2409.20325.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras import ops

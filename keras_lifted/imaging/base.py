@@ -1,7 +1,5 @@
 """The interface of every degradation, several in a row, and pairs made by them."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Sequence
 from typing import Any

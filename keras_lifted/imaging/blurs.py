@@ -1,7 +1,5 @@
 """Blurs: every channel convolved with the same kernels."""
 
-from __future__ import annotations
-
 import abc
 import math
 from typing import Any

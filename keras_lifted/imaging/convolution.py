@@ -1,7 +1,5 @@
 """Convolution of images with a kernel, with a choice of boundaries."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Lower resolution."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """Missing pixels."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 from typing import final

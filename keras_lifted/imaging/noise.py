@@ -1,7 +1,5 @@
 """Noise: Gaussian and Poisson."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

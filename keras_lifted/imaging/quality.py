@@ -1,7 +1,5 @@
 """Measures of the quality of images."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from typing import Any

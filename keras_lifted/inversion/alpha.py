@@ -10,8 +10,6 @@ of the true input:
 * the discrepancy principle: the alpha for which `‖σ(z) − y‖ = √(2δ²)`.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

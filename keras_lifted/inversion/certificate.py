@@ -1,7 +1,5 @@
 """How far an objective is at most from its minimum: the duality gap."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

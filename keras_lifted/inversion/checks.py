@@ -1,7 +1,5 @@
 """Checks of the arguments of `invert`: each raises a ValueError."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

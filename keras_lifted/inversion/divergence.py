@@ -1,7 +1,5 @@
 """Distances of outputs from data, without cancellation: never below zero."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How far the outputs of a network are from the data."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 from typing import NamedTuple

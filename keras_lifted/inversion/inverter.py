@@ -1,7 +1,5 @@
 """A network ready to be inverted, again and again."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

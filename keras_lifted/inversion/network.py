@@ -1,7 +1,5 @@
 """The network that is inverted, and what its user may hand over for it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from typing import final

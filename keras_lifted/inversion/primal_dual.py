@@ -7,8 +7,6 @@ one regularizer g of u itself, and functions h_i of affine images of u, each wit
 dual variable p_i. All weights are within g and h_i.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -8,8 +8,6 @@ the outputs from y, for which the output is lifted too. Where no activation is h
 E is the fidelity alone, convex if `z_L` is affine in u.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 from typing import cast

@@ -1,7 +1,5 @@
 """Runs the compiled steps, with checks of the host in between."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Primal-dual steps of an inverse problem, compiled once for every shape of batch."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import NamedTuple
 

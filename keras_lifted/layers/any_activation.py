@@ -1,7 +1,5 @@
 """An activation that need not be a proximal map, for penalties that ask for none."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

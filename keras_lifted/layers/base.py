@@ -1,7 +1,5 @@
 """The interface of every proximal activation."""
 
-from __future__ import annotations
-
 import abc
 import math
 from typing import Any

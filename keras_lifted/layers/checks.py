@@ -1,7 +1,5 @@
 """Checks of constructor arguments that say what came and how to fix it."""
 
-from __future__ import annotations
-
 import numbers
 from collections.abc import Callable
 from typing import Any

@@ -5,8 +5,6 @@ Layers ask this module one question when they are called; the scopes of
 know nothing of lifting.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any

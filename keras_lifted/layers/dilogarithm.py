@@ -7,8 +7,6 @@ bring every argument there.
 Source: Lewin, "Polylogarithms and associated functions", 1981, chapter 1.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

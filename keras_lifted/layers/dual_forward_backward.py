@@ -1,7 +1,5 @@
 """An unrolled proximal network as one layer, whose steps are a stack."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

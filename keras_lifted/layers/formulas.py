@@ -1,7 +1,5 @@
 """Scalar formulas that several activations share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras import ops

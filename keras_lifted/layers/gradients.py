@@ -1,7 +1,5 @@
 """Give a function the gradient that theory says it has."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

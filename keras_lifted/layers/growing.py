@@ -1,7 +1,5 @@
 """Smooth activations that grow without bound."""
 
-from __future__ import annotations
-
 from typing import final
 
 import keras

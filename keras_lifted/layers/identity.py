@@ -1,7 +1,5 @@
 """The identity, whose potential is zero."""
 
-from __future__ import annotations
-
 from typing import final
 
 import keras

@@ -1,7 +1,5 @@
 """Proximal activations by name, and as equivalents of what Keras offers."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Smooth activations whose proximal map is found by Newton's method."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Euclidean norms of groups, and the shrinkage built on them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras import ops

@@ -1,7 +1,5 @@
 """Half-precision tensors: compute wide, answer in the dtype that came."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

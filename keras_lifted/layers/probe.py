@@ -1,7 +1,5 @@
 """Recognises a proximal activation by its values and its slopes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Projections onto convex sets."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 from typing import final

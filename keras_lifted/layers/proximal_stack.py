@@ -1,7 +1,5 @@
 """Equal Dense blocks in a row, with one kernel for all of them."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

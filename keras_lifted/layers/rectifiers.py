@@ -1,7 +1,5 @@
 """Activations that leave positive numbers as they are."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

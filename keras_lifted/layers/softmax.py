@@ -1,7 +1,5 @@
 """Softmax as a proximal activation."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """Smooth activations between two bounds."""
 
-from __future__ import annotations
-
 import math
 from typing import final
 

@@ -1,7 +1,5 @@
 """One block that stands for many: it computes with weights that it is given."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from collections.abc import Iterable

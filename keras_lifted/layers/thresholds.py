@@ -1,7 +1,5 @@
 """Activations with a threshold."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

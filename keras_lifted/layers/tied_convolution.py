@@ -1,7 +1,5 @@
 """A convolution and its adjoint, with one kernel."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """Runs of equal blocks of any kind: one or more segments in a row that repeat."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ The graph is cut wherever only a single tensor leads on; what lies between two c
 a segment.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import functools

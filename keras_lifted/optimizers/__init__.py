@@ -1,7 +1,5 @@
 """Optimizers of lifted training."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

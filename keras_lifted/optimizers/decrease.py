@@ -1,7 +1,5 @@
 """How long a step may be, by the decrease of the loss that it predicts."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

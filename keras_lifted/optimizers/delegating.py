@@ -1,7 +1,5 @@
 """An optimizer that leaves to another one what it does not do itself."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The implicit stochastic gradient method, the framework's step of the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from typing import final

@@ -4,8 +4,6 @@ An optimizer sees variables, not layers. It goes by what Keras and its add-ons a
 the weight's name, its shape, and the bias beside it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import warnings

@@ -1,7 +1,5 @@
 """How long the steps are, and when statistics are refreshed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras import ops

@@ -1,7 +1,5 @@
 """The decay of the learning rate over the steps of one `fit`."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """Checks of what optimizers are given."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Steepest descent: every kernel moves as a matrix, in a geometry that suits it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from typing import final

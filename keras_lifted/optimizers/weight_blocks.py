@@ -1,7 +1,5 @@
 """Weight blocks and their implicit steps."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

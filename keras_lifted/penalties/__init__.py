@@ -1,7 +1,5 @@
 """Penalties that tie lifted variables to their blocks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The interface of every penalty that ties a lifted variable to its block."""
 
-from __future__ import annotations
-
 import abc
 import math
 import numbers

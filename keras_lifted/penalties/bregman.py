@@ -1,7 +1,5 @@
 """The Bregman penalty, and what penalties share whose coordinate is the dual."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

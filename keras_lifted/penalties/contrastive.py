@@ -1,7 +1,5 @@
 """The contrastive penalty: clamped minus free energy."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """The Fenchel penalty: Bregman gaps as constraints, with multipliers."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

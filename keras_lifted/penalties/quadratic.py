@@ -1,7 +1,5 @@
 """The quadratic penalty of the method of auxiliary coordinates."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

@@ -1,7 +1,5 @@
 """A denoising network in the place of a proximal map: plug-and-play."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 

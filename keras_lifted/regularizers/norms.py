@@ -1,7 +1,5 @@
 """Norms of the image itself, and constraints on it."""
 
-from __future__ import annotations
-
 from typing import Any
 from typing import final
 
