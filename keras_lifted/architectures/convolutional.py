@@ -254,7 +254,6 @@ class Skip(layers.Concatenate):
         self.multiple = multiple
 
     def call(self, inputs: Any) -> Any:
-        """Return the images joined, once their sizes are known to be equal."""
         sizes = [tuple(each.shape[1:3]) for each in inputs]
         for one, other in zip(*sizes, strict=True):
             if None not in (one, other) and one != other:

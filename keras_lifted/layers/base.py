@@ -63,7 +63,6 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         return ordinary(inputs) if scope is None else scope.ask(self, inputs, ordinary)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Activations keep the shape."""
         return input_shape
 
     # -- the mathematics, written by each activation ------------------------
@@ -167,5 +166,4 @@ class Activation(ProximalActivation):
     """One of this package, saved by the arguments of its constructor."""
 
     def get_config(self) -> dict[str, Any]:
-        """Return what Keras saves, and the arguments."""
         return {**super().get_config(), **arguments_of(self)}

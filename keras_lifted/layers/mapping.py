@@ -15,8 +15,8 @@ from keras_lifted.layers import rectifiers
 from keras_lifted.layers import squashing
 from keras_lifted.layers import thresholds
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.probe import recognise
+from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.layers.softmax import Softmax
 
 CLASSES: dict[str, type[ProximalActivation]] = {
@@ -201,17 +201,9 @@ def get(identifier: Any) -> ProximalActivation:
 
 
 def is_not_proximal(function_or_layer: Any) -> bool:
-    """Return whether this is an activation that is not a proximal map.
+    """Return whether this is an activation, and not a proximal map, of whatever class.
 
-    It is False for proximal maps, even if this package has no class for them, for a
-    linear function and for what is not an activation. Parameters count:
-    `LeakyReLU(negative_slope=2.0)` is not a proximal map.
-
-    Example:
-
-    >>> import keras, keras_lifted as kl
-    >>> kl.layers.mapping.is_not_proximal(keras.layers.Activation("gelu"))
-    True
+    Parameters count: `LeakyReLU(negative_slope=2.0)` is not a proximal map.
     """
     subject = function_or_layer
     if type(subject) is keras.layers.Activation:

@@ -26,6 +26,32 @@ from keras_lifted.layers.projections import Projection
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
+class Identity(Projection):
+    """`σ(z) = z`, for a block that only maps linearly.
+
+    `Ψ(x) = 0`; `F*(z) = ½ z²`.
+
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.layers.Identity().conjugate([[2.0, 1.0]]).numpy().tolist()
+    [2.5]
+    """
+
+    def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        return z
+
+    def holds(self, x: Tensor, *parameters: Tensor) -> Tensor:
+        return ops.ones_like(x, dtype="bool")
+
+    def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
+        return d + ops.zeros_like(z)
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
 class ReLU(Projection):
     """`σ(z) = max(z, 0)`, the projection onto the non-negative orthant.
 

@@ -77,14 +77,11 @@ class Softmax(Activation):
 
 
 def _prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Return `argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex.
-
-    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and `Σ eᵘ =
-    1`. The multiplier `ν` is the root of a falling function between two known bounds:
-    Newton's method, bisection where it leaves them. The last Newton step, on all of `u`
-    at once, is the one differentiated. `step` is constant along `axis`; `v` is float32
-    or float64.
-    """
+    """Return `argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex."""
+    # With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and
+    # `Σ eᵘ = 1`. The multiplier `ν` is the root of a falling function between two known
+    # bounds: Newton's method, bisection where it leaves them. The last Newton step, on
+    # all of `u` at once, is the one differentiated.
     v = v - ops.max(v, axis=axis, keepdims=True)
     point, length = ops.stop_gradient(v), ops.stop_gradient(step)
     size = v.shape[axis]
@@ -114,11 +111,9 @@ def _prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
 
 
 def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
-    """Return the `u <= 0` with `step · u + (1 − step) eᵘ = t`, by `count` Newton steps.
-
-    For `step < 1`, `y = eᵘ (1 − step)/step` has `y + log y = τ`: it starts at
-    `y ≈ τ − log τ` for `τ > 1`; otherwise at the bound `u ≈ t/step`.
-    """
+    """Solve `step · u + (1 − step) eᵘ = t` for `u <= 0`, by `count` Newton steps."""
+    # For `step < 1`, `y = eᵘ (1 − step)/step` has `y + log y = τ`: it starts at
+    # `y ≈ τ − log τ` for `τ > 1`; otherwise at the bound `u ≈ t/step`.
     below = step < 1
     odds = ops.where(below, (1.0 - step) / step, 1.0)
     tau = t / step + ops.log(odds)
@@ -134,10 +129,8 @@ def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
 
 
 def _newton_step(u: Tensor, v: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Take Newton's step for `step · u + (1 − step) softmax(u) = v` up to a constant.
-
-    The Jacobian is diagonal plus rank one, inverted by Sherman and Morrison.
-    """
+    """Return Newton's step for `step · u + (1 − step) softmax(u) = v + constant`."""
+    # The Jacobian is diagonal plus rank one, inverted by Sherman and Morrison.
     p = ops.softmax(u, axis=axis)
     diagonal = step + (1.0 - step) * p
     missing = (v - step * u - (1.0 - step) * p) / diagonal
