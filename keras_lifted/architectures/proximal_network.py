@@ -52,10 +52,7 @@ def proximal_network(
       `t_k = ½(1 + √(1 + 4t_{k−1}²))`, `τ_k = 0.9/‖L_k‖²`.
     * "averaged": "forward_backward" with one L, `τ = 0.9/‖L‖²`, and the mean
       `z − Lᵀ(u_1 + … + u_K)/K` of the outputs after each step as output. It is firmly
-      nonexpansive: for two inputs with the differences `δz`, `δu_k` and `δx_k = δz −
-      Lᵀδu_k`, `Σ_k ⟨δz − δx_k, δx_k⟩ ≥ 0` follows from the firm nonexpansiveness of the
-      σ_k and `τ‖L‖² ≤ 1`, and then `‖δx‖² ≤ ⟨δz, δx⟩` for the mean, as squares are
-      convex.
+      nonexpansive, as the σ_k are and `τ‖L‖² ≤ 1`.
     * "chambolle_pock", from `x_0 = x_{−1} = z`:
       `u_k = σ_k(u_{k−1} + τ_k L_k(2x_{k−1} − x_{k−2}))`,
       `x_k = ½(x_{k−1} + z − L_kᵀ u_k)`, `τ_k = 0.9/‖L_k‖²`; output `x_K`.

@@ -119,10 +119,8 @@ class Chain:
 
     def before(self, u: Tensor, x: Tensor) -> Tensor:
         """Return `u_0 … u_{D−1}` from `u_0` and all `x`: a shift, or prefix sums."""
-        first = ops.expand_dims(u, 0)
-        if not self.residual:
-            return ops.concatenate([first, x[:-1]], axis=0)
-        return prefix_sums(ops.concatenate([first, x[:-1]], axis=0))
+        terms = ops.concatenate([ops.expand_dims(u, 0), x[:-1]], axis=0)
+        return prefix_sums(terms) if self.residual else terms
 
     def output(self, u: Tensor, x: Tensor) -> Tensor:
         """Return `u_D` from `u_0` and all `x`."""

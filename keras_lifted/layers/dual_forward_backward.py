@@ -17,7 +17,7 @@ from keras_lifted.layers.stack import Stack
 from keras_lifted.layers.thresholds import DualSoftThreshold
 from keras_lifted.layers.tied_convolution import TiedConvolution
 
-# Step length times ‖L_k‖²: below its bound 2, as power iteration finds ‖L_k‖² too small.
+# Step length times ‖L_k‖²: below its bound 2, as power iteration may find too little.
 FORWARD_BACKWARD_STEP = 1.8
 
 

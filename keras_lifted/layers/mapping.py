@@ -147,17 +147,14 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
     layer = _LAYERS.get(type(function_or_layer))
     if layer is not None:
         return layer(function_or_layer)
-    function, arguments, keywords = function_or_layer, (), {}
-    if isinstance(function, functools.partial):
-        function, arguments = function_or_layer.func, function_or_layer.args
-        keywords = function_or_layer.keywords
-    name = keras_name(function)
-    if name is None or arguments:
-        found = recognise(function_or_layer) if _is_function(function) else None
+    name = keras_name(function_or_layer)
+    if name is None or getattr(function_or_layer, "args", False):
+        function = _is_function(function_or_layer)
+        found = recognise(function_or_layer) if function else None
         return None if isinstance(found, Identity) else found
     if name not in _FUNCTIONS:
         return None
-    bound = inspect.signature(function).bind_partial(**keywords)
+    bound = inspect.signature(function_or_layer).bind_partial()
     bound.apply_defaults()
     return _FUNCTIONS[name](**bound.arguments)
 
@@ -208,11 +205,8 @@ def is_not_proximal(function_or_layer: Any) -> bool:
     subject = function_or_layer
     if type(subject) is keras.layers.Activation:
         subject = subject.activation
-    if type(subject) in _RECTIFIERS:
-        return from_keras(subject) is None
-    function = subject.func if isinstance(subject, functools.partial) else subject
-    name = keras_name(function)
-    if name in _RECTIFIER_FUNCTIONS:
+    name = keras_name(subject)
+    if type(subject) in _RECTIFIERS or name in _RECTIFIER_FUNCTIONS:
         return from_keras(subject) is None
     if name is not None:
         return name in NOT_PROXIMAL
@@ -220,7 +214,9 @@ def is_not_proximal(function_or_layer: Any) -> bool:
 
 
 def keras_name(function: Any) -> str | None:
-    """Return the name under which Keras exports `function`, if it does."""
+    """Return the name under which Keras exports `function`, or that of a partial."""
+    if isinstance(function, functools.partial):
+        function = function.func
     name = getattr(function, "__name__", None)
     if not isinstance(name, str):
         return None

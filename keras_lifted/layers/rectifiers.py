@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
+from keras_lifted.layers.base import Smooth
 from keras_lifted.layers.formulas import hypotenuse
 from keras_lifted.layers.formulas import hypotenuse_less_one
 from keras_lifted.layers.formulas import isru
@@ -18,7 +19,6 @@ from keras_lifted.layers.formulas import isru_same_sign_difference
 from keras_lifted.layers.formulas import one_plus_x_log
 from keras_lifted.layers.formulas import relu_difference
 from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.newton import Smooth
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import wide
 from keras_lifted.layers.projections import Projection

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import NEAR
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Penalty

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_lifted.checks import check_number
-from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Weight
 from keras_lifted.penalties.bregman import Bregman
