@@ -12,7 +12,6 @@ from keras import layers
 
 from keras_lifted.architectures import arguments
 from keras_lifted.checks import check_count
-from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import DualSoftThreshold
 from keras_lifted.layers import checks
 from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP
@@ -94,10 +93,8 @@ def proximal_network(
     ['dual_1', 'dual_2', 'dual_3']
     """
     shape = arguments.check_shape(input_shape, 3, free=True)
-    filters = check_count("filters", filters)
     count = check_count("steps", steps, "of the unrolled algorithm")
     unroll = SCHEMES[arguments.check_choice("scheme", scheme, SCHEMES)]
-    kernel_size = check_kernel_size(kernel_size)
     shared = checks.flag("proximal_network", "shared", shared) or scheme == "averaged"
     cls = arguments.check_class(cls)
     operators = [

@@ -83,10 +83,6 @@ def _elu(alpha: float) -> ProximalActivation | None:
     return rectifiers.ELU(alpha) if 0 < alpha <= 1 else None
 
 
-def _soft_shrink(threshold: float) -> ProximalActivation | None:
-    return thresholds.SoftThreshold(threshold) if threshold >= 0 else None
-
-
 def _softmax(axis: Any) -> ProximalActivation | None:
     return Softmax(axis) if isinstance(axis, int) and axis != 0 else None
 
@@ -100,7 +96,9 @@ _FUNCTIONS: dict[str, Callable[..., ProximalActivation | None]] = {
     "relu": _rectifier,
     "relu6": lambda: projections.HardTanh(0.0, 6.0),
     "sigmoid": squashing.Sigmoid,
-    "soft_shrink": _soft_shrink,
+    "soft_shrink": lambda threshold: (
+        thresholds.SoftThreshold(threshold) if threshold >= 0 else None
+    ),
     "softmax": _softmax,
     "softplus": growing.Softplus,
     "softsign": squashing.Softsign,

@@ -183,9 +183,9 @@ class Stack(keras.layers.Layer):
             keywords = {"training": keywords["training"]}
         if template.layer.trainable != self.trainable:
             template.layer.trainable = self.trainable
-        free = [kind == "trainable" for kind in template.kinds]
-        order = sorted(range(len(free)), key=lambda i: not free[i])
-        count = sum(free)
+        kinds = template.kinds
+        order = sorted(range(len(kinds)), key=lambda i: kinds[i] != "trainable")
+        count = kinds.count("trainable")
         variables = [template.variables[i] for i in order]
         values = tuple(ops.convert_to_tensor(self._stacked[i]) for i in order)
         added: list[bool] = []
