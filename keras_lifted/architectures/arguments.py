@@ -1,11 +1,10 @@
-"""What the builders share: checks of arguments, new activations, layers of images."""
+"""What the builders share: checks of arguments and new activations."""
 
 from collections.abc import Collection
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers
 
 from keras_lifted.checks import check_count
 from keras_lifted.checks import is_count
@@ -92,22 +91,3 @@ def activations(
         type(pattern).from_config({**pattern.get_config(), "name": name})
         for pattern, name in zip(patterns, names, strict=True)
     ]
-
-
-def convolution(
-    filters: int, kernel_size: int, name: str, strides: int = 1
-) -> layers.Layer:
-    """Return a zero-padded convolution that divides the size by `strides`."""
-    return layers.Conv2D(
-        filters,
-        kernel_size,
-        strides=strides,
-        padding="same",
-        data_format="channels_last",
-        name=name,
-    )
-
-
-def flatten() -> Any:
-    """Flatten to `(batch, height · width · channels)`."""
-    return layers.Flatten(data_format="channels_last")

@@ -10,7 +10,6 @@ from keras import layers
 
 from keras_lifted.architectures import arguments
 from keras_lifted.checks import check_count
-from keras_lifted.checks import check_kernel_size
 from keras_lifted.layers import DualSoftThreshold
 from keras_lifted.layers import checks
 from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP
@@ -50,10 +49,7 @@ def proximal_network(
       `t_k = ½(1 + √(1 + 4t_{k−1}²))`, `τ_k = 0.9/‖L_k‖²`.
     * "averaged": "forward_backward" with one L, `τ = 0.9/‖L‖²`, and the mean
       `z − Lᵀ(u_1 + … + u_K)/K` of the outputs after each step as output. It is firmly
-      nonexpansive: for two inputs with the differences `δz`, `δu_k` and `δx_k = δz −
-      Lᵀδu_k`, `Σ_k ⟨δz − δx_k, δx_k⟩ ≥ 0` follows from the firm nonexpansiveness of the
-      σ_k and `τ‖L‖² ≤ 1`, and then `‖δx‖² ≤ ⟨δz, δx⟩` for the mean, as squares are
-      convex.
+      nonexpansive, as the σ_k are and `τ‖L‖² ≤ 1`.
     * "chambolle_pock", from `x_0 = x_{−1} = z`:
       `u_k = σ_k(u_{k−1} + τ_k L_k(2x_{k−1} − x_{k−2}))`,
       `x_k = ½(x_{k−1} + z − L_kᵀ u_k)`, `τ_k = 0.9/‖L_k‖²`; output `x_K`.
@@ -95,10 +91,8 @@ def proximal_network(
     ['dual_1', 'dual_2', 'dual_3']
     """
     shape = arguments.check_shape(input_shape, 3, free=True)
-    filters = check_count("filters", filters)
     count = check_count("steps", steps, "of the unrolled algorithm")
     unroll = SCHEMES[arguments.check_choice("scheme", scheme, SCHEMES)]
-    kernel_size = check_kernel_size(kernel_size)
     shared = checks.flag("proximal_network", "shared", shared) or scheme == "averaged"
     cls = arguments.check_class(cls)
     operators = [

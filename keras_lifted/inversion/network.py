@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.precision import dtype_of
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.lifting.blocks import walk_layers
 
 Tensor = Any

@@ -5,7 +5,6 @@ from keras_lifted.layers.dual_forward_backward import DualForwardBackward
 from keras_lifted.layers.growing import BentIdentity
 from keras_lifted.layers.growing import SignedLog
 from keras_lifted.layers.growing import Softplus
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.mapping import NOT_PROXIMAL
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import get
@@ -16,6 +15,7 @@ from keras_lifted.layers.projections import SimplexProjection
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.rectifiers import ELU
 from keras_lifted.layers.rectifiers import ISRLU
+from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.layers.rectifiers import LeakyReLU
 from keras_lifted.layers.rectifiers import ReLU
 from keras_lifted.layers.softmax import Softmax

@@ -22,10 +22,6 @@ BlockFunction = Callable[[Tensor, Tensors, Tensors], tuple[Tensor, Tensors]]
 Rule = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensors]]
 
 
-def nothing(left: Tensors) -> None:
-    """Keep nothing of what the blocks leave."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Chain:
     """`z_l = f(u_{l−1}; θ_l)`, then `u_l = x_l` or `u_l = u_{l−1} + x_l`.
@@ -50,7 +46,7 @@ class Chain:
     residual: bool
     state: Tensors = ()
     left: tuple[str, ...] = ()
-    keep: Callable[[Tensors], None] = nothing
+    keep: Callable[[Tensors], None] = lambda left: None
 
     @property
     def depth(self) -> int:
@@ -77,7 +73,7 @@ class Chain:
     def run_kept(
         self, u: Tensor, sigma: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return `before` and `z` of that pass."""
+        """Return `before` and `z` of the ordinary forward pass."""
 
         def body(u: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
             z, left = self.block(u, *self._apart(slices))
@@ -91,12 +87,11 @@ class Chain:
     def sweep(
         self, q: Tensor, start: Tensors, rule: Rule, dtypes: tuple[Any, ...]
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """Go from the output to the input; each block passes on what `rule` returns.
+        """Go from the derivative `q` in `u_D` back to `u_0`, each block by `rule`.
 
-        `q` is the derivative in `u_D`; `start` holds `before`, `z`, and what else
-        `rule` reads of each block; `dtypes` are those of what is kept of each. It
-        returns the derivative in `u_0`, what is kept of all blocks, and the derivatives
-        in the weights.
+        `start` holds `before`, `z` and the `s` of `rule`; `dtypes` are those of what
+        it keeps. Return the derivative in `u_0`, what is kept of all blocks, and the
+        derivatives in the weights.
         """
 
         def body(q: Tensor, slices: Tensors) -> tuple[Tensor, Tensors]:
@@ -124,10 +119,8 @@ class Chain:
 
     def before(self, u: Tensor, x: Tensor) -> Tensor:
         """Return `u_0 … u_{D−1}` from `u_0` and all `x`: a shift, or prefix sums."""
-        first = ops.expand_dims(u, 0)
-        if not self.residual:
-            return ops.concatenate([first, x[:-1]], axis=0)
-        return prefix_sums(ops.concatenate([first, x[:-1]], axis=0))
+        terms = ops.concatenate([ops.expand_dims(u, 0), x[:-1]], axis=0)
+        return prefix_sums(terms) if self.residual else terms
 
     def output(self, u: Tensor, x: Tensor) -> Tensor:
         """Return `u_D` from `u_0` and all `x`."""
@@ -147,7 +140,7 @@ class Chain:
         return _pulled(every, before, self.weights)
 
     def behind(self, q: Tensor, back: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return derivatives in `u_0` and in all `x`, given that in `u_D`.
+        """Return derivatives in `u_0` and in all `x`, from `q`, that in `u_D`.
 
         `back` are derivatives in `before` by way of all `z`; None where they are zero.
         """
@@ -169,10 +162,7 @@ class Chain:
 def _pulled(
     function: Callable[[Tensor, Tensors], Tensor], u: Tensor, weights: Tensors
 ) -> Callable[[Tensor], tuple[Tensor, Tensors]]:
-    """Return what takes derivatives in `function(u, weights)` to its arguments.
-
-    In the precision of lifted variables, as far as `function` keeps it.
-    """
+    """Return what takes derivatives in `function(u, weights)` to its arguments."""
     point = (lifted_real(u), *(lifted_real(each) for each in weights))
     value, pull = pullback(lambda u, *weights: function(u, weights), point)
 

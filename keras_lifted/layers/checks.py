@@ -15,11 +15,7 @@ def number(
     expected: str,
     fix: str,
 ) -> float:
-    """Return `value` as a float if it is a finite number that is `allowed`.
-
-    Raises:
-        ValueError: Otherwise, from `expected` (what is allowed) and `fix`.
-    """
+    """Return `value` as a float if it is finite and `allowed`, or a ValueError."""
     return check_number(name, value, allowed, f"{expected}; {fix}", owner)
 
 

@@ -1,9 +1,4 @@
-"""Which lifting scope, if any, is open in this thread.
-
-Layers ask this module one question when they are called; the scopes of
-`keras_lifted.lifting` answer it. Keeping the question below both lets layers
-know nothing of lifting.
-"""
+"""Which lifting scope, if any, is open in this thread; layers know no more of it."""
 
 import threading
 from collections.abc import Callable
@@ -17,10 +12,7 @@ class Scope(Protocol):
     def ask(
         self, layer: Any, z: Any, function: Callable[[Any], Any], chain: Any = None
     ) -> Any:
-        """Answer `function(z)`, or whatever the scope puts in its place.
-
-        A stack hands over its input for `z`, and its weights as `chain`.
-        """
+        """Answer `function(z)`, or its substitute; a stack's `z` is its input."""
 
 
 class _Stack(threading.local):

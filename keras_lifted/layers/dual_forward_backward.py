@@ -15,8 +15,7 @@ from keras_lifted.layers.stack import Stack
 from keras_lifted.layers.thresholds import DualSoftThreshold
 from keras_lifted.layers.tied_convolution import TiedConvolution
 
-# Step length times ‖L_k‖²; its bound is 2, and what is left covers that power
-# iteration finds ‖L_k‖² a few per cent too small.
+# Step length times ‖L_k‖²: below its bound 2, as power iteration may find too little.
 FORWARD_BACKWARD_STEP = 1.8
 
 
@@ -98,14 +97,11 @@ class DualForwardBackward(keras.layers.Layer):
         self.before = Stack(first, self.steps - 1, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
-        """Create the weights of all steps."""
         *sizes, channels = input_shape
         self.before.build((*sizes, self.filters + channels))
         self.last.build((*sizes, self.filters + channels))
-        self.built = True
 
     def call(self, inputs: Tensor, training: Any = None) -> Tensor:
-        """Return `z − L_Kᵀ u_K`."""
         zero = ops.repeat(ops.zeros_like(inputs[..., :1]), self.filters, axis=-1)
         both = ops.concatenate([zero, inputs], axis=-1)
         both = self.last(self.before(both, training=training), training=training)
@@ -136,24 +132,18 @@ class DualStep(keras.layers.Layer):
         self.threshold = threshold
         self.learnable = learnable
         self.kernel_size = kernel_size
-        policy = self.dtype_policy
-        self.sigma = DualSoftThreshold(threshold, learnable, dtype=policy)
+        self.sigma = DualSoftThreshold(threshold, learnable, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
-        """Create the operator and the threshold."""
-        *sizes, channels = input_shape
+        *sizes, both = input_shape
+        channels, policy = both - self.filters, self.dtype_policy
         self.operator = TiedConvolution(
-            channels - self.filters,
-            self.filters,
-            self.kernel_size,
-            dtype=self.dtype_policy,
+            channels, self.filters, self.kernel_size, dtype=policy
         )
-        self.operator.build((*sizes, channels - self.filters))
+        self.operator.build((*sizes, channels))
         self.sigma.build((*sizes, self.filters))
-        self.built = True
 
     def call(self, inputs: Tensor, training: Any = None) -> Tensor:
-        """Return `σ(u − τ L(Lᵀu − z))` and `z`; Keras passes on `training`."""
         u, z = inputs[..., : self.filters], inputs[..., self.filters :]
         u = dual_step(self.operator, self.sigma, u, z, FORWARD_BACKWARD_STEP)
         return ops.concatenate([u, z], axis=-1)

@@ -26,9 +26,8 @@ def per_sample_antiderivative(
 ) -> Tensor:
     """Return `sum_per_sample(terms(z))`, differentiated as `gradient(z)`.
 
-    Differentiating `terms` would cost more and lose digits, or give NaN where a branch
-    not taken is singular; `gradient`, which may close over no variable, is the same
-    function in exact arithmetic.
+    Autodiff of `terms` would lose digits, or give NaN where a branch not taken is
+    singular. `gradient` may close over no variable.
     """
 
     def function(z: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:

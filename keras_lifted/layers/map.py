@@ -18,11 +18,7 @@ NEAR = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class ProximalMap:
-    """`σ` of an activation at explicit parameter values.
-
-    Code that runs inside custom gradients takes parameters as arguments,
-    never from variables; this view lets it still read like mathematics.
-    """
+    """`σ` of an activation at explicit parameters, as custom gradients need them."""
 
     activation: ProximalActivation
     parameters: tuple[Tensor, ...]

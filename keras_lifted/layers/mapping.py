@@ -13,8 +13,8 @@ from keras_lifted.layers import rectifiers
 from keras_lifted.layers import squashing
 from keras_lifted.layers import thresholds
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.probe import recognise
+from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.layers.softmax import Softmax
 
 CLASSES: dict[str, type[ProximalActivation]] = {
@@ -81,10 +81,6 @@ def _elu(alpha: float) -> ProximalActivation | None:
     return rectifiers.ELU(alpha) if 0 < alpha <= 1 else None
 
 
-def _soft_shrink(threshold: float) -> ProximalActivation | None:
-    return thresholds.SoftThreshold(threshold) if threshold >= 0 else None
-
-
 def _softmax(axis: Any) -> ProximalActivation | None:
     return Softmax(axis) if isinstance(axis, int) and axis != 0 else None
 
@@ -98,7 +94,9 @@ _FUNCTIONS: dict[str, Callable[..., ProximalActivation | None]] = {
     "relu": _rectifier,
     "relu6": lambda: projections.HardTanh(0.0, 6.0),
     "sigmoid": squashing.Sigmoid,
-    "soft_shrink": _soft_shrink,
+    "soft_shrink": lambda threshold: (
+        thresholds.SoftThreshold(threshold) if threshold >= 0 else None
+    ),
     "softmax": _softmax,
     "softplus": growing.Softplus,
     "softsign": squashing.Softsign,
@@ -145,17 +143,14 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
     layer = _LAYERS.get(type(function_or_layer))
     if layer is not None:
         return layer(function_or_layer)
-    function, arguments, keywords = function_or_layer, (), {}
-    if isinstance(function, functools.partial):
-        function, arguments = function_or_layer.func, function_or_layer.args
-        keywords = function_or_layer.keywords
-    name = keras_name(function)
-    if name is None or arguments:
-        found = recognise(function_or_layer) if _is_function(function) else None
+    name = keras_name(function_or_layer)
+    if name is None or getattr(function_or_layer, "args", False):
+        function = _is_function(function_or_layer)
+        found = recognise(function_or_layer) if function else None
         return None if isinstance(found, Identity) else found
     if name not in _FUNCTIONS:
         return None
-    bound = inspect.signature(function).bind_partial(**keywords)
+    bound = inspect.signature(function_or_layer).bind_partial()
     bound.apply_defaults()
     return _FUNCTIONS[name](**bound.arguments)
 
@@ -199,26 +194,15 @@ def get(identifier: Any) -> ProximalActivation:
 
 
 def is_not_proximal(function_or_layer: Any) -> bool:
-    """Return whether this is an activation that is not a proximal map.
+    """Return whether this is an activation, and not a proximal map, of whatever class.
 
-    It is False for proximal maps, even if this package has no class for them, for a
-    linear function and for what is not an activation. Parameters count:
-    `LeakyReLU(negative_slope=2.0)` is not a proximal map.
-
-    Example:
-
-    >>> import keras, keras_lifted as kl
-    >>> kl.layers.mapping.is_not_proximal(keras.layers.Activation("gelu"))
-    True
+    Parameters count: `LeakyReLU(negative_slope=2.0)` is not a proximal map.
     """
     subject = function_or_layer
     if type(subject) is keras.layers.Activation:
         subject = subject.activation
-    if type(subject) in _RECTIFIERS:
-        return from_keras(subject) is None
-    function = subject.func if isinstance(subject, functools.partial) else subject
-    name = keras_name(function)
-    if name in _RECTIFIER_FUNCTIONS:
+    name = keras_name(subject)
+    if type(subject) in _RECTIFIERS or name in _RECTIFIER_FUNCTIONS:
         return from_keras(subject) is None
     if name is not None:
         return name in NOT_PROXIMAL
@@ -226,7 +210,9 @@ def is_not_proximal(function_or_layer: Any) -> bool:
 
 
 def keras_name(function: Any) -> str | None:
-    """Return the name under which Keras exports `function`, if it does."""
+    """Return the name under which Keras exports `function`, or that of a partial."""
+    if isinstance(function, functools.partial):
+        function = function.func
     name = getattr(function, "__name__", None)
     if not isinstance(name, str):
         return None

@@ -42,11 +42,7 @@ def dtype_of(tensor: Tensor) -> str:
 
 
 def wide(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Let `method(self, z, *others)` see float32 or float64 tensors only.
-
-    `others` are cast to the dtype `method` computes in, and the result to the
-    dtype of `z`. Casts fuse with the element-wise work around them.
-    """
+    """Let `method(self, z, *others)` compute in float32 or float64; `z`'s comes out."""
 
     @functools.wraps(method)
     def widened(self: Any, z: Any, *others: Any) -> Tensor:

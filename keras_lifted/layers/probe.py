@@ -16,7 +16,7 @@ from keras_lifted.layers import rectifiers
 from keras_lifted.layers import squashing
 from keras_lifted.layers import thresholds
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.identity import Identity
+from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.layers.softmax import Softmax
 
 _FAR = 50.0
@@ -40,12 +40,9 @@ class _Reads(keras.StatelessScope):
 
 
 def recognise(function: Callable[[Any], Any]) -> ProximalActivation | None:
-    """Return the proximal activation that equals `function` on a grid of points.
+    """Return the proximal activation of `function`'s values and slopes, or None.
 
-    Its slopes must be equal, too, which those of a straight-through estimator are not,
-    and `function` must read no variable, which may change. It may be `Identity`; it is
-    None where `function` equals none that has at most two parameters, or takes no
-    tensor of three axes.
+    A straight-through estimator has other slopes; what reads a variable may change.
     """
     # A thread of its own runs at once, within a trace too.
     with ThreadPoolExecutor(1) as thread:

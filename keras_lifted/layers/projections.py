@@ -12,11 +12,11 @@ from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import clip
 from keras_lifted.layers.formulas import clip_difference
+from keras_lifted.layers.formulas import norm
 from keras_lifted.layers.formulas import on_simplex
 from keras_lifted.layers.formulas import restrict
+from keras_lifted.layers.formulas import shrink_difference
 from keras_lifted.layers.formulas import tolerance
-from keras_lifted.layers.norms import norm
-from keras_lifted.layers.norms import shrink_difference
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import wide
 
@@ -94,7 +94,6 @@ class HardTanh(Clip):
 
     @property
     def bent_at_zero(self) -> bool:  # type: ignore[override]
-        """Whether it is clipped at zero, as ReLU6 is."""
         return self.min_value == 0
 
     def bounds(self, like: Tensor, *parameters: Tensor) -> tuple[Any, Any]:
@@ -268,14 +267,6 @@ class L2BallProjection(Projection):
     @wide
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return z * (self.radius / ops.maximum(norm(z, self.axis), self.radius))
-
-    def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
-        length = norm(z, self.axis)
-        return ops.where(
-            length <= self.radius,
-            0.5 * ops.square(length),
-            self.radius * (length - 0.5 * self.radius),
-        )
 
     def holds(self, x: Tensor, *parameters: Tensor) -> Tensor:
         return norm(x, self.axis) <= self.radius * (1.0 + tolerance(x))

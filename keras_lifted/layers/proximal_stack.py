@@ -11,6 +11,7 @@ from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
+from keras_lifted.layers.chain import Tensors
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.mapping import get
@@ -24,10 +25,8 @@ class ProximalStack(keras.layers.Layer):
     """`depth` equal blocks `x_{l+1} = σ(x_l W_l + b_l)`, computed in a loop.
 
     With `residual=True` a skip goes around each block, outside the activation:
-    `x_{l+1} = x_l + σ(x_l W_l + b_l)`. All blocks share one kernel variable of
-    shape `(depth, units, units)` and one bias `(depth, units)`, and the compiled
-    program holds one block whatever the depth: compile time does not grow with
-    it. A chain of Dense layers with the same weights gives the same outputs.
+    `x_{l+1} = x_l + σ(x_l W_l + b_l)`. The kernel `(depth, units, units)` and the bias
+    `(depth, units)` are one variable each, and compile time does not grow with depth.
 
     Args:
         units: int. The width of every block, and of the inputs.
@@ -83,7 +82,6 @@ class ProximalStack(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """Create the kernel and the bias of all blocks."""
         if len(input_shape) < 2 or input_shape[-1] != self.units:
             raise ValueError(
                 f"'{self.name}' joins blocks of one width, its inputs among them: "
@@ -106,11 +104,11 @@ class ProximalStack(keras.layers.Layer):
             )
         if not self.activation.built:
             self.activation.build(input_shape)
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Return the last block's output, or what the open lifting scope answers."""
-        chain = self._chain()
+        given = [self.kernel] if self.bias is None else [self.kernel, self.bias]
+        weights = tuple(ops.convert_to_tensor(each) for each in given)
+        chain = Chain(_affine, _affines, weights, self.residual)
 
         def ordinary(u: Tensor) -> Tensor:
             return chain.run(u, ProximalMap.of(self.activation))
@@ -121,13 +119,7 @@ class ProximalStack(keras.layers.Layer):
         return scope.ask(self, inputs, ordinary, chain)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Equal widths: the shape of the inputs."""
         return input_shape
-
-    def _chain(self) -> Chain:
-        given = [self.kernel] if self.bias is None else [self.kernel, self.bias]
-        weights = tuple(ops.convert_to_tensor(each) for each in given)
-        return Chain(_affine, _affines, weights, self.residual)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.initializers.serialize
@@ -153,16 +145,12 @@ def _of_units(activation: ProximalActivation) -> ProximalActivation:
     )
 
 
-def _affine(
-    u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _affine(u: Tensor, weights: Tensors, state: Tensors) -> tuple[Tensor, Tensors]:
     z = ops.matmul(u, weights[0])
     return (z if len(weights) == 1 else z + weights[1]), ()
 
 
-def _affines(
-    u: Tensor, weights: tuple[Tensor, ...], state: tuple[Tensor, ...]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _affines(u: Tensor, weights: Tensors, state: Tensors) -> tuple[Tensor, Tensors]:
     """Compute `x W + b` of all blocks, by one product of matrices."""
     depth, units = weights[0].shape[:2]
     z = ops.matmul(ops.reshape(u, (depth, -1, units)), weights[0])

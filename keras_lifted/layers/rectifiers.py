@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
+from keras_lifted.layers.base import Smooth
 from keras_lifted.layers.formulas import hypotenuse
 from keras_lifted.layers.formulas import hypotenuse_less_one
 from keras_lifted.layers.formulas import isru
@@ -16,10 +17,35 @@ from keras_lifted.layers.formulas import isru_same_sign_difference
 from keras_lifted.layers.formulas import one_plus_x_log
 from keras_lifted.layers.formulas import relu_difference
 from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.newton import Smooth
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import wide
 from keras_lifted.layers.projections import Projection
+
+
+@final
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Identity(Projection):
+    """`σ(z) = z`, for a block that only maps linearly.
+
+    `Ψ(x) = 0`; `F*(z) = ½ z²`.
+
+    Source: Combettes & Pesquet, arXiv 1808.07526, section 2.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.layers.Identity().conjugate([[2.0, 1.0]]).numpy().tolist()
+    [2.5]
+    """
+
+    def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        return z
+
+    def holds(self, x: Tensor, *parameters: Tensor) -> Tensor:
+        return ops.ones_like(x, dtype="bool")
+
+    def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
+        return d + ops.zeros_like(z)
 
 
 @final

@@ -60,7 +60,37 @@ class Softmax(Activation):
 
     @wide
     def scaled_prox(self, v: Tensor, step: Tensor, *parameters: Tensor) -> Tensor:
-        return _prox(v, step, self.axis)
+        # With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and
+        # `Σ eᵘ = 1`. The multiplier `ν` is the root of a falling function between two
+        # known bounds: Newton's method, bisection where it leaves them. The last Newton
+        # step, on all of `u` at once, is the one differentiated.
+        axis = self.axis
+        v = v - ops.max(v, axis=axis, keepdims=True)
+        point, length = ops.stop_gradient(v), ops.stop_gradient(step)
+        size = v.shape[axis]
+        double = dtype_of(v) == "float64"
+
+        def iterate(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            shift, low, high = state
+            x = ops.exp(_log_point(point - shift, length, 12 if double else 8))
+            total = ops.sum(x, axis=axis, keepdims=True)
+            slope = ops.sum(x / (length + (1.0 - length) * x), axis=axis, keepdims=True)
+            low = ops.where(total > 1, shift, low)
+            high = ops.where(total > 1, high, shift)
+            # On the logarithm of the sum: exact for step 1.
+            newton = shift + ops.log(total) * total / slope
+            # Close to the root Newton's step is right, whatever rounding says.
+            outside = ((newton < low) | (newton > high)) & (ops.abs(total - 1) > 1e-3)
+            return ops.where(outside, 0.5 * (low + high), newton), low, high
+
+        zero = ops.zeros_like(ops.max(point, axis=axis, keepdims=True) * length)
+        # The largest x lies between 1/size and 1.
+        low = zero - (1.0 - length)
+        high = zero + length * ops.log(zero + size) - (1.0 - length) / size
+        state = (low, low, high)
+        shift = ops.fori_loop(0, 16 if double else 12, iterate, state)[0]
+        u = ops.stop_gradient(_log_point(point - shift, length, 16 if double else 10))
+        return ops.softmax(u + _newton_step(u, v - shift, step, axis), axis=axis)
 
     @wide
     def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
@@ -74,49 +104,10 @@ class Softmax(Activation):
         return ops.where(width <= 1, near, p - ops.softmax(z - d, axis=self.axis))
 
 
-def _prox(v: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Return `argmin_x ½‖x − v‖² + step · (Σ x log x − ½‖x‖²)` on the simplex.
-
-    With `u = log x` the conditions are `step · u + (1 − step) eᵘ = v − ν` and `Σ eᵘ =
-    1`. The multiplier `ν` is the root of a falling function between two known bounds:
-    Newton's method, bisection where it leaves them. The last Newton step, on all of `u`
-    at once, is the one differentiated. `step` is constant along `axis`; `v` is float32
-    or float64.
-    """
-    v = v - ops.max(v, axis=axis, keepdims=True)
-    point, length = ops.stop_gradient(v), ops.stop_gradient(step)
-    size = v.shape[axis]
-    double = dtype_of(v) == "float64"
-
-    def iterate(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        shift, low, high = state
-        x = ops.exp(_log_point(point - shift, length, 12 if double else 8))
-        total = ops.sum(x, axis=axis, keepdims=True)
-        slope = ops.sum(x / (length + (1.0 - length) * x), axis=axis, keepdims=True)
-        low = ops.where(total > 1, shift, low)
-        high = ops.where(total > 1, high, shift)
-        # On the logarithm of the sum: exact for step 1.
-        newton = shift + ops.log(total) * total / slope
-        # Close to the root Newton's step is right, whatever rounding says.
-        outside = ((newton < low) | (newton > high)) & (ops.abs(total - 1) > 1e-3)
-        return ops.where(outside, 0.5 * (low + high), newton), low, high
-
-    zero = ops.zeros_like(ops.max(point, axis=axis, keepdims=True) * length)
-    # The largest x lies between 1/size and 1.
-    low = zero - (1.0 - length)
-    high = zero + length * ops.log(zero + size) - (1.0 - length) / size
-    state = (low, low, high)
-    shift = ops.fori_loop(0, 16 if double else 12, iterate, state)[0]
-    u = ops.stop_gradient(_log_point(point - shift, length, 16 if double else 10))
-    return ops.softmax(u + _newton_step(u, v - shift, step, axis), axis=axis)
-
-
 def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
-    """Return the `u <= 0` with `step · u + (1 − step) eᵘ = t`, by `count` Newton steps.
-
-    For `step < 1`, `y = eᵘ (1 − step)/step` has `y + log y = τ`: it starts at
-    `y ≈ τ − log τ` for `τ > 1`; otherwise at the bound `u ≈ t/step`.
-    """
+    """Solve `step · u + (1 − step) eᵘ = t` for `u <= 0`, by `count` Newton steps."""
+    # For `step < 1`, `y = eᵘ (1 − step)/step` has `y + log y = τ`: it starts at
+    # `y ≈ τ − log τ` for `τ > 1`; otherwise at the bound `u ≈ t/step`.
     below = step < 1
     odds = ops.where(below, (1.0 - step) / step, 1.0)
     tau = t / step + ops.log(odds)
@@ -132,10 +123,8 @@ def _log_point(t: Tensor, step: Tensor, count: int) -> Tensor:
 
 
 def _newton_step(u: Tensor, v: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Take Newton's step for `step · u + (1 − step) softmax(u) = v` up to a constant.
-
-    The Jacobian is diagonal plus rank one, inverted by Sherman and Morrison.
-    """
+    """Return Newton's step for `step · u + (1 − step) softmax(u) = v + constant`."""
+    # The Jacobian is diagonal plus rank one, inverted by Sherman and Morrison.
     p = ops.softmax(u, axis=axis)
     diagonal = step + (1.0 - step) * p
     missing = (v - step * u - (1.0 - step) * p) / diagonal

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers.base import Activation
+from keras_lifted.layers.base import Smooth
 from keras_lifted.layers.formulas import hypotenuse
 from keras_lifted.layers.formulas import hypotenuse_less_one
 from keras_lifted.layers.formulas import isru
@@ -15,7 +16,6 @@ from keras_lifted.layers.formulas import isru_same_sign_difference
 from keras_lifted.layers.formulas import one_plus_x_log
 from keras_lifted.layers.formulas import restrict
 from keras_lifted.layers.formulas import xlogx
-from keras_lifted.layers.newton import Smooth
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import wide
 

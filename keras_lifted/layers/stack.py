@@ -20,10 +20,10 @@ from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
 from keras_lifted.layers.chain import Tensors
 from keras_lifted.layers.context import current_scope
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.layers.template import ConstraintOfEach
 from keras_lifted.layers.template import RegularizerOfEach
 from keras_lifted.layers.template import Template
@@ -84,14 +84,10 @@ class Stack(keras.layers.Layer):
                 f"block={block!r:.100}. For a function write a layer whose `call` "
                 "takes it."
             )
-        kwargs = {
-            "dtype": block.dtype_policy,
-            "trainable": block.trainable,
-            **kwargs,
-        }
-        super().__init__(**kwargs)
-        # What it holds is no layer of the stack: the block as it was given and, once
-        # the stack is built, the template, its copy that computes.
+        of_block = {"dtype": block.dtype_policy, "trainable": block.trainable}
+        super().__init__(**{**of_block, **kwargs})
+        # Not tracked as layers: the block as it was given and, once the stack is built,
+        # the template, its copy that computes.
         self._hidden = types.SimpleNamespace(block=block, template=None)
         self.depth = check_count("depth", depth, "blocks in a row")
         self.residual = checks.flag("Stack", "residual", residual)
@@ -109,7 +105,6 @@ class Stack(keras.layers.Layer):
         return Identity() if template is None else template.activation
 
     def build(self, input_shape: Any) -> None:
-        """Create the variables of all blocks."""
         template = Template(self.block, input_shape, self.compute_dtype)
         if not template.variables:
             raise ValueError(
@@ -134,7 +129,6 @@ class Stack(keras.layers.Layer):
             self._variable(template, i, initial) for i in range(len(template.variables))
         ]
         self._shape = tuple(input_shape)
-        self.built = True
 
     def _variable(
         self, template: Template, i: int, initial: Callable[[], list[Tensor]]
@@ -160,7 +154,6 @@ class Stack(keras.layers.Layer):
         return stacked
 
     def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Tensor:
-        """Return the last block's output, or what the open lifting scope answers."""
         keywords = {"training": bool(training), "mask": mask}
 
         def ordinary(u: Tensor) -> Tensor:
@@ -185,15 +178,14 @@ class Stack(keras.layers.Layer):
     def _chain(
         self, keywords: dict[str, Any], add_loss: Callable[[Tensor], None]
     ) -> Chain:
-        """Return the chain of the blocks, which adds the sum of their losses."""
         template = self._hidden.template
         if keywords["mask"] is None:
             keywords = {"training": keywords["training"]}
         if template.layer.trainable != self.trainable:
             template.layer.trainable = self.trainable
-        free = [kind == "trainable" for kind in template.kinds]
-        order = sorted(range(len(free)), key=lambda i: not free[i])
-        count = sum(free)
+        kinds = template.kinds
+        order = sorted(range(len(kinds)), key=lambda i: kinds[i] != "trainable")
+        count = kinds.count("trainable")
         variables = [template.variables[i] for i in order]
         values = tuple(ops.convert_to_tensor(self._stacked[i]) for i in order)
         added: list[bool] = []
@@ -224,16 +216,13 @@ class Stack(keras.layers.Layer):
 
     def get_blocks(self) -> list[keras.layers.Layer]:
         """Return the blocks as single layers, with copies of weights and state."""
-        blocks = [
-            built_copy(
-                self.block, self._shape, self.compute_dtype, f"{self.block.name}_{i}"
-            )
-            for i in range(self.depth)
-        ]
-        stacked = [ops.convert_to_numpy(v) for v in self._stacked]
-        for i, block in enumerate(blocks):
-            for variable, values in zip(block.variables, stacked, strict=True):
+        blocks = []
+        for i in range(self.depth):
+            name = f"{self.block.name}_{i}"
+            block = built_copy(self.block, self._shape, self.compute_dtype, name)
+            for variable, values in zip(block.variables, self._stacked, strict=True):
                 variable.assign(values[i])
+            blocks.append(block)
         return blocks
 
     def set_blocks(self, blocks: list[keras.layers.Layer]) -> None:

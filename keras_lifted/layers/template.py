@@ -13,8 +13,8 @@ from keras import ops
 from keras_lifted.backend import batched
 from keras_lifted.backend.workarounds import initializer_of
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.identity import Identity
 from keras_lifted.layers.mapping import from_keras
+from keras_lifted.layers.rectifiers import Identity
 
 Tensor = Any
 
@@ -24,11 +24,6 @@ SCOPE = "block"
 
 class Template:
     """A copy of a block, which a `Stack` holds where Keras does not look for layers.
-
-    Args:
-        block: what is copied.
-        shape: of its inputs.
-        dtype: of its inputs.
 
     Attributes:
         layer: the copy, without the activation that it ends in, if that can be lifted.
@@ -77,11 +72,7 @@ class Template:
     def call(
         self, u: Tensor, values: Iterable[tuple[Any, Tensor]], **keywords: Any
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return its output without the activation, with these values of its variables.
-
-        Returns:
-            The output, new values of all variables, and losses that were added.
-        """
+        """Return its output at these values of variables, new values, and losses."""
         with keras.StatelessScope(values, collect_losses=True) as scope:
             output = self.layer(u, **keywords)
         new = [scope.get_current_value(v) for v in self.variables]

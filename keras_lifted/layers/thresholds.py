@@ -10,9 +10,9 @@ from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import clip
 from keras_lifted.layers.formulas import clip_difference
-from keras_lifted.layers.norms import norm
-from keras_lifted.layers.norms import shrink
-from keras_lifted.layers.norms import shrink_difference
+from keras_lifted.layers.formulas import norm
+from keras_lifted.layers.formulas import shrink
+from keras_lifted.layers.formulas import shrink_difference
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.precision import wide
 from keras_lifted.layers.projections import Clip

@@ -15,8 +15,7 @@ from keras_lifted.layers.precision import real_dtype
 
 Tensor = Any
 
-# Side of the image on which the norm is measured, and the power iterations before
-# training.
+# The side of the image on which the norm is measured; the first power iterations.
 SIDE, WARM = 32, 30
 
 
@@ -26,12 +25,11 @@ class TiedConvolution(keras.layers.Layer):
     """The linear map `L` (`channels` to `filters`), and its adjoint `Lᵀ`.
 
     `L x` is a convolution that keeps height and width, zeros around the image, no
-    bias; `⟨L x, u⟩ = ⟨x, Lᵀ u⟩`. With `scale=s` a call is multiplied by
-    `s/‖L‖²`, as the steps of proximal algorithms are. `‖L‖` is the spectral norm by
-    power iteration on images of 32 × 32 pixels, a little below that on larger ones:
-    30 iterations when the layer is built, and one more at each call in training. Its
-    gradient in the kernel is that of `‖L v‖²` at the image `v` of the power iteration,
-    which keeps training from making kernels ever longer.
+    bias; `⟨L x, u⟩ = ⟨x, Lᵀ u⟩`. With `scale=s` a call is multiplied by `s/‖L‖²`, as
+    the steps of proximal algorithms are. `‖L‖` is the spectral norm by power iteration
+    on images of 32 × 32 pixels: 30 iterations when the layer is built, and one more at
+    each call in training. It is differentiated, as `‖L v‖` at the image `v` of the
+    power iteration.
 
     Args:
         channels: int. The channels of `x`.
@@ -71,7 +69,6 @@ class TiedConvolution(keras.layers.Layer):
         return {**super().get_config(), **arguments_of(self)}
 
     def build(self, input_shape: Any) -> None:
-        """Create the kernel, and the image that it amplifies most."""
         side = self.kernel_size
         self.kernel = self.add_weight(
             name="kernel",
@@ -86,7 +83,6 @@ class TiedConvolution(keras.layers.Layer):
             dtype=real_dtype(),
             autocast=False,
         )
-        self.built = True
 
     def call(
         self,
@@ -95,7 +91,6 @@ class TiedConvolution(keras.layers.Layer):
         scale: float | None = None,
         training: bool = False,
     ) -> Tensor:
-        """Return `L inputs` or `Lᵀ inputs`, times `scale/‖L‖²` if there is a scale."""
         kernel = ops.convert_to_tensor(self.kernel)
         x = _apply(kernel, inputs, adjoint)
         if scale is None:

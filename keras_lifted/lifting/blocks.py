@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_lifted.layers.any_activation import AnyActivation
+from keras_lifted.layers.base import AnyActivation
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
 from keras_lifted.layers.mapping import is_not_proximal

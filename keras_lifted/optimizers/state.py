@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.blocks import Block

@@ -26,8 +26,9 @@ class Penalty(Saved, abc.ABC):
     `∂P/∂z`, computed from the displacement `d` so that a small one loses no digits.
 
     A subclass writes `value`; the other methods have defaults for `s = x` and a P whose
-    gradient in x is 1-Lipschitz. Override `z_gradient` and `parameter_value` where a
-    formula keeps the digits of a small `d`, `proximal` where there is a closed form.
+    gradient in x is 1-Lipschitz. Override `z_gradient` and `parameter_value`, which
+    include the gradients of `z_terms`, where a formula keeps the digits of a small `d`,
+    and `proximal` where there is a closed form.
 
     Attributes:
         default_weight: float. The weight where none is given; None for the update's.
@@ -95,10 +96,7 @@ class Penalty(Saved, abc.ABC):
     def parameter_value(
         self, sigma: ProximalMap, s: Tensor, z: Tensor, d: Tensor
     ) -> Tensor:
-        """Return `(batch,)`, with the gradient of P in the parameters of `sigma`.
-
-        At `s = origin(z) − d`; like `z_gradient`, it keeps the digits of a small `d`.
-        """
+        """Return `(batch,)`, with the gradient of P in the parameters of `sigma`."""
         return self.value(sigma, s, z)
 
     def proximal(
@@ -112,11 +110,7 @@ class Penalty(Saved, abc.ABC):
         return s - step / (1.0 + step) * (slope + q)
 
     def z_terms(self, sigma: ProximalMap, z: Tensor) -> Tensor | None:
-        """Return what the energy holds besides `value`, at any x: `(batch,)`, or None.
-
-        Its gradient in z is part of `z_gradient`, and is not zero at the forward pass:
-        such a penalty is `contrastive`.
-        """
+        """Return `(batch,)`, terms in z alone of a `contrastive` penalty, or None."""
         return None
 
     @property

@@ -1,12 +1,11 @@
-"""The Bregman penalty, and what penalties share whose coordinate is the dual."""
+"""The Bregman penalty."""
 
 from typing import Any
-from typing import final
 
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import NEAR
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Penalty
@@ -14,11 +13,27 @@ from keras_lifted.penalties.base import Penalty
 Tensor = Any
 
 
-class DualPenalty(Penalty):
-    """`F(x) − ⟨x, z⟩` and terms in z alone; the coordinate is the dual of `x = σ(v)`.
+@keras.saving.register_keras_serializable(package="keras_lifted")
+class Bregman(Penalty):
+    """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
 
-    The terms in z are `F*(z)` unless a subclass adds others, in `z_terms`, to
-    which its `z_gradient` and `parameter_value` must add their part.
+    The activation is never differentiated. The coordinate is the dual variable `v`,
+    `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
+
+    Args:
+        weight: float or dict. As for `Penalty`. Defaults to None.
+
+    Raises:
+        ValueError: If a weight is not positive.
+
+    Source: Wang & Benning, "Lifted Bregman training of neural networks",
+    JMLR 24(232), 2023, eq. (8).
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> kl.penalties.Bregman(weight=10.0).weight
+    10.0
     """
 
     def origin(self, sigma: ProximalMap, z: Tensor) -> Tensor:
@@ -49,28 +64,3 @@ class DualPenalty(Penalty):
         v = sigma(s) - step * (q - z)
         x = sigma.prox(v / (1.0 + step), step / (1.0 + step))
         return (v - x) / step
-
-
-@final
-@keras.saving.register_keras_serializable(package="keras_lifted")
-class Bregman(DualPenalty):
-    """`P(x, z) = F(x) + F*(z) − ⟨x, z⟩`, with `∂P/∂z = σ(z) − x`.
-
-    The activation is never differentiated. The coordinate is the dual variable `v`,
-    `x = σ(v)`, in which `P = F*(z) − F*(v) − ⟨σ(v), z − v⟩`.
-
-    Args:
-        weight: float or dict. As for `Penalty`. Defaults to None.
-
-    Raises:
-        ValueError: If a weight is not positive.
-
-    Source: Wang & Benning, "Lifted Bregman training of neural networks",
-    JMLR 24(232), 2023, eq. (8).
-
-    Example:
-
-    >>> import keras_lifted as kl
-    >>> kl.penalties.Bregman(weight=10.0).weight
-    10.0
-    """

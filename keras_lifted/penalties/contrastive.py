@@ -7,37 +7,31 @@ import keras
 from keras import ops
 
 from keras_lifted.checks import check_number
-from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Weight
-from keras_lifted.penalties.bregman import DualPenalty
+from keras_lifted.penalties.bregman import Bregman
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Contrastive(DualPenalty):
+class Contrastive(Bregman):
     """`P(x, z) = ½‖x − z‖² + Ψ(x)`, and clamped minus free energies.
 
-    This penalty of Askari et al. has the minimiser `σ(z)` in x too, but its
-    `∂P/∂z = z − x` does not vanish there: it biases the weights. So each batch has two
-    phases, and the weights lower
+    This P is the Bregman penalty and its least value, `M(z) = ½‖z‖² − F*(z)`, whose
+    gradient biases the weights. So each batch has two phases, and the weights lower
 
         min_X [ℓ + Σ_l w_l P_l]  −  min_X [Σ_l w_l P_l],
 
-    the clamped phase less the free one, which is without the loss. As the penalty
-    weights grow the gradient tends to that of the loss at the free minimiser, which
-    lies near the forward pass, and on it where one block is lifted. A step costs twice
-    that of other penalties.
+    the clamped phase less the free one, which is without the loss, at twice the cost
+    of other penalties. As the penalty weights grow the gradient tends to that of the
+    loss at the free minimiser. That is the nearer to the forward pass, by which the
+    model predicts, the smaller the factor `feedback` of M.
 
-    With `M(z) = ½‖z‖² − F*(z)`, the least value of P, `P = P_Bregman + M(z)`;
-    `feedback` multiplies M. The smaller it is, the nearer lies the free minimiser to
-    the forward pass, by which the model predicts; the source discounts later blocks to
-    that end.
-
-    The gap that is reported is the Bregman part in the clamped phase, zero at the
-    forward pass and never negative. `lifted_energy` is the difference of the two.
+    The gap that is reported is the Bregman part in the clamped phase; `lifted_energy`
+    is the difference of the two phases.
 
     Args:
         weight: float or dict. As for `Penalty`; None for 10. Above 100 the difference

@@ -8,27 +8,26 @@ from keras import ops
 
 from keras_lifted.checks import check_number
 from keras_lifted.penalties.base import Weight
-from keras_lifted.penalties.bregman import DualPenalty
+from keras_lifted.penalties.bregman import Bregman
 
 Tensor = Any
 
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Fenchel(DualPenalty):
+class Fenchel(Bregman):
     """Constraints `P_l ≤ ε · mean_i ½‖x_l,i‖²`, one multiplier `w_l` per block.
 
-    P is the Bregman penalty `F(x) + F*(z) − ⟨x, z⟩`, here the gap of the
-    Fenchel-Young inequality, and its weights are Lagrange multipliers. After
-    each batch, with `g` the mean gap and `t` the tolerated one,
+    P is the Bregman penalty, the gap of the Fenchel-Young inequality, and its weights
+    are Lagrange multipliers. After each batch, with `g` the mean gap and `t` the
+    tolerated one,
 
         w ← w · exp(ρ (g − t) / (g + t)),
 
-    which is dual ascent in the geometry of positive multipliers: w grows where the
-    constraint is violated and falls where it is slack, by at most a factor `exp(ρ)` per
-    batch. Gap and `½‖x‖²` have the same units, so neither the number of units of a
-    block nor their size matters. Multipliers stay above a tenth of the first ones, and
-    within what the update resolves in float32.
+    which is dual ascent in the geometry of positive multipliers. Gap and `½‖x‖²` have
+    the same units, so neither the number of units of a block nor their size matters.
+    Multipliers stay above a tenth of the first ones, and within what the update
+    resolves in float32.
 
     Args:
         weight: float or dict. The first multipliers `w > 0`, as for `Penalty`; None for

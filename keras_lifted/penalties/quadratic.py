@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers.base import sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.penalties.base import Penalty
 

@@ -6,8 +6,8 @@ from typing import final
 import keras
 from keras import ops
 
+from keras_lifted.layers.formulas import norm
 from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.norms import norm
 from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any

@@ -8,10 +8,10 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.formulas import clip
+from keras_lifted.layers.formulas import norm
 from keras_lifted.layers.formulas import restrict
+from keras_lifted.layers.formulas import shrink
 from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.norms import norm
-from keras_lifted.layers.norms import shrink
 from keras_lifted.regularizers.base import Regularizer
 
 Tensor = Any
