@@ -84,8 +84,8 @@ class Stack(keras.layers.Layer):
                 f"block={block!r:.100}. For a function write a layer whose `call` "
                 "takes it."
             )
-        of_block = {"dtype": block.dtype_policy, "trainable": block.trainable}
-        super().__init__(**{**of_block, **kwargs})
+        defaults = {"dtype": block.dtype_policy, "trainable": block.trainable}
+        super().__init__(**{**defaults, **kwargs})
         # Not tracked as layers: the block as it was given and, once the stack is built,
         # the template, its copy that computes.
         self._hidden = types.SimpleNamespace(block=block, template=None)
@@ -216,11 +216,12 @@ class Stack(keras.layers.Layer):
 
     def get_blocks(self) -> list[keras.layers.Layer]:
         """Return the blocks as single layers, with copies of weights and state."""
+        stacked = [ops.convert_to_numpy(v) for v in self._stacked]
         blocks = []
         for i in range(self.depth):
             name = f"{self.block.name}_{i}"
             block = built_copy(self.block, self._shape, self.compute_dtype, name)
-            for variable, values in zip(block.variables, self._stacked, strict=True):
+            for variable, values in zip(block.variables, stacked, strict=True):
                 variable.assign(values[i])
             blocks.append(block)
         return blocks
