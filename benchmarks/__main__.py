@@ -9,11 +9,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from benchmarks import readme
-from benchmarks import report
-from benchmarks import runner
-from benchmarks import store
-from benchmarks import swap
+from benchmarks import readme, report, runner, store, swap
 from benchmarks.methods import METHODS
 from benchmarks.suites import SUITES
 from benchmarks.tasks import TASKS

@@ -28,10 +28,7 @@ import numpy as np
 
 import keras_lifted as kl
 from benchmarks.data import images
-from benchmarks.timing import STEPS
-from benchmarks.timing import WARM_UP
-from benchmarks.timing import in_turn
-from benchmarks.timing import now
+from benchmarks.timing import STEPS, WARM_UP, in_turn, now
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -14,9 +14,7 @@ from keras import ops
 
 import keras_lifted as kl
 from benchmarks.data import images
-from keras_lifted.backend import compiled
-from keras_lifted.backend import gradient
-from keras_lifted.backend import while_loop
+from keras_lifted.backend import compiled, gradient, while_loop
 
 SIDE, OUTPUTS, CODE = 64, 512, 300
 TRAIN, EPOCHS, COUNT, STARTS, MANY, FEW = 10000, 5, 6, 1, 500, 100
@@ -116,8 +114,7 @@ def compare(network, y, truth, start, adam_start, alphas, rates, boxed, fidelity
 
 def pictures():
     """A phantom and three pictures of scikit-image, `(4, 64, 64, 1)` in [0, 1]."""
-    from skimage import data
-    from skimage import transform
+    from skimage import data, transform
 
     rows, columns = np.mgrid[:SIDE, :SIDE]
     phantom = np.zeros((SIDE, SIDE))

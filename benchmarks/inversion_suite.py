@@ -19,10 +19,7 @@ import keras
 import numpy as np
 
 import keras_lifted as kl
-from benchmarks import deblurring
-from benchmarks import inversion_networks
-from benchmarks import priors
-from benchmarks import store
+from benchmarks import deblurring, inversion_networks, priors, store
 
 R = kl.regularizers
 INPUTS, OUTPUTS, ALPHA = 24, 16, 0.05

@@ -7,8 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 # A model, its inputs and targets for one batch, and a loss.
 Given = tuple[keras.Model, Any, Any, Any]

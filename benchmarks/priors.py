@@ -12,8 +12,7 @@ import time
 
 import keras
 import numpy as np
-from keras import layers
-from keras import ops
+from keras import layers, ops
 from skimage import io
 
 import keras_lifted as kl

@@ -6,11 +6,8 @@ import pathlib
 
 import numpy as np
 
-from benchmarks.store import ROOT
-from benchmarks.store import Record
-from benchmarks.summaries import Row
-from benchmarks.summaries import latest
-from benchmarks.summaries import rows
+from benchmarks.store import ROOT, Record
+from benchmarks.summaries import Row, latest, rows
 from benchmarks.tasks import TASKS
 
 README = ROOT / "README.md"

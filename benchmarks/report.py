@@ -9,13 +9,8 @@ import numpy as np
 
 from benchmarks.methods import METHODS
 from benchmarks.store import Record
-from benchmarks.suites import SUITES
-from benchmarks.suites import Suite
-from benchmarks.summaries import Row
-from benchmarks.summaries import label
-from benchmarks.summaries import latest
-from benchmarks.summaries import rows
-from benchmarks.summaries import short
+from benchmarks.suites import SUITES, Suite
+from benchmarks.summaries import Row, label, latest, rows, short
 from benchmarks.tasks import TASKS
 
 HEAD = """# Benchmarks

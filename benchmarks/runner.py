@@ -14,16 +14,11 @@ import keras
 import numpy as np
 
 import keras_lifted as kl
-from benchmarks import rates
-from benchmarks import store
-from benchmarks import timing
+from benchmarks import rates, store, timing
 from benchmarks.data import Data
-from benchmarks.methods import METHODS
-from benchmarks.methods import Method
-from benchmarks.methods import Schedule
+from benchmarks.methods import METHODS, Method, Schedule
 from benchmarks.store import Record
-from benchmarks.tasks import TASKS
-from benchmarks.tasks import Task
+from benchmarks.tasks import TASKS, Task
 
 Measure = Callable[[Record], Record]
 # Batches of images that are judged at once.

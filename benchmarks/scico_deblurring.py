@@ -13,11 +13,8 @@ import time
 
 import jax.numpy as jnp
 import numpy as np
-from scico import functional
-from scico import linop
-from scico import loss
-from scico.optimize.admm import ADMM
-from scico.optimize.admm import LinearSubproblemSolver
+from scico import functional, linop, loss
+from scico.optimize.admm import ADMM, LinearSubproblemSolver
 
 ITERATIONS, RHOS = 150, (0.1, 0.3, 1.0, 3.0)
 

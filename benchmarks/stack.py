@@ -19,8 +19,7 @@ import keras
 import numpy as np
 
 import keras_lifted as kl
-from benchmarks.dependent_chain import compiled_step
-from benchmarks.dependent_chain import longest_chain
+from benchmarks.dependent_chain import compiled_step, longest_chain
 
 layers = keras.layers
 ROUNDS = kl.updates.AllAtOnce(2, 1, tolerance=None)

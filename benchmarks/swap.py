@@ -12,8 +12,7 @@ from keras import tree
 import keras_lifted as kl
 from benchmarks import timing
 from benchmarks.keras_io import BATCH
-from benchmarks.runner import Runner
-from benchmarks.runner import warm_process
+from benchmarks.runner import Runner, warm_process
 from benchmarks.store import Record
 from benchmarks.zoo import ZOO
 from keras_lifted.lifting.blocks import count_ordinary

@@ -11,9 +11,7 @@ import keras
 import numpy as np
 
 import keras_lifted as kl
-from benchmarks import data
-from benchmarks import networks
-from benchmarks import restoration
+from benchmarks import data, networks, restoration
 
 partial = functools.partial
 Build = Callable[[type], keras.Model]

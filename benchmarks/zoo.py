@@ -9,15 +9,17 @@ import keras
 import numpy as np
 from keras import layers
 
-from benchmarks.keras_io import BATCH
-from benchmarks.keras_io import LABELS
-from benchmarks.keras_io import LOGITS
-from benchmarks.keras_io import SMALL
-from benchmarks.keras_io import Build
-from benchmarks.keras_io import Given
-from benchmarks.keras_io import classes
-from benchmarks.keras_io import images
-from benchmarks.keras_io import tokens
+from benchmarks.keras_io import (
+    BATCH,
+    LABELS,
+    LOGITS,
+    SMALL,
+    Build,
+    Given,
+    classes,
+    images,
+    tokens,
+)
 
 # Pixels on a side.
 APPLICATIONS = {

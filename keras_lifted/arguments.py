@@ -1,8 +1,7 @@
 """Objects that are saved by the arguments of their constructor."""
 
 import inspect
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 import keras
 

@@ -5,8 +5,7 @@ import importlib.util
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -15,8 +14,7 @@ from keras import ops
 from keras_lifted.checks import is_count
 from keras_lifted.continuation import PenaltyScheduler
 from keras_lifted.models.watch import PlanFit
-from keras_lifted.optimizers import BlockCoordinateDescent
-from keras_lifted.optimizers import lifted_part
+from keras_lifted.optimizers import BlockCoordinateDescent, lifted_part
 from keras_lifted.updates.iteration import LONGEST
 
 __all__ = ["LiftedTensorBoard", "PenaltyScheduler", "PlanFit"]

@@ -2,10 +2,8 @@
 
 import math
 import numbers
-from collections.abc import Callable
-from collections.abc import Mapping
-from typing import Any
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import keras
 import numpy as np

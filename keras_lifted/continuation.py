@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops

@@ -1,7 +1,6 @@
 """Metrics of lifted training, for `compile(metrics=[...])` of a lifted model."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 

@@ -5,13 +5,7 @@ import math
 import keras
 import pytest
 from keras import layers
-from mistakes import BCD
-from mistakes import QUICK
-from mistakes import Net
-from mistakes import X
-from mistakes import Y
-from mistakes import compiled
-from mistakes import expect_error
+from mistakes import BCD, QUICK, Net, X, Y, compiled, expect_error
 
 import keras_lifted as kl
 

@@ -4,12 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from mistakes import BCD
-from mistakes import NAN
-from mistakes import QUICK
-from mistakes import X
-from mistakes import Y
-from mistakes import compiled
+from mistakes import BCD, NAN, QUICK, X, Y, compiled
 
 import keras_lifted as kl
 

@@ -9,16 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from mistakes import BCD
-from mistakes import JAX
-from mistakes import NAN
-from mistakes import QUICK
-from mistakes import Net
-from mistakes import X
-from mistakes import Y
-from mistakes import compiled
-from mistakes import expect_error
-from mistakes import model
+from mistakes import BCD, JAX, NAN, QUICK, Net, X, Y, compiled, expect_error, model
 
 import keras_lifted as kl
 

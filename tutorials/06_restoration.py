@@ -15,10 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from skimage import color
-from skimage import data
-from skimage import img_as_float32
-from skimage import io
+from skimage import color, data, img_as_float32, io
 
 import keras_lifted as kl
 

@@ -13,9 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from skimage import color
-from skimage import data
-from skimage import img_as_float32
+from skimage import color, data, img_as_float32
 
 import keras_lifted as kl
 

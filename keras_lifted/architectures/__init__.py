@@ -4,11 +4,8 @@ Every builder takes `cls`, `kl.LiftedModel` or `keras.Model`, and gives both the
 network. All activations are proximal maps, so they are lifted.
 """
 
-from keras_lifted.architectures.convolutional import conv_net
-from keras_lifted.architectures.convolutional import resnet
-from keras_lifted.architectures.convolutional import unet
-from keras_lifted.architectures.dense import mlp
-from keras_lifted.architectures.dense import sparse_autoencoder
+from keras_lifted.architectures.convolutional import conv_net, resnet, unet
+from keras_lifted.architectures.dense import mlp, sparse_autoencoder
 from keras_lifted.architectures.proximal_network import proximal_network
 from keras_lifted.architectures.transformer_encoder import transformer_encoder
 from keras_lifted.layers.tied_convolution import TiedConvolution

@@ -1,15 +1,12 @@
 """What the builders share: checks of arguments and new activations."""
 
-from collections.abc import Collection
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
 
-from keras_lifted.checks import check_count
-from keras_lifted.checks import is_count
-from keras_lifted.layers import ProximalActivation
-from keras_lifted.layers import get
+from keras_lifted.checks import check_count, is_count
+from keras_lifted.layers import ProximalActivation, get
 
 # By rank: what the sizes of a sample are, and an example.
 SHAPES: dict[int | None, tuple[str, str]] = {

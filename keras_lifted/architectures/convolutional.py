@@ -1,15 +1,13 @@
 """Networks of convolutions."""
 
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.checks import check_count
-from keras_lifted.checks import check_kernel_size
+from keras_lifted.checks import check_count, check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
 
 

@@ -1,8 +1,7 @@
 """Proximal networks: the steps of a proximal algorithm, unrolled."""
 
 import math
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,10 +9,8 @@ from keras import layers
 
 from keras_lifted.architectures import arguments
 from keras_lifted.checks import check_count
-from keras_lifted.layers import DualSoftThreshold
-from keras_lifted.layers import checks
-from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP
-from keras_lifted.layers.dual_forward_backward import dual_step
+from keras_lifted.layers import DualSoftThreshold, checks
+from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP, dual_step
 from keras_lifted.layers.tied_convolution import TiedConvolution
 from keras_lifted.models.lifted_model import LiftedModel
 

@@ -1,9 +1,7 @@
 """A dataflow graph, whatever framework it came from."""
 
 import dataclasses
-from collections.abc import Callable
-from collections.abc import Hashable
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 Node = Hashable

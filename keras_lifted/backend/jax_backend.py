@@ -1,8 +1,7 @@
 """JAX: gradients and graphs."""
 
 import contextlib
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax

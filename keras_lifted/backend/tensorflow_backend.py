@@ -1,7 +1,6 @@
 """TensorFlow: gradients and graphs."""
 
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras

@@ -8,9 +8,7 @@ Each is a module of three pure functions: `init` returns the shapes of its state
 from types import ModuleType
 from typing import Any
 
-from keras_lifted.geometries import frobenius
-from keras_lifted.geometries import kronecker
-from keras_lifted.geometries import spectral
+from keras_lifted.geometries import frobenius, kronecker, spectral
 
 NAMES: dict[str, ModuleType] = {
     "frobenius": frobenius,

@@ -1,7 +1,6 @@
 """Square matrices of similar sizes in one batch, so that few programs are compiled."""
 
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops

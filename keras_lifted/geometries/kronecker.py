@@ -20,9 +20,7 @@ from keras import ops
 
 from keras_lifted.geometries.batches import in_batches
 from keras_lifted.geometries.layout import Layout
-from keras_lifted.geometries.newton_schulz import TINY
-from keras_lifted.geometries.newton_schulz import inverse_root
-from keras_lifted.geometries.newton_schulz import polar
+from keras_lifted.geometries.newton_schulz import TINY, inverse_root, polar
 
 Tensor = Any
 State = dict[str, Tensor]

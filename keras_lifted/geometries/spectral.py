@@ -11,8 +11,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.geometries.frobenius import init
-from keras_lifted.geometries.frobenius import refresh
+from keras_lifted.geometries.frobenius import init, refresh
 from keras_lifted.geometries.layout import Layout
 from keras_lifted.geometries.newton_schulz import polar
 

@@ -1,19 +1,11 @@
 """Degradations of images as Keras layers, and measures of image quality."""
 
-from keras_lifted.imaging.base import Compose
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import degrade
-from keras_lifted.imaging.blurs import Blur
-from keras_lifted.imaging.blurs import GaussianBlur
-from keras_lifted.imaging.blurs import MotionBlur
+from keras_lifted.imaging.base import Compose, Degradation, degrade
+from keras_lifted.imaging.blurs import Blur, GaussianBlur, MotionBlur
 from keras_lifted.imaging.downsample import Downsample
 from keras_lifted.imaging.mask import Mask
-from keras_lifted.imaging.noise import GaussianNoise
-from keras_lifted.imaging.noise import PoissonNoise
-from keras_lifted.imaging.quality import PSNR
-from keras_lifted.imaging.quality import SSIM
-from keras_lifted.imaging.quality import psnr
-from keras_lifted.imaging.quality import ssim
+from keras_lifted.imaging.noise import GaussianNoise, PoissonNoise
+from keras_lifted.imaging.quality import PSNR, SSIM, psnr, ssim
 
 __all__ = [
     "Blur",

@@ -2,17 +2,14 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.arguments import Saved
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.backend.dataset import in_pipeline
-from keras_lifted.backend.dataset import is_foreign
-from keras_lifted.backend.dataset import map_images
+from keras_lifted.backend.dataset import in_pipeline, is_foreign, map_images
 from keras_lifted.layers.precision import as_floating
 
 Tensor = Any

@@ -2,16 +2,13 @@
 
 import abc
 import math
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
 
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
-from keras_lifted.imaging.convolution import check_kernel
-from keras_lifted.imaging.convolution import convolve
+from keras_lifted.imaging.base import Degradation, Tensor
+from keras_lifted.imaging.convolution import check_kernel, convolve
 from keras_lifted.layers import checks
 
 # Points per pixel that stand for the path of a motion.

@@ -1,18 +1,13 @@
 """Lower resolution."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
 
 from keras_lifted.checks import check_count
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
-from keras_lifted.imaging.convolution import check_kernel
-from keras_lifted.imaging.convolution import convolve
-from keras_lifted.imaging.convolution import convolve_sides
-from keras_lifted.imaging.convolution import pad
+from keras_lifted.imaging.base import Degradation, Tensor
+from keras_lifted.imaging.convolution import check_kernel, convolve, convolve_sides, pad
 
 
 @final

@@ -1,17 +1,14 @@
 """Missing pixels."""
 
 import random
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.checks import check_array
-from keras_lifted.checks import check_number
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
+from keras_lifted.checks import check_array, check_number
+from keras_lifted.imaging.base import Degradation, Tensor
 from keras_lifted.layers import checks
 
 

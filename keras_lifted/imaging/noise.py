@@ -1,14 +1,12 @@
 """Noise: Gaussian and Poisson."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.backend import poisson
-from keras_lifted.imaging.base import Degradation
-from keras_lifted.imaging.base import Tensor
+from keras_lifted.imaging.base import Degradation, Tensor
 from keras_lifted.layers import checks
 
 

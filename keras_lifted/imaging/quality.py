@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -13,8 +12,7 @@ from keras_lifted.arguments import arguments_of
 from keras_lifted.imaging.blurs import gaussian as gaussian_profile
 from keras_lifted.imaging.convolution import convolve_sides
 from keras_lifted.layers import checks
-from keras_lifted.layers.precision import as_real
-from keras_lifted.layers.precision import dtype_of
+from keras_lifted.layers.precision import as_real, dtype_of
 
 Tensor = Any
 

@@ -1,9 +1,11 @@
 """Inversion of trained networks."""
 
-from keras_lifted.inversion.fidelity import Fidelity
-from keras_lifted.inversion.fidelity import Huber
-from keras_lifted.inversion.fidelity import KullbackLeibler
-from keras_lifted.inversion.fidelity import LeastSquares
+from keras_lifted.inversion.fidelity import (
+    Fidelity,
+    Huber,
+    KullbackLeibler,
+    LeastSquares,
+)
 from keras_lifted.inversion.invert import invert
 from keras_lifted.inversion.inverter import Inverter
 from keras_lifted.inversion.primal_dual import PrimalDual

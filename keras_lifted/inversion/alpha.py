@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_lifted.checks import check_array
-from keras_lifted.checks import described
+from keras_lifted.checks import check_array, described
 from keras_lifted.inversion.checks import check_positive
 from keras_lifted.regularizers.base import Regularizer
 

@@ -5,11 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.inversion.primal_dual import BALANCE
-from keras_lifted.inversion.primal_dual import TINY
-from keras_lifted.inversion.primal_dual import PrimalDual
-from keras_lifted.inversion.primal_dual import dot
-from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.inversion.primal_dual import BALANCE, TINY, PrimalDual, dot, norm
 from keras_lifted.layers.precision import dtype_of
 
 Tensor = Any

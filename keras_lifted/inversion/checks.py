@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_lifted.checks import check_array
-from keras_lifted.checks import described
+from keras_lifted.checks import check_array, described
 from keras_lifted.inversion.fidelity import Fidelity
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.regularizers.base import Regularizer

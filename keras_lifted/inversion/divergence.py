@@ -5,8 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.layers.gradients import per_sample
-from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.gradients import per_sample, sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.softmax import Softmax
 

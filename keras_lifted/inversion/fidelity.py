@@ -1,18 +1,17 @@
 """How far the outputs of a network are from the data."""
 
 import abc
-from typing import Any
-from typing import NamedTuple
-from typing import final
+from typing import Any, NamedTuple, final
 
 from keras import ops
 
-from keras_lifted.inversion.divergence import bregman_terms
-from keras_lifted.inversion.divergence import relative_entropy
+from keras_lifted.inversion.divergence import bregman_terms, relative_entropy
 from keras_lifted.layers import checks
-from keras_lifted.layers.gradients import per_sample
-from keras_lifted.layers.gradients import per_sample_antiderivative
-from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.gradients import (
+    per_sample,
+    per_sample_antiderivative,
+    sum_per_sample,
+)
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any

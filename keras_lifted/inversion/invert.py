@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_lifted.inversion.fidelity import Fidelity
-from keras_lifted.inversion.fidelity import LeastSquares
-from keras_lifted.inversion.inverter import Inverter
-from keras_lifted.inversion.inverter import takes_old_names
+from keras_lifted.inversion.fidelity import Fidelity, LeastSquares
+from keras_lifted.inversion.inverter import Inverter, takes_old_names
 from keras_lifted.inversion.result import Inversion
 from keras_lifted.regularizers.base import Regularizer
 

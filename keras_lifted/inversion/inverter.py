@@ -4,35 +4,22 @@ import contextlib
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from typing import Any
-from typing import ParamSpec
-from typing import final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ParamSpec, final
 
 import numpy as np
 from keras import ops
 
 from keras_lifted import penalties
-from keras_lifted.checks import check_count
-from keras_lifted.checks import check_number
-from keras_lifted.checks import resolve
+from keras_lifted.checks import check_count, check_number, resolve
 from keras_lifted.inversion import checks
-from keras_lifted.inversion.alpha import discrepancy
-from keras_lifted.inversion.alpha import first_of
-from keras_lifted.inversion.alpha import strength
-from keras_lifted.inversion.alpha import theorem
-from keras_lifted.inversion.fidelity import Data
-from keras_lifted.inversion.fidelity import Fidelity
-from keras_lifted.inversion.network import Sourced
-from keras_lifted.inversion.network import check_outputs
+from keras_lifted.inversion.alpha import discrepancy, first_of, strength, theorem
+from keras_lifted.inversion.fidelity import Data, Fidelity
+from keras_lifted.inversion.network import Sourced, check_outputs
 from keras_lifted.inversion.primal_dual import norm
 from keras_lifted.inversion.problem import InverseProblem
-from keras_lifted.inversion.result import Flags
-from keras_lifted.inversion.result import Inversion
-from keras_lifted.inversion.solver import Solver
-from keras_lifted.inversion.solver import Stats
+from keras_lifted.inversion.result import Flags, Inversion
+from keras_lifted.inversion.solver import Solver, Stats
 from keras_lifted.inversion.steps import Steps
 from keras_lifted.regularizers.base import Regularizer
 

@@ -1,16 +1,14 @@
 """The network that is inverted, and what its user may hand over for it."""
 
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers.precision import dtype_of
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.precision import dtype_of, real_dtype
 from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.lifting.blocks import walk_layers
 

@@ -9,14 +9,12 @@ dual variable p_i. All weights are within g and h_i.
 
 import math
 from collections.abc import Callable
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers.gradients import per_sample
-from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.layers.gradients import per_sample, sum_per_sample
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.regularizers.base import Regularizer
 

@@ -9,30 +9,23 @@ E is the fidelity alone, convex if `z_L` is affine in u.
 """
 
 from types import SimpleNamespace
-from typing import Any
-from typing import cast
+from typing import Any, cast
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_lifted.backend import gradient
-from keras_lifted.inversion.fidelity import Bregman
-from keras_lifted.inversion.fidelity import Data
-from keras_lifted.inversion.fidelity import Fidelity
-from keras_lifted.inversion.fidelity import LeastSquares
+from keras_lifted.inversion.fidelity import Bregman, Data, Fidelity, LeastSquares
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
-from keras_lifted.lifting.scope import Answer
-from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.scope import LiftingScope
+from keras_lifted.lifting.scope import Answer, Call, LiftingScope
 from keras_lifted.lifting.structure import find_structure
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty

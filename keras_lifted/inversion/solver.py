@@ -8,9 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.inversion.fidelity import Data
-from keras_lifted.inversion.steps import Instance
-from keras_lifted.inversion.steps import Steps
-from keras_lifted.inversion.steps import choose
+from keras_lifted.inversion.steps import Instance, Steps, choose
 from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any

@@ -1,19 +1,14 @@
 """Primal-dual steps of an inverse problem, compiled once for every shape of batch."""
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_lifted.backend import compiled
-from keras_lifted.backend import while_loop
+from keras_lifted.backend import compiled, while_loop
 from keras_lifted.inversion.certificate import certificate
 from keras_lifted.inversion.fidelity import Data
-from keras_lifted.inversion.primal_dual import PrimalDual
-from keras_lifted.inversion.primal_dual import State
-from keras_lifted.inversion.primal_dual import Term
-from keras_lifted.inversion.primal_dual import norm
+from keras_lifted.inversion.primal_dual import PrimalDual, State, Term, norm
 from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap

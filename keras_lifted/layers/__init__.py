@@ -2,32 +2,24 @@
 
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.dual_forward_backward import DualForwardBackward
-from keras_lifted.layers.growing import BentIdentity
-from keras_lifted.layers.growing import SignedLog
-from keras_lifted.layers.growing import Softplus
-from keras_lifted.layers.mapping import NOT_PROXIMAL
-from keras_lifted.layers.mapping import from_keras
-from keras_lifted.layers.mapping import get
-from keras_lifted.layers.projections import BoxProjection
-from keras_lifted.layers.projections import HardTanh
-from keras_lifted.layers.projections import L2BallProjection
-from keras_lifted.layers.projections import SimplexProjection
+from keras_lifted.layers.growing import BentIdentity, SignedLog, Softplus
+from keras_lifted.layers.mapping import NOT_PROXIMAL, from_keras, get
+from keras_lifted.layers.projections import (
+    BoxProjection,
+    HardTanh,
+    L2BallProjection,
+    SimplexProjection,
+)
 from keras_lifted.layers.proximal_stack import ProximalStack
-from keras_lifted.layers.rectifiers import ELU
-from keras_lifted.layers.rectifiers import ISRLU
-from keras_lifted.layers.rectifiers import Identity
-from keras_lifted.layers.rectifiers import LeakyReLU
-from keras_lifted.layers.rectifiers import ReLU
+from keras_lifted.layers.rectifiers import ELU, ISRLU, Identity, LeakyReLU, ReLU
 from keras_lifted.layers.softmax import Softmax
-from keras_lifted.layers.squashing import ISRU
-from keras_lifted.layers.squashing import Arctan
-from keras_lifted.layers.squashing import Sigmoid
-from keras_lifted.layers.squashing import Softsign
-from keras_lifted.layers.squashing import Tanh
+from keras_lifted.layers.squashing import ISRU, Arctan, Sigmoid, Softsign, Tanh
 from keras_lifted.layers.stack import Stack
-from keras_lifted.layers.thresholds import DualSoftThreshold
-from keras_lifted.layers.thresholds import GroupSoftThreshold
-from keras_lifted.layers.thresholds import SoftThreshold
+from keras_lifted.layers.thresholds import (
+    DualSoftThreshold,
+    GroupSoftThreshold,
+    SoftThreshold,
+)
 
 __all__ = [
     "Arctan",

@@ -4,21 +4,15 @@ import abc
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
 from keras_lifted.layers.context import current_scope
-from keras_lifted.layers.gradients import per_sample_antiderivative
-from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import as_floating
-from keras_lifted.layers.precision import as_real
-from keras_lifted.layers.precision import dtype_of
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.gradients import per_sample_antiderivative, sum_per_sample
+from keras_lifted.layers.precision import Tensor, as_floating, as_real, dtype_of, wide
 
 
 class ProximalActivation(keras.layers.Layer, abc.ABC):

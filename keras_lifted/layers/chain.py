@@ -9,8 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_lifted.backend import pullback
-from keras_lifted.backend import scan
+from keras_lifted.backend import pullback, scan
 from keras_lifted.layers.precision import lifted_real
 
 Tensor = Any

@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Scope(Protocol):

@@ -1,14 +1,12 @@
 """An unrolled proximal network as one layer, whose steps are a stack."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
-from keras_lifted.checks import check_count
-from keras_lifted.checks import check_kernel_size
+from keras_lifted.checks import check_count, check_kernel_size
 from keras_lifted.layers import checks
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.stack import Stack

@@ -5,18 +5,20 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import Activation
-from keras_lifted.layers.base import Smooth
-from keras_lifted.layers.dilogarithm import dilogarithm_of_exp_less_zeta
-from keras_lifted.layers.dilogarithm import minus_dilogarithm_of_minus_exp
-from keras_lifted.layers.formulas import clip
-from keras_lifted.layers.formulas import exp_arsinh
-from keras_lifted.layers.formulas import hypotenuse
-from keras_lifted.layers.formulas import one_plus_x_log
-from keras_lifted.layers.formulas import relu_difference
-from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.base import Activation, Smooth
+from keras_lifted.layers.dilogarithm import (
+    dilogarithm_of_exp_less_zeta,
+    minus_dilogarithm_of_minus_exp,
+)
+from keras_lifted.layers.formulas import (
+    clip,
+    exp_arsinh,
+    hypotenuse,
+    one_plus_x_log,
+    relu_difference,
+    restrict,
+)
+from keras_lifted.layers.precision import Tensor, wide
 
 
 @final

@@ -7,10 +7,8 @@ import dataclasses
 from keras import ops
 
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.gradients import per_sample_antiderivative
-from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import as_real
+from keras_lifted.layers.gradients import per_sample_antiderivative, sum_per_sample
+from keras_lifted.layers.precision import Tensor, as_real
 
 # Relative displacements below which a trapezoidal rule beats a difference.
 NEAR = 1e-3

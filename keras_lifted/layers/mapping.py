@@ -7,11 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_lifted.layers import growing
-from keras_lifted.layers import projections
-from keras_lifted.layers import rectifiers
-from keras_lifted.layers import squashing
-from keras_lifted.layers import thresholds
+from keras_lifted.layers import growing, projections, rectifiers, squashing, thresholds
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.probe import recognise
 from keras_lifted.layers.rectifiers import Identity

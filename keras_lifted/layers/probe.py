@@ -1,7 +1,6 @@
 """Recognises a proximal activation by its values and its slopes."""
 
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,11 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted.backend import vector_jacobian
-from keras_lifted.layers import growing
-from keras_lifted.layers import projections
-from keras_lifted.layers import rectifiers
-from keras_lifted.layers import squashing
-from keras_lifted.layers import thresholds
+from keras_lifted.layers import growing, projections, rectifiers, squashing, thresholds
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.rectifiers import Identity
 from keras_lifted.layers.softmax import Softmax

@@ -1,8 +1,7 @@
 """Projections onto convex sets."""
 
 import abc
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -10,15 +9,16 @@ from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
-from keras_lifted.layers.formulas import clip
-from keras_lifted.layers.formulas import clip_difference
-from keras_lifted.layers.formulas import norm
-from keras_lifted.layers.formulas import on_simplex
-from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.formulas import shrink_difference
-from keras_lifted.layers.formulas import tolerance
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.formulas import (
+    clip,
+    clip_difference,
+    norm,
+    on_simplex,
+    restrict,
+    shrink_difference,
+    tolerance,
+)
+from keras_lifted.layers.precision import Tensor, wide
 
 
 class Projection(Activation):

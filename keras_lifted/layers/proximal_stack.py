@@ -1,7 +1,6 @@
 """Equal Dense blocks in a row, with one kernel for all of them."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
@@ -10,8 +9,7 @@ from keras_lifted.arguments import arguments_of
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.chain import Tensors
+from keras_lifted.layers.chain import Chain, Tensors
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.mapping import get

@@ -1,24 +1,23 @@
 """Activations that leave positive numbers as they are."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.base import Activation
-from keras_lifted.layers.base import Smooth
-from keras_lifted.layers.formulas import hypotenuse
-from keras_lifted.layers.formulas import hypotenuse_less_one
-from keras_lifted.layers.formulas import isru
-from keras_lifted.layers.formulas import isru_potential
-from keras_lifted.layers.formulas import isru_same_sign_difference
-from keras_lifted.layers.formulas import one_plus_x_log
-from keras_lifted.layers.formulas import relu_difference
-from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.base import Activation, Smooth
+from keras_lifted.layers.formulas import (
+    hypotenuse,
+    hypotenuse_less_one,
+    isru,
+    isru_potential,
+    isru_same_sign_difference,
+    one_plus_x_log,
+    relu_difference,
+    restrict,
+)
+from keras_lifted.layers.precision import Tensor, wide
 from keras_lifted.layers.projections import Projection
 
 

@@ -1,19 +1,14 @@
 """Softmax as a proximal activation."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
-from keras_lifted.layers.formulas import on_simplex
-from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.formulas import xlogx
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import dtype_of
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.formulas import on_simplex, restrict, xlogx
+from keras_lifted.layers.precision import Tensor, dtype_of, wide
 
 
 @final

@@ -6,18 +6,18 @@ from typing import final
 import keras
 from keras import ops
 
-from keras_lifted.layers.base import Activation
-from keras_lifted.layers.base import Smooth
-from keras_lifted.layers.formulas import hypotenuse
-from keras_lifted.layers.formulas import hypotenuse_less_one
-from keras_lifted.layers.formulas import isru
-from keras_lifted.layers.formulas import isru_potential
-from keras_lifted.layers.formulas import isru_same_sign_difference
-from keras_lifted.layers.formulas import one_plus_x_log
-from keras_lifted.layers.formulas import restrict
-from keras_lifted.layers.formulas import xlogx
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.base import Activation, Smooth
+from keras_lifted.layers.formulas import (
+    hypotenuse,
+    hypotenuse_less_one,
+    isru,
+    isru_potential,
+    isru_same_sign_difference,
+    one_plus_x_log,
+    restrict,
+    xlogx,
+)
+from keras_lifted.layers.precision import Tensor, wide
 
 
 @final

@@ -6,8 +6,7 @@ import contextlib
 import functools
 import types
 from collections.abc import Callable
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -17,17 +16,17 @@ from keras_lifted.backend import batched
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.chain import Tensors
+from keras_lifted.layers.chain import Chain, Tensors
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.precision import Tensor, real_dtype
 from keras_lifted.layers.rectifiers import Identity
-from keras_lifted.layers.template import ConstraintOfEach
-from keras_lifted.layers.template import RegularizerOfEach
-from keras_lifted.layers.template import Template
-from keras_lifted.layers.template import built_copy
+from keras_lifted.layers.template import (
+    ConstraintOfEach,
+    RegularizerOfEach,
+    Template,
+    built_copy,
+)
 
 
 @final

@@ -1,9 +1,7 @@
 """One block that stands for many: it computes with weights that it is given."""
 
 import copy
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras

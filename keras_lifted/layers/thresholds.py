@@ -1,20 +1,20 @@
 """Activations with a threshold."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
-from keras_lifted.layers.formulas import clip
-from keras_lifted.layers.formulas import clip_difference
-from keras_lifted.layers.formulas import norm
-from keras_lifted.layers.formulas import shrink
-from keras_lifted.layers.formulas import shrink_difference
-from keras_lifted.layers.precision import Tensor
-from keras_lifted.layers.precision import wide
+from keras_lifted.layers.formulas import (
+    clip,
+    clip_difference,
+    norm,
+    shrink,
+    shrink_difference,
+)
+from keras_lifted.layers.precision import Tensor, wide
 from keras_lifted.layers.projections import Clip
 
 

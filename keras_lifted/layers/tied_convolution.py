@@ -1,17 +1,13 @@
 """A convolution and its adjoint, with one kernel."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.arguments import arguments_of
-from keras_lifted.checks import check_count
-from keras_lifted.checks import check_kernel_size
-from keras_lifted.checks import check_number
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.checks import check_count, check_kernel_size, check_number
+from keras_lifted.layers.precision import lifted_real, real_dtype
 
 Tensor = Any
 

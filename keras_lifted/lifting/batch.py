@@ -1,12 +1,10 @@
 """One batch of data, and what a sample weighs in the user's loss."""
 
 import dataclasses
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 import keras
-from keras import ops
-from keras import tree
+from keras import ops, tree
 
 from keras_lifted.layers.precision import lifted_real
 

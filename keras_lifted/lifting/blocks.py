@@ -7,10 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_lifted.layers.base import AnyActivation
-from keras_lifted.layers.base import ProximalActivation
-from keras_lifted.layers.mapping import from_keras
-from keras_lifted.layers.mapping import is_not_proximal
+from keras_lifted.layers.base import AnyActivation, ProximalActivation
+from keras_lifted.layers.mapping import from_keras, is_not_proximal
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
 from keras_lifted.lifting.hooks import Hook

@@ -11,18 +11,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import gradient
-from keras_lifted.backend import while_loop
-from keras_lifted.layers.gradients import per_sample
-from keras_lifted.layers.gradients import sum_per_sample
+from keras_lifted.backend import gradient, while_loop
+from keras_lifted.layers.gradients import per_sample, sum_per_sample
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.stacked import forward_stack
-from keras_lifted.lifting.stacked import point_of_stack
+from keras_lifted.lifting.stacked import forward_stack, point_of_stack
 from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any

@@ -12,8 +12,7 @@ from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.swept import Lifted
-from keras_lifted.lifting.swept import Swept
+from keras_lifted.lifting.swept import Lifted, Swept
 
 Tensor = Any
 

@@ -12,35 +12,23 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 import keras
 from keras import ops
 
-from keras_lifted.backend import STATEFUL
-from keras_lifted.backend import gradient
+from keras_lifted.backend import STATEFUL, gradient
 from keras_lifted.layers.chain import batch_first
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
-from keras_lifted.lifting.rule import Move
-from keras_lifted.lifting.rule import Scale
-from keras_lifted.lifting.rule import moved
-from keras_lifted.lifting.scope import Answer
-from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.scope import LiftingScope
-from keras_lifted.lifting.stacked import Rounds
-from keras_lifted.lifting.stacked import StackPass
-from keras_lifted.lifting.stacked import forward_stack
+from keras_lifted.lifting.rule import Move, Scale, moved
+from keras_lifted.lifting.scope import Answer, Call, LiftingScope
+from keras_lifted.lifting.stacked import Rounds, StackPass, forward_stack
 from keras_lifted.lifting.state import StateScope
-from keras_lifted.lifting.structure import find_structure
-from keras_lifted.lifting.structure import samples_first
-from keras_lifted.lifting.swept import Lifted
-from keras_lifted.lifting.swept import Stored
-from keras_lifted.lifting.swept import Swept
+from keras_lifted.lifting.structure import find_structure, samples_first
+from keras_lifted.lifting.swept import Lifted, Stored, Swept
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any

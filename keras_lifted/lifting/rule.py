@@ -3,8 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 from keras import ops
 

@@ -2,18 +2,15 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
-from collections.abc import Sequence
-from typing import Any
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import keras
 
 from keras_lifted.backend import current_trace
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.context import pop_scope
-from keras_lifted.layers.context import push_scope
+from keras_lifted.layers.context import pop_scope, push_scope
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.hooks import hooked
 

@@ -20,15 +20,10 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.backend import while_loop
-from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.chain import batch_first
-from keras_lifted.layers.chain import depth_first
+from keras_lifted.layers.chain import Chain, batch_first, depth_first
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.rule import Move
-from keras_lifted.lifting.rule import Scale
-from keras_lifted.lifting.rule import parameter_gradient
+from keras_lifted.layers.precision import lifted_real, real_dtype
+from keras_lifted.lifting.rule import Move, Scale, parameter_gradient
 from keras_lifted.lifting.scope import Call
 from keras_lifted.penalties.base import Penalty
 

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lifted.backend import STATEFUL
-from keras_lifted.backend import current_trace
+from keras_lifted.backend import STATEFUL, current_trace
 
 Tensor = Any
 # Variables and the values that a call assigned to them.

@@ -1,16 +1,14 @@
 """How the lifted blocks of a model hang together, read off its graph."""
 
 import dataclasses
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import tree
 
 from keras_lifted.backend import trace
-from keras_lifted.lifting.scope import Answer
-from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.scope import Answer, Call
 
 Tensor = Any
 # run(answer, inputs, trainable) calls the model on `inputs` in a scope of that

@@ -7,16 +7,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
-from keras import tree
+from keras import ops, tree
 
-from keras_lifted import backend
-from keras_lifted import optimizers
+from keras_lifted import backend, optimizers
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.models.build import build
-from keras_lifted.persistent.indices import indexed
-from keras_lifted.persistent.indices import take_index
+from keras_lifted.persistent.indices import indexed, take_index
 
 # As many rows as tell a sample's axis from a sample's shape.
 ROWS = 2

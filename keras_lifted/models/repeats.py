@@ -8,10 +8,7 @@ import keras
 
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
-from keras_lifted.models.segments import Application
-from keras_lifted.models.segments import Segment
-from keras_lifted.models.segments import find_segments
-from keras_lifted.models.segments import kind
+from keras_lifted.models.segments import Application, Segment, find_segments, kind
 
 Tensor = Any
 

@@ -1,8 +1,7 @@
 """Folds equal blocks of an existing model into stacks."""
 
 import itertools
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,9 +10,7 @@ import numpy as np
 from keras_lifted.checks import check_count
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
-from keras_lifted.models.repeats import Repeat
-from keras_lifted.models.repeats import find_repeats
-from keras_lifted.models.repeats import share_weights
+from keras_lifted.models.repeats import Repeat, find_repeats, share_weights
 from keras_lifted.models.segments import Application
 
 Tensor = Any

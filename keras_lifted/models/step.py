@@ -8,23 +8,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
-from keras import tree
+from keras import ops, tree
 
-from keras_lifted import backend
-from keras_lifted import optimizers
+from keras_lifted import backend, optimizers
 from keras_lifted.layers.precision import lifted_real
 from keras_lifted.lifting.batch import Batch
-from keras_lifted.lifting.blocks import Block
-from keras_lifted.lifting.blocks import count_ordinary
+from keras_lifted.lifting.blocks import Block, count_ordinary
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.metrics import LiftedEnergy
-from keras_lifted.metrics import LiftedMetric
+from keras_lifted.metrics import LiftedEnergy, LiftedMetric
 from keras_lifted.models.build import build
 from keras_lifted.models.persistence import checked_index
 from keras_lifted.persistent.indices import take_index
-from keras_lifted.updates.base import Solution
-from keras_lifted.updates.base import solve
+from keras_lifted.updates.base import Solution, solve
 
 Tensor = Any
 

@@ -7,21 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted import backend
-from keras_lifted import optimizers
+from keras_lifted import backend, optimizers
 from keras_lifted.lifting.batch import reductions_of
-from keras_lifted.lifting.blocks import Block
-from keras_lifted.lifting.blocks import find_blocks
+from keras_lifted.lifting.blocks import Block, find_blocks
 from keras_lifted.metrics import LiftedMetric
-from keras_lifted.models.build import build
-from keras_lifted.models.build import check_optimizer
+from keras_lifted.models.build import build, check_optimizer
 from keras_lifted.models.persistence import with_indices
-from keras_lifted.models.step import Lifting
-from keras_lifted.models.step import solve_once
-from keras_lifted.models.step import train_on
-from keras_lifted.models.watch import FirstStepNote
-from keras_lifted.models.watch import NonFiniteLoss
-from keras_lifted.models.watch import PlanFit
+from keras_lifted.models.step import Lifting, solve_once, train_on
+from keras_lifted.models.watch import FirstStepNote, NonFiniteLoss, PlanFit
 from keras_lifted.persistent.indices import take_index
 
 Tensor = Any

@@ -3,8 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 import numpy as np

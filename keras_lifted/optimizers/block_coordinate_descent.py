@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_lifted import penalties
-from keras_lifted import updates
+from keras_lifted import penalties, updates
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.delegating import Delegating
 from keras_lifted.optimizers.settings import keras_optimizer
-from keras_lifted.optimizers.state import LiftedState
-from keras_lifted.optimizers.state import warn_of_heavy_weights
+from keras_lifted.optimizers.state import LiftedState, warn_of_heavy_weights
 from keras_lifted.persistent import settings as persistence
 from keras_lifted.persistent.memory import Memory
 from keras_lifted.updates.base import Solution

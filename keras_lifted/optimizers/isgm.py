@@ -1,26 +1,21 @@
 """The implicit stochastic gradient method, the framework's step of the weights."""
 
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted import penalties
-from keras_lifted.backend import gradient
-from keras_lifted.backend import while_loop
+from keras_lifted.backend import gradient, while_loop
 from keras_lifted.checks import check_between
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.affine import find_affine
-from keras_lifted.lifting.affine import grams
+from keras_lifted.layers.precision import lifted_real, real_dtype
+from keras_lifted.lifting.affine import find_affine, grams
 from keras_lifted.lifting.energy import energy
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.settings import check_rate
-from keras_lifted.optimizers.weight_blocks import WeightBlock
-from keras_lifted.optimizers.weight_blocks import weight_blocks
+from keras_lifted.optimizers.weight_blocks import WeightBlock, weight_blocks
 from keras_lifted.updates.base import Solution
 
 Tensor = Any

@@ -1,7 +1,6 @@
 """The decay of the learning rate over the steps of one `fit`."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lifted.checks import check_number
-from keras_lifted.checks import described
+from keras_lifted.checks import check_number, described
 
 # Arguments of `keras.optimizers.Optimizer` that are None or at least 0.
 _AMOUNTS = (

@@ -11,8 +11,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.precision import lifted_real
-from keras_lifted.layers.precision import real_dtype
+from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.penalties.base import Penalty

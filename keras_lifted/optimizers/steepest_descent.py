@@ -1,27 +1,20 @@
 """Steepest descent: every kernel moves as a matrix, in a geometry that suits it."""
 
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted import geometries
-from keras_lifted.backend import assign_all
-from keras_lifted.backend import cond
-from keras_lifted.backend import sum_over_replicas
-from keras_lifted.checks import check_between
-from keras_lifted.checks import check_count
+from keras_lifted.backend import assign_all, cond, sum_over_replicas
+from keras_lifted.checks import check_between, check_count
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.optimizers import rates
 from keras_lifted.optimizers.decrease import DecreaseBound
-from keras_lifted.optimizers.kernels import count_in_chains
-from keras_lifted.optimizers.kernels import find_groups
-from keras_lifted.optimizers.kernels import warn_of_others
+from keras_lifted.optimizers.kernels import count_in_chains, find_groups, warn_of_others
 from keras_lifted.optimizers.schedule import FitDecay
-from keras_lifted.optimizers.settings import check_settings
-from keras_lifted.optimizers.settings import keras_optimizer
+from keras_lifted.optimizers.settings import check_settings, keras_optimizer
 
 Tensor = Any
 

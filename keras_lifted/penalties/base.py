@@ -3,8 +3,7 @@
 import abc
 import math
 import numbers
-from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras import ops

@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_lifted.layers.gradients import sum_per_sample
-from keras_lifted.layers.map import NEAR
-from keras_lifted.layers.map import ProximalMap
+from keras_lifted.layers.map import NEAR, ProximalMap
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any

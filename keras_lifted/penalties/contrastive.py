@@ -1,7 +1,6 @@
 """The contrastive penalty: clamped minus free energy."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops

@@ -1,7 +1,6 @@
 """The Fenchel penalty: Bregman gaps as constraints, with multipliers."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops

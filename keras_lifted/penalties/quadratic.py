@@ -1,7 +1,6 @@
 """The quadratic penalty of the method of auxiliary coordinates."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops

@@ -5,21 +5,16 @@ import dataclasses
 import pathlib
 import shutil
 from collections.abc import Mapping
-from typing import Any
-from typing import Self
-from typing import final
+from typing import Any, Self, final
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.backend import on_host
-from keras_lifted.backend import read_rows
-from keras_lifted.backend import write_rows
+from keras_lifted.backend import on_host, read_rows, write_rows
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.structure import Structure
-from keras_lifted.lifting.swept import Lifted
-from keras_lifted.lifting.swept import Stored
+from keras_lifted.lifting.swept import Lifted, Stored
 from keras_lifted.persistent.settings import Persistent
 
 Tensor = Any

@@ -3,11 +3,8 @@
 import math
 import numbers
 import os
-from collections.abc import Mapping
-from collections.abc import Sequence
-from typing import Any
-from typing import Self
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, final
 
 import keras
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 

@@ -1,7 +1,6 @@
 """A denoising network in the place of a proximal map: plug-and-play."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops

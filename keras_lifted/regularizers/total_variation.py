@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from keras_lifted.layers import checks
-from keras_lifted.layers.formulas import clip
-from keras_lifted.layers.formulas import norm
-from keras_lifted.layers.formulas import shrink
+from keras_lifted.layers.formulas import clip, norm, shrink
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.regularizers.base import Regularizer
 

@@ -4,12 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_lifted.checks import resolve
-from keras_lifted.updates.base import LiftedUpdate
-from keras_lifted.updates.base import Solution
-from keras_lifted.updates.steps import Mirror
-from keras_lifted.updates.steps import ProximalGradient
-from keras_lifted.updates.sweep import AllAtOnce
-from keras_lifted.updates.sweep import Sweep
+from keras_lifted.updates.base import LiftedUpdate, Solution
+from keras_lifted.updates.steps import Mirror, ProximalGradient
+from keras_lifted.updates.sweep import AllAtOnce, Sweep
 
 __all__ = [
     "AllAtOnce",

@@ -1,8 +1,7 @@
 """Accelerations of an iteration over lifted variables."""
 
 import abc
-from typing import Any
-from typing import final
+from typing import Any, final
 
 from keras import ops
 

@@ -3,8 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 from keras import ops
 
@@ -12,13 +11,10 @@ from keras_lifted.arguments import Saved
 from keras_lifted.backend import dense
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
-from keras_lifted.lifting.energy import energy_at
-from keras_lifted.lifting.energy import mean_penalties
-from keras_lifted.lifting.energy import z_terms_of
+from keras_lifted.lifting.energy import energy_at, mean_penalties, z_terms_of
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.swept import Lifted
-from keras_lifted.lifting.swept import Swept
+from keras_lifted.lifting.swept import Lifted, Swept
 
 Tensor = Any
 

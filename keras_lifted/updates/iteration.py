@@ -9,27 +9,25 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.backend import while_loop
-from keras_lifted.checks import check_count
-from keras_lifted.checks import check_number
+from keras_lifted.checks import check_count, check_number
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.lifting.energy import energy_at
-from keras_lifted.lifting.energy import z_terms_of
+from keras_lifted.lifting.energy import energy_at, z_terms_of
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.rule import Move
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.stacked import Rounds
-from keras_lifted.lifting.swept import Lifted
-from keras_lifted.lifting.swept import Swept
+from keras_lifted.lifting.swept import Lifted, Swept
 from keras_lifted.penalties.base import Penalty
 from keras_lifted.updates.acceleration import Acceleration
-from keras_lifted.updates.base import LiftedUpdate
-from keras_lifted.updates.base import Solution
-from keras_lifted.updates.order import JACOBI
-from keras_lifted.updates.order import ORDERS
-from keras_lifted.updates.order import OUTPUT_TO_INPUT
-from keras_lifted.updates.order import groups
-from keras_lifted.updates.order import shortening
+from keras_lifted.updates.base import LiftedUpdate, Solution
+from keras_lifted.updates.order import (
+    JACOBI,
+    ORDERS,
+    OUTPUT_TO_INPUT,
+    groups,
+    shortening,
+)
 
 Tensor = Any
 # body(round, coordinates, residual, *rest) -> the same after one more round

@@ -1,7 +1,6 @@
 """Mirror (Bregman) and proximal gradient steps on the lifted variables."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 

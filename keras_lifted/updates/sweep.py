@@ -1,18 +1,15 @@
 """Sweeps: one pass of full coordinate steps, at backprop's cost."""
 
-from typing import Any
-from typing import final
+from typing import Any, final
 
 import keras
 
-from keras_lifted.checks import check_between
-from keras_lifted.checks import check_count
+from keras_lifted.checks import check_between, check_count
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
 from keras_lifted.lifting.stacked import Rounds
-from keras_lifted.updates.base import LiftedUpdate
-from keras_lifted.updates.base import Solution
+from keras_lifted.updates.base import LiftedUpdate, Solution
 
 Tensor = Any
 

@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data
-from benchmarks import methods
-from benchmarks import report
-from benchmarks import stack
-from benchmarks import store
-from benchmarks import tasks
-from benchmarks import timing
+from benchmarks import data, methods, report, stack, store, tasks, timing
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import methods
-from benchmarks import rates
+from benchmarks import methods, rates
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,8 @@ from keras import ops
 
 from keras_lifted import geometries
 from keras_lifted.backend import compiled
-from keras_lifted.geometries import frobenius
-from keras_lifted.geometries import kronecker
-from keras_lifted.geometries import newton_schulz
-from keras_lifted.geometries import spectral
-from keras_lifted.geometries.layout import WIDEST
-from keras_lifted.geometries.layout import Layout
+from keras_lifted.geometries import frobenius, kronecker, newton_schulz, spectral
+from keras_lifted.geometries.layout import WIDEST, Layout
 
 JAX = keras.backend.backend() == "jax"
 RNG = np.random.default_rng(0)

@@ -5,8 +5,7 @@ import pytest
 from keras import ops
 
 from keras_lifted.geometries.batches import in_batches
-from keras_lifted.geometries.layout import WIDEST
-from keras_lifted.geometries.layout import Layout
+from keras_lifted.geometries.layout import WIDEST, Layout
 
 RNG = np.random.default_rng(0)
 LAYOUTS = [

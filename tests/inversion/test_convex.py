@@ -3,13 +3,15 @@
 import keras
 import numpy as np
 import pytest
-from one_block import HAS_DOUBLE
-from one_block import activation_of
-from one_block import best_l1
-from one_block import best_smooth
-from one_block import best_variation
-from one_block import double
-from one_block import perceptron
+from one_block import (
+    HAS_DOUBLE,
+    activation_of,
+    best_l1,
+    best_smooth,
+    best_variation,
+    double,
+    perceptron,
+)
 
 import keras_lifted as kl
 from keras_lifted.inversion.network import Sourced

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
 import keras_lifted as kl
-from keras_lifted.inversion.divergence import bregman_terms
-from keras_lifted.inversion.divergence import relative_entropy
+from keras_lifted.inversion.divergence import bregman_terms, relative_entropy
 from keras_lifted.layers.map import ProximalMap
 
 SMOOTH = ["sigmoid", "tanh", "softplus", "elu", "softsign", "arctan", "isru"]

@@ -9,9 +9,7 @@ true input, `P(y, Wu + b) ≤ δ²` and `alpha = √2 δ/‖v‖`,
 import keras
 import numpy as np
 import pytest
-from one_block import HAS_DOUBLE
-from one_block import double
-from one_block import perceptron
+from one_block import HAS_DOUBLE, double, perceptron
 
 import keras_lifted as kl
 

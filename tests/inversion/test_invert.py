@@ -3,12 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from images import deep
-from images import invert
-from images import perceptron
-from images import phantom
-from images import psnr
-from images import rng
+from images import deep, invert, perceptron, phantom, psnr, rng
 from keras import layers
 
 import keras_lifted as kl

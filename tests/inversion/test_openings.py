@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
+from keras import layers, ops
 from scipy import optimize
 
 import keras_lifted as kl

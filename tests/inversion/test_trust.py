@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
-from one_block import HAS_DOUBLE
-from one_block import perceptron
+from keras import layers, ops
+from one_block import HAS_DOUBLE, perceptron
 from scipy import optimize
 
 import keras_lifted as kl

@@ -7,8 +7,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from scipy import optimize
-from scipy import special
+from scipy import optimize, special
 
 import keras_lifted as kl
 

@@ -5,11 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from cases import CASES
-from cases import points
-from compiled import array
-from compiled import grad
-from compiled import tensor
+from cases import CASES, points
+from compiled import array, grad, tensor
 
 import keras_lifted as kl
 

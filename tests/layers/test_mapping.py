@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 from cases import points
-from compiled import array
-from compiled import tensor
+from compiled import array, tensor
 
 import keras_lifted as kl
 from keras_lifted.layers import mapping

@@ -3,16 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from cases import CASES
-from cases import SCALARS
-from cases import in_domain
-from cases import points
-from compiled import HAS_DOUBLE
-from compiled import REAL
-from compiled import array
-from compiled import grad
-from compiled import jit
-from compiled import tensor
+from cases import CASES, SCALARS, in_domain, points
+from compiled import HAS_DOUBLE, REAL, array, grad, jit, tensor
 from scipy import special
 
 from keras_lifted.layers import dilogarithm

@@ -8,12 +8,8 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from keras_lifted.layers.chain import prefix_sums
-from keras_lifted.layers.chain import suffix_sums
-from tests.layers.compiled import REAL
-from tests.layers.compiled import array
-from tests.layers.compiled import jit
-from tests.layers.compiled import tensor
+from keras_lifted.layers.chain import prefix_sums, suffix_sums
+from tests.layers.compiled import REAL, array, jit, tensor
 from tests.mistakes import expect_error
 
 Stack = kl.layers.ProximalStack

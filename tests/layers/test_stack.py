@@ -8,9 +8,7 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from tests.layers.blocks import CASES
-from tests.layers.blocks import TwoLayers
-from tests.layers.blocks import convolution
+from tests.layers.blocks import CASES, TwoLayers, convolution
 from tests.layers.compiled import array
 from tests.mistakes import expect_error
 

@@ -2,22 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import CASES
-from cases import SCALARS
-from cases import VECTORS
-from cases import WIDE
-from cases import Vector
-from cases import in_domain
-from cases import points
-from compiled import HAS_DOUBLE
-from compiled import REAL
-from compiled import array
-from compiled import close
-from compiled import grad
-from compiled import needs_double
-from compiled import tensor
-from hypothesis import given
-from hypothesis import settings
+from cases import CASES, SCALARS, VECTORS, WIDE, Vector, in_domain, points
+from compiled import HAS_DOUBLE, REAL, array, close, grad, needs_double, tensor
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 

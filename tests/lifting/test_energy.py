@@ -5,8 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 import keras_lifted as kl
 from keras_lifted.lifting.batch import Batch

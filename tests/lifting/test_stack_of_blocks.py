@@ -6,9 +6,7 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from tests.layers.blocks import CASES
-from tests.layers.blocks import convolution
-from tests.layers.blocks import dense
+from tests.layers.blocks import CASES, convolution, dense
 from tests.layers.compiled import array
 
 DEPTH = 4

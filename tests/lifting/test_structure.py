@@ -2,8 +2,7 @@
 
 import keras
 import numpy as np
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 import keras_lifted as kl
 from keras_lifted.lifting.batch import Batch

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 from keras import layers
-from networks import QUICK
-from networks import values
+from networks import QUICK, values
 
 B = 8
 RNG = np.random.default_rng(3)

@@ -3,12 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from mistakes import JAX
-from mistakes import expect_error
-from networks import QUICK
-from networks import assert_same
-from networks import predict
-from networks import values
+from mistakes import JAX, expect_error
+from networks import QUICK, assert_same, predict, values
 
 import keras_lifted as kl
 

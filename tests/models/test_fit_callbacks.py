@@ -3,15 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from networks import COMPILED
-from networks import assert_same
-from networks import data
-from networks import target
-from networks import values
-from recipes import SGD
-from recipes import bcd
-from recipes import lifted_metrics
-from recipes import small
+from networks import COMPILED, assert_same, data, target, values
+from recipes import SGD, bcd, lifted_metrics, small
 
 import keras_lifted as kl
 

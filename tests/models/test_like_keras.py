@@ -6,18 +6,9 @@ from typing import ClassVar
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
-from networks import QUICK
-from networks import values
-from one_step import SIGNED
-from one_step import B
-from one_step import X
-from one_step import Y
-from one_step import assert_parallel
-from one_step import head
-from one_step import one_step
-from one_step import plain
+from keras import layers, ops
+from networks import QUICK, values
+from one_step import SIGNED, B, X, Y, assert_parallel, head, one_step, plain
 
 import keras_lifted as kl
 

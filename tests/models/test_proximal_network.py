@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from mistakes import JAX
-from mistakes import expect_error
+from mistakes import JAX, expect_error
 
 import keras_lifted as kl
 

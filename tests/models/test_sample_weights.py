@@ -3,18 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from networks import COMPILED
-from networks import QUICK
-from networks import assert_same
-from networks import data
-from networks import target
-from networks import values
-from recipes import SGD
-from recipes import UPDATES
-from recipes import N
-from recipes import bcd
-from recipes import small
-from recipes import tensor
+from networks import COMPILED, QUICK, assert_same, data, target, values
+from recipes import SGD, UPDATES, N, bcd, small, tensor
 
 import keras_lifted as kl
 

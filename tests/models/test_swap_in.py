@@ -4,15 +4,17 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import COMPILED
-from networks import NETWORKS
-from networks import assert_same
-from networks import data
-from networks import mlp
-from networks import predict
-from networks import residual
-from networks import target
-from networks import values
+from networks import (
+    COMPILED,
+    NETWORKS,
+    assert_same,
+    data,
+    mlp,
+    predict,
+    residual,
+    target,
+    values,
+)
 
 import keras_lifted as kl
 

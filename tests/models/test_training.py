@@ -8,20 +8,18 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import COMPILED
-from networks import QUICK
-from networks import assert_same
-from networks import conv
-from networks import data
-from networks import mlp
-from networks import target
-from networks import two_in_two_out
-from networks import values
-from recipes import SGD
-from recipes import UPDATES
-from recipes import bcd
-from recipes import small
-from recipes import tensor
+from networks import (
+    COMPILED,
+    QUICK,
+    assert_same,
+    conv,
+    data,
+    mlp,
+    target,
+    two_in_two_out,
+    values,
+)
+from recipes import SGD, UPDATES, bcd, small, tensor
 
 import keras_lifted as kl
 

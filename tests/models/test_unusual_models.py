@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
-from networks import QUICK
-from networks import values
+from keras import layers, ops
+from networks import QUICK, values
 
 import keras_lifted as kl
 

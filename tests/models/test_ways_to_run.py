@@ -3,17 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from networks import COMPILED
-from networks import JAX
-from networks import assert_same
-from networks import data
-from networks import target
-from networks import values
-from recipes import UPDATES
-from recipes import N
-from recipes import bcd
-from recipes import lifted_metrics
-from recipes import small
+from networks import COMPILED, JAX, assert_same, data, target, values
+from recipes import UPDATES, N, bcd, lifted_metrics, small
 
 import keras_lifted as kl
 

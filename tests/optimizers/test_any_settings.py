@@ -3,11 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 import keras_lifted as kl
 

@@ -3,11 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
-from small import JAX
-from small import QUICK
-from small import restored
+from keras import layers, ops
+from small import JAX, QUICK, restored
 
 import keras_lifted as kl
 from keras_lifted.lifting.energy import energy

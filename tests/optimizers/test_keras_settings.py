@@ -3,18 +3,20 @@
 import keras
 import numpy as np
 import pytest
-from small import JAX
-from small import KINDS
-from small import QUICK
-from small import RATE
-from small import X
-from small import Y
-from small import assert_same
-from small import descent
-from small import fit
-from small import network
-from small import trained
-from small import weights
+from small import (
+    JAX,
+    KINDS,
+    QUICK,
+    RATE,
+    X,
+    Y,
+    assert_same,
+    descent,
+    fit,
+    network,
+    trained,
+    weights,
+)
 
 from keras_lifted import geometries
 

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 import keras_lifted as kl
 from keras_lifted.optimizers.kernels import find_groups

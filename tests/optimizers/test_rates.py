@@ -4,20 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from small import JAX
-from small import KINDS
-from small import QUICK
-from small import X
-from small import Y
-from small import assert_same
-from small import descent
-from small import fit
-from small import network
-from small import trained
+from small import JAX, KINDS, QUICK, X, Y, assert_same, descent, fit, network, trained
 
 import keras_lifted as kl
-from keras_lifted.optimizers.rates import is_due
-from keras_lifted.optimizers.rates import rate_at
+from keras_lifted.optimizers.rates import is_due, rate_at
 
 # One step of a decay over so many, and what is left of the rate.
 LEFT = [1 - (step / 4) ** 1.5 for step in range(4)]

@@ -4,16 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from small import JAX
-from small import KINDS
-from small import QUICK
-from small import X
-from small import Y
-from small import assert_same
-from small import descent
-from small import fit
-from small import network
-from small import restored
+from small import JAX, KINDS, QUICK, X, Y, assert_same, descent, fit, network, restored
 
 import keras_lifted as kl
 

@@ -3,21 +3,22 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
-from small import JAX
-from small import KINDS
-from small import QUICK
-from small import RATE
-from small import X
-from small import Y
-from small import assert_same
-from small import descent
-from small import fit
-from small import gradients
-from small import network
-from small import trained
-from small import weights
+from keras import layers, ops
+from small import (
+    JAX,
+    KINDS,
+    QUICK,
+    RATE,
+    X,
+    Y,
+    assert_same,
+    descent,
+    fit,
+    gradients,
+    network,
+    trained,
+    weights,
+)
 
 import keras_lifted as kl
 from keras_lifted import geometries

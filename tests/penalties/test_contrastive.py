@@ -4,15 +4,17 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from two_blocks import COMPILED
-from two_blocks import SAMPLES
-from two_blocks import WEIGHTS
-from two_blocks import X
-from two_blocks import Y
-from two_blocks import assert_close
-from two_blocks import compiled
-from two_blocks import gradients
-from two_blocks import network
+from two_blocks import (
+    COMPILED,
+    SAMPLES,
+    WEIGHTS,
+    X,
+    Y,
+    assert_close,
+    compiled,
+    gradients,
+    network,
+)
 
 import keras_lifted as kl
 

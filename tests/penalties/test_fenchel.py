@@ -3,12 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from two_blocks import X
-from two_blocks import Y
-from two_blocks import assert_close
-from two_blocks import compiled
-from two_blocks import gradients
-from two_blocks import network
+from two_blocks import X, Y, assert_close, compiled, gradients, network
 
 import keras_lifted as kl
 from keras_lifted.optimizers.state import FLOOR

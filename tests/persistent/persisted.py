@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 from keras import layers
-from networks import COMPILED
-from networks import values
+from networks import COMPILED, values
 
 import keras_lifted as kl
 

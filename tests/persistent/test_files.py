@@ -3,14 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from networks import assert_same
-from networks import values
-from persisted import BATCH
-from persisted import N
-from persisted import X
-from persisted import Y
-from persisted import build
-from persisted import coordinates
+from networks import assert_same, values
+from persisted import BATCH, N, X, Y, build, coordinates
 
 import keras_lifted as kl
 

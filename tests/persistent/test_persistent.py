@@ -4,18 +4,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import QUICK
-from networks import assert_same
-from networks import values
-from persisted import BATCH
-from persisted import SGD
-from persisted import N
-from persisted import X
-from persisted import Y
-from persisted import build
-from persisted import by_hand
-from persisted import coordinates
-from persisted import dataset
+from networks import QUICK, assert_same, values
+from persisted import BATCH, SGD, N, X, Y, build, by_hand, coordinates, dataset
 
 import keras_lifted as kl
 

@@ -2,15 +2,8 @@
 
 import numpy as np
 import pytest
-from networks import QUICK
-from networks import assert_same
-from networks import values
-from persisted import BATCH
-from persisted import N
-from persisted import X
-from persisted import Y
-from persisted import build
-from persisted import dataset
+from networks import QUICK, assert_same, values
+from persisted import BATCH, N, X, Y, build, dataset
 
 import keras_lifted as kl
 

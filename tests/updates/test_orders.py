@@ -5,8 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 import keras_lifted as kl
 from keras_lifted.lifting.batch import Batch
@@ -14,9 +13,7 @@ from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.swept import Stored
-from keras_lifted.updates.order import ORDERS
-from keras_lifted.updates.order import groups
-from keras_lifted.updates.order import shortening
+from keras_lifted.updates.order import ORDERS, groups, shortening
 
 JAX = keras.backend.backend() == "jax"
 RNG = np.random.default_rng(0)
