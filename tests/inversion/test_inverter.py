@@ -148,6 +148,7 @@ def test_the_solver_is_chosen_by_itself():
     assert found[2].iterations == 300
 
 
+@pytest.mark.slow
 def test_no_step_ends_above_the_start():
     """Steps far too long are taken back, from the very first check on."""
     model = deep("functional")
