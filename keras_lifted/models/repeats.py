@@ -121,12 +121,10 @@ def _runs(
         if run:
             runs.append(run)
             at = segments.index(run[-1].segments[-1])
-        else:
-            start = segments[at].start
-            if id(start) not in skips:
-                around = skips | {id(start)}
-                inner = find_segments(applications, shown, segments[at], around)
-                runs += _runs(inner, applications, shown, least, around)
+        elif len(segments[at].applications) > 1 and id(segments[at].start) not in skips:
+            around = skips | {id(segments[at].start)}
+            inner = find_segments(applications, shown, segments[at], around)
+            runs += _runs(inner, applications, shown, least, around)
         at += 1
     return runs
 
