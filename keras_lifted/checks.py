@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import keras
@@ -82,6 +82,14 @@ def check_count(name: str, value: Any, meaning: str = "") -> int:
         f"`{name}` must be an integer of at least 1{meaning and f' ({meaning})'}. "
         f"Received: {name}={value!r}"
     )
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
+    """Return `value` if it is one of the names, numbers or None, or a ValueError."""
+    if (value is None or isinstance(value, (str, numbers.Real))) and value in choices:
+        return value
+    listed = ", ".join(repr(choice) for choice in choices)
+    raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}")
 
 
 def check_kernel_size(value: Any) -> int:

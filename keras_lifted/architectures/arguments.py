@@ -1,6 +1,6 @@
 """What the builders share: checks of arguments and new activations."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -43,14 +43,6 @@ def check_widths(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
             f"Received: {name}={value!r}"
         )
     return tuple(check_count(name, each, "each is a width") for each in value)
-
-
-def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """Return `value`, if it is one of the names, or raise a ValueError."""
-    if isinstance(value, str) and value in choices:
-        return value
-    listed = ", ".join(repr(choice) for choice in choices)
-    raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}")
 
 
 def check_class(cls: Any) -> Any:

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.checks import check_count, check_kernel_size
+from keras_lifted.checks import check_choice, check_count, check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
 
 
@@ -129,7 +129,7 @@ def resnet(
     filters = arguments.check_widths("filters", filters)
     outputs = check_count("outputs", outputs)
     blocks = check_count("blocks", blocks, "residual blocks in each stage")
-    skip = arguments.check_choice("skip", skip, ("inside", "outside"))
+    skip = check_choice("skip", skip, ("inside", "outside"))
     kernel_size = check_kernel_size(kernel_size)
     cls = arguments.check_class(cls)
     names = [f"activation_{i + 1}" for i in range(len(filters) * (1 + blocks))]

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.checks import check_count
+from keras_lifted.checks import check_choice, check_count
 from keras_lifted.layers import DualSoftThreshold, checks
 from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP, dual_step
 from keras_lifted.layers.tied_convolution import TiedConvolution
@@ -89,7 +89,7 @@ def proximal_network(
     """
     shape = arguments.check_shape(input_shape, 3, free=True)
     count = check_count("steps", steps, "of the unrolled algorithm")
-    unroll = SCHEMES[arguments.check_choice("scheme", scheme, SCHEMES)]
+    unroll = SCHEMES[check_choice("scheme", scheme, SCHEMES)]
     shared = checks.flag("proximal_network", "shared", shared) or scheme == "averaged"
     cls = arguments.check_class(cls)
     operators = [

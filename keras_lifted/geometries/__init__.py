@@ -8,6 +8,7 @@ Each is a module of three pure functions: `init` returns the shapes of its state
 from types import ModuleType
 from typing import Any
 
+from keras_lifted.checks import check_choice
 from keras_lifted.geometries import frobenius, kronecker, spectral
 
 NAMES: dict[str, ModuleType] = {
@@ -23,8 +24,4 @@ def get(name: Any) -> ModuleType:
     Raises:
         ValueError: If the name is unknown.
     """
-    if name not in NAMES:
-        raise ValueError(
-            f"`geometry` must be one of {sorted(NAMES)}. Received: geometry={name!r}"
-        )
-    return NAMES[name]
+    return NAMES[check_choice("geometry", name, sorted(NAMES))]

@@ -66,13 +66,6 @@ def check_initial(initial: Any, shape: tuple[int, ...], dtype: str) -> Any:
     return ops.convert_to_tensor(array)
 
 
-def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """Return one of the choices."""
-    if any(value is c or (isinstance(c, (str, int)) and value == c) for c in choices):
-        return value
-    raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
-
-
 def check_positive(
     name: str, value: Any, shape: tuple[int, ...], fix: str
 ) -> np.ndarray:

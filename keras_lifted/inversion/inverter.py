@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_lifted import penalties
-from keras_lifted.checks import check_count, check_number, resolve
+from keras_lifted.checks import check_choice, check_count, check_number, resolve
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.alpha import discrepancy, first_of, strength, theorem
 from keras_lifted.inversion.fidelity import Data, Fidelity
@@ -106,7 +106,7 @@ class Inverter:
         )
         regularizer = resolve(regularizer, Regularizer, {}, expected)
         self._regularizer: Regularizer = regularizer
-        checks.check_choice("acceleration", acceleration, ("nesterov", None))
+        check_choice("acceleration", acceleration, ("nesterov", None))
         if fidelity is not None:
             expected = "`fidelity` must be one of keras_lifted.inversion, or None"
             fidelity = resolve(fidelity, Fidelity, {}, expected)
@@ -142,10 +142,10 @@ class Inverter:
         check_every = check_count("check_every", check_every)
         least = "of at least 0; 0 takes all steps"
         tolerance = check_number("tolerance", tolerance, lambda t: t >= 0, least)
-        checks.check_choice("out_of_range", out_of_range, ("raise", "project"))
-        checks.check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
+        check_choice("out_of_range", out_of_range, ("raise", "project"))
+        check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
         rules = ("theorem", "discrepancy", None)
-        checks.check_choice("alpha_rule", alpha_rule, rules)
+        check_choice("alpha_rule", alpha_rule, rules)
         y = checks.check_data(y, network)
         batch, weighted = (len(y),), problem.fidelity.weighted
         factor, noise, weight = strength(

@@ -5,6 +5,7 @@ from typing import Any, final
 
 from keras import ops
 
+from keras_lifted.checks import check_choice
 from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
@@ -106,11 +107,5 @@ _NAMES: dict[str, type[Acceleration]] = {
 
 def get(name: str | None) -> Acceleration | None:
     """Return the acceleration of that name, or raise a ValueError; None for none."""
-    if name is None:
-        return None
-    if not isinstance(name, str) or name not in _NAMES:
-        raise ValueError(
-            f"`acceleration` must be one of {[None, *_NAMES]}. "
-            f"Received: acceleration={name!r}"
-        )
-    return _NAMES[name]()
+    name = check_choice("acceleration", name, (None, *_NAMES))
+    return None if name is None else _NAMES[name]()
