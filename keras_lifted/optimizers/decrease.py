@@ -16,24 +16,28 @@ Tensor = Any
 KEEP = 0.9
 # The part of the first step where nothing but its own prediction is known.
 FIRST = 0.7
+# What is left of the first bound where the loss has become small.
+LAST = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
 class DecreaseBound:
     """Two bounds on the predicted decrease `p_t = Σ τ⟨J, D⟩` of a whole step.
 
-        s_t p_t ≤ c · (size of the loss)
+        s_t p_t ≤ c ℓ_t (1 + 3 ℓ_t / max_i ℓ_i) / 4      ℓ the size of the loss
         s_t ≤ 0.7 max_i p_i / √(Σ_i p_i²)
 
-    The first is Polyak's step, damped, for a loss whose least value is near zero; it
-    ends with the first loss below zero, towards which steps would shorten. The second,
-    AdaGrad's with norms, needs no loss: it holds whatever constant is added to it, and
-    for any sign and scale. Both are of steps of the largest rate so far, so that a
-    decay of the rate shortens the steps whatever the bounds are.
+    The first is Polyak's step, damped, for a loss whose least value is near zero: by
+    `c` at first, by a quarter of it where the loss has become small and decreases are
+    mostly noise. It ends with the first loss below zero. The second, AdaGrad's with
+    norms, needs no loss: it holds whatever constant is added to it, and for any sign
+    and scale. Both are of steps of the largest rate so far, so that a decay of the
+    rate shortens the steps whatever the bounds are.
 
     Attributes:
         loss: Variable. The loss of the last batch; 0 where it was not seen.
         square: Variable. The running mean of squared losses.
+        highest: Variable. The largest size of the loss so far.
         lowest: Variable. The lowest loss so far, or 0.
         largest: Variable. The largest prediction so far.
         squares: Variable. The sum of squared predictions.
@@ -45,6 +49,7 @@ class DecreaseBound:
 
     loss: keras.Variable
     square: keras.Variable
+    highest: keras.Variable
     lowest: keras.Variable
     largest: keras.Variable
     squares: keras.Variable
@@ -80,9 +85,18 @@ class DecreaseBound:
         squares = self.squares + ops.square(predicted)
         lowest = ops.minimum(self.lowest, self.loss)
         holds = ops.logical_and(square > 0.0, lowest >= 0.0)
-        by_loss = ops.where(holds, most * ops.sqrt(square) / predicted, 1.0)
+        size = ops.sqrt(square)
+        highest = ops.maximum(self.highest, size)
+        most = most * (LAST + (1.0 - LAST) * size / (highest + TINY))
+        by_loss = ops.where(holds, most * size / predicted, 1.0)
         by_past = FIRST * largest / ops.sqrt(squares)
         part = ops.minimum(1.0, ops.minimum(by_loss, by_past))
-        new = [square, lowest, largest, squares, peak]
-        held = [self.square, self.lowest, self.largest, self.squares, self.rate]
-        return rate * part, list(zip(held, new, strict=True))
+        updates = [
+            (self.square, square),
+            (self.highest, highest),
+            (self.lowest, lowest),
+            (self.largest, largest),
+            (self.squares, squares),
+            (self.rate, peak),
+        ]
+        return rate * part, updates

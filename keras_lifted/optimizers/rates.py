@@ -12,8 +12,6 @@ Tensor = Any
 # The rate of up to nine kernels. Relative changes of kernels add up along the depth
 # where no normalisation undoes them, so more of them take less, down to a fifth.
 RATE, SHALLOW, DEEPEST = 0.1, 9, 0.2
-# Of the rate: a kernel that nothing else moves halves in 230 steps of rate 0.1.
-WEIGHT_DECAY = 0.03
 # Kernels of more inputs than outputs move by more, at most by the root of this.
 TALLEST = 6.0
 # Covariances keep this part of themselves at a refresh.

@@ -32,10 +32,10 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     `P` and `Q` are inverse roots of the running covariances of the gradients' rows and
     columns. The part `s ≤ 1` is the largest for which the predicted decrease
-    `Σ s τ⟨J, D⟩` is at most `max_relative_decrease` of the loss, and within a bound
-    that knows earlier predictions alone; see `DecreaseBound`. Nothing but gradients and
-    the loss is read, so it serves any Keras model. Clipping, accumulation, loss
-    scaling, averaging and weight decay are Keras's.
+    `Σ s τ⟨J, D⟩` is a small part of the loss, and within a bound that knows earlier
+    predictions alone; see `DecreaseBound`. Nothing but gradients and the loss is read,
+    so it serves any Keras model. Clipping, accumulation, loss scaling, averaging and
+    weight decay are Keras's.
 
     A kernel is a variable whose name ends in "kernel": of Dense, EinsumDense,
     attention, convolution, transposed and separable convolution, recurrent layers and
@@ -54,9 +54,10 @@ class SteepestDescent(keras.optimizers.Optimizer):
         decay: str, int or None. Over which steps a rate that is a number falls to zero:
             "fit" for those of each `fit`, of a `keras.Model` with the callback
             `PlanFit`; a number of steps; or None. Defaults to "fit".
-        max_relative_decrease: float. The largest predicted decrease of the loss in one
-            step, as a part of the loss; unused where that is not seen (`keras.Model`
-            on JAX or in mixed precision, `tf.distribute`). Defaults to 0.05.
+        max_relative_decrease: float. The largest predicted decrease in one step, as a
+            part of the loss; a quarter of it where the loss has become small. Unused
+            where that is not seen (`keras.Model` on JAX or in mixed precision,
+            `tf.distribute`). Defaults to 0.2.
         refresh_every: int. The steps between two refreshes of `P` and `Q`; the first
             come sooner. Defaults to 20.
         weight_decay: float or None. `λ`, of kernels and their biases; the fallback has
@@ -87,9 +88,9 @@ class SteepestDescent(keras.optimizers.Optimizer):
         momentum: float = 0.95,
         fallback: Any = "adam",
         decay: str | int | None = "fit",
-        max_relative_decrease: float = 0.05,
+        max_relative_decrease: float = 0.2,
         refresh_every: int = 20,
-        weight_decay: float | None = rates.WEIGHT_DECAY,
+        weight_decay: float | None = 0.03,
         name: str = "steepest_descent",
         **kwargs: Any,
     ) -> None:

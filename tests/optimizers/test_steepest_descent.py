@@ -22,7 +22,7 @@ from small import (
 
 import keras_lifted as kl
 from keras_lifted import geometries
-from keras_lifted.optimizers.decrease import FIRST
+from keras_lifted.optimizers.decrease import FIRST, DecreaseBound
 from keras_lifted.optimizers.kernels import find_groups
 
 Optimizers = keras.optimizers
@@ -80,6 +80,20 @@ def test_first_step(kind, geometry, most):
     for path, step in steps.items():
         expected = start[path] - part * RATE * step.reshape(start[path].shape)
         np.testing.assert_allclose(end[path], expected, atol=2e-5)
+
+
+def test_a_small_loss_may_fall_by_a_quarter_of_the_part():
+    bound = DecreaseBound.build(
+        lambda name, shape: keras.Variable(np.zeros(shape, "float32"))
+    )
+    for loss in [100.0, *[1.0] * 200]:
+        bound.see(ops.convert_to_tensor(loss))
+        length, updates = bound.length(ops.convert_to_tensor(1e4), 0.1, 0.2)
+        if loss == 100.0:
+            assert float(length) == pytest.approx(0.2 * loss / 1e4, rel=1e-4)
+        for variable, value in updates:
+            variable.assign(value)
+    assert float(length) == pytest.approx(0.2 * (0.25 + 0.75 / 100) / 1e4, rel=1e-4)
 
 
 # -- scales of the loss -------------------------------------------------------------
