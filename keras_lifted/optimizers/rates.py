@@ -19,8 +19,8 @@ KEEP = 0.5
 
 
 def rate_at(kernels: int) -> float:
-    """Return the default rate of so many kernels, `0.1 (9/L)²` within [0.02, 0.1]."""
-    return RATE * min(1.0, max(DEEPEST, (SHALLOW / max(kernels, 1)) ** 2))
+    """Return the default rate of so many kernels, `0.9/L` within [0.02, 0.1]."""
+    return RATE * min(1.0, max(DEEPEST, SHALLOW / max(kernels, 1)))
 
 
 def is_due(steps: Tensor, every: int) -> Tensor:
