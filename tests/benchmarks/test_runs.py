@@ -100,7 +100,7 @@ def test_a_run_that_fails_has_no_quality(run):
     "method",
     [  # TensorFlow's XLA takes long over eigenvectors and orthogonal factors
         pytest.param(name, marks=pytest.mark.slow)
-        if name in ("shampoo", "soap")
+        if name in ("shampoo", "soap", "muon_adamw_output", "lifted_adam_rounds")
         else name
         for name in methods.METHODS
     ],
@@ -127,7 +127,13 @@ class Decaying(keras.optimizers.SGD):
         self.decays.append(decay)
 
 
-@pytest.mark.parametrize("method", ["steepest_descent", "lifted_steepest_descent"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("steepest_descent", marks=pytest.mark.slow),
+        "lifted_steepest_descent",
+    ],
+)
 def test_steepest_descent_is_told_its_steps(run, monkeypatch, method):
     optimizers = methods.kl.optimizers
     monkeypatch.setattr(optimizers, "SteepestDescent", Decaying, raising=False)

@@ -1,6 +1,7 @@
 """Blocks that a stack repeats."""
 
 import keras
+import pytest
 from keras import layers
 
 
@@ -47,3 +48,8 @@ CASES = {
     "convolution": (convolution, (5, 5, 4)),
     "transformer": (pre_norm, (3, 8)),
 }
+# The same as parameters; a transformer takes long to compile.
+PARAMETERS = [
+    pytest.param(case, id=name, marks=pytest.mark.slow if name == "transformer" else ())
+    for name, case in CASES.items()
+]

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from tests.layers.blocks import CASES, TwoLayers, convolution
+from tests.layers.blocks import PARAMETERS, TwoLayers, convolution
 from tests.layers.compiled import array
 from tests.mistakes import expect_error
 
@@ -45,7 +45,7 @@ def trained(model, x, y):
 
 
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_outputs_steps_and_state_are_those_of_single_blocks(case, residual):
     make, shape = case
     model = stacked(make(), shape, residual=residual)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_lifted as kl
-from tests.layers.blocks import CASES, convolution, dense
+from tests.layers.blocks import CASES, PARAMETERS, convolution, dense
 from tests.layers.compiled import array
 
 DEPTH = 4
@@ -42,7 +42,7 @@ def close(got, wanted, tolerance=2e-5):
         np.testing.assert_allclose(a, b, atol=tolerance)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_the_sweep_and_as_many_rounds_as_blocks_are_backprop(case):
     make, shape = case
     residual = make is not CASES["transformer"][0]  # which has skips of its own
