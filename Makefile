@@ -35,7 +35,7 @@ test-all: lint
 	XLA_FLAGS= $(PYTEST) $(OTHERS) tests/devices keras_lifted
 	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) tests/test_zoo.py
 	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(MODELS)
-	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(OTHERS)
+	XLA_FLAGS= KERAS_BACKEND=jax $(PYTEST) $(OTHERS) keras_lifted
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

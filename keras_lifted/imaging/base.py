@@ -104,8 +104,8 @@ class Compose(Degradation):
     >>> camera = kl.imaging.Compose(
     ...     [kl.imaging.GaussianBlur(1.0), kl.imaging.Downsample(2)]
     ... )
-    >>> camera(np.ones((1, 8, 8, 1), "float32")).shape
-    TensorShape([1, 4, 4, 1])
+    >>> tuple(camera(np.ones((1, 8, 8, 1), "float32")).shape)
+    (1, 4, 4, 1)
     """
 
     def __init__(self, operators: Sequence[Degradation], **kwargs: Any) -> None:

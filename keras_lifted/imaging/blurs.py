@@ -87,7 +87,7 @@ class Blur(Convolution):
 
     >>> import keras_lifted as kl, numpy as np
     >>> blur = kl.imaging.Blur(np.full((1, 3), 1 / 3))
-    >>> blur(np.array([0.0, 3.0, 0.0]).reshape(1, 1, 3, 1)).numpy().ravel().tolist()
+    >>> np.array(blur(np.array([0.0, 3.0, 0.0]).reshape(1, 1, 3, 1))).ravel().tolist()
     [1.0, 1.0, 1.0]
     """
 
@@ -165,8 +165,8 @@ class MotionBlur(Convolution):
 
     >>> import keras_lifted as kl, numpy as np
     >>> image = np.eye(9, dtype="float32")[None, :, :, None]
-    >>> kl.imaging.MotionBlur(5.0, angle=45.0)(image).shape
-    TensorShape([1, 9, 9, 1])
+    >>> tuple(kl.imaging.MotionBlur(5.0, angle=45.0)(image).shape)
+    (1, 9, 9, 1)
     """
 
     def __init__(

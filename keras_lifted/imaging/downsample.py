@@ -37,7 +37,7 @@ class Downsample(Degradation):
 
     >>> import keras_lifted as kl, numpy as np
     >>> image = np.arange(6.0, dtype="float32").reshape(1, 2, 3, 1)
-    >>> kl.imaging.Downsample(2)(image).numpy().ravel().tolist()
+    >>> np.array(kl.imaging.Downsample(2)(image)).ravel().tolist()
     [2.0]
     """
 

@@ -41,7 +41,7 @@ class Mask(Degradation):
 
     >>> import keras_lifted as kl, numpy as np
     >>> image = np.ones((1, 3, 3, 1), "float32")
-    >>> kl.imaging.Mask(box=(0, 0, 2, 3))(image).numpy().sum().item()
+    >>> np.array(kl.imaging.Mask(box=(0, 0, 2, 3))(image)).sum().item()
     3.0
     """
 

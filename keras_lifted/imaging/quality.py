@@ -87,7 +87,7 @@ def ssim(
 
     >>> import keras_lifted as kl, numpy as np
     >>> a = np.random.default_rng(0).random((1, 16, 16, 1), "float32")
-    >>> kl.imaging.ssim(a, a).numpy().tolist()
+    >>> np.array(kl.imaging.ssim(a, a)).tolist()
     [1.0]
     """
     a, b, data_range = _pair("ssim", a, b, data_range)

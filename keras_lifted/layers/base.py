@@ -123,8 +123,8 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
 
         Example:
 
-        >>> import keras_lifted as kl
-        >>> kl.layers.ReLU().potential([[3.0], [-1.0]]).numpy().tolist()
+        >>> import keras_lifted as kl, numpy as np
+        >>> np.array(kl.layers.ReLU().potential([[3.0], [-1.0]])).tolist()
         [0.0, inf]
         """
         return sum_per_sample(self.potential_terms(as_real(x), *self.parameters()))
@@ -142,8 +142,8 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
 
         Example:
 
-        >>> import keras_lifted as kl
-        >>> kl.layers.SoftThreshold(1.0).prox([[3.0]], 2.0).numpy().tolist()
+        >>> import keras_lifted as kl, numpy as np
+        >>> np.array(kl.layers.SoftThreshold(1.0).prox([[3.0]], 2.0)).tolist()
         [[1.0]]
         """
         if isinstance(step, (int, float)) and not 0 < step < math.inf:

@@ -33,8 +33,8 @@ class Softplus(Smooth):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> kl.layers.Softplus().potential([[0.0], [-1.0]]).numpy().tolist()
+    >>> import keras_lifted as kl, numpy as np
+    >>> np.array(kl.layers.Softplus().potential([[0.0], [-1.0]])).tolist()
     [0.0, inf]
     """
 
@@ -72,7 +72,7 @@ class BentIdentity(Activation):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.BentIdentity()(np.array([[0.0]])).numpy().tolist()
+    >>> np.array(kl.layers.BentIdentity()(np.array([[0.0]]))).tolist()
     [[0.0]]
     """
 
@@ -116,7 +116,7 @@ class SignedLog(Smooth):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.SignedLog()(np.array([[0.0]])).numpy().tolist()
+    >>> np.array(kl.layers.SignedLog()(np.array([[0.0]]))).tolist()
     [[0.0]]
     """
 

@@ -77,7 +77,7 @@ class HardTanh(Clip):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.HardTanh()(np.array([[-3.0, 0.5, 2.0]])).numpy().tolist()
+    >>> np.array(kl.layers.HardTanh()(np.array([[-3.0, 0.5, 2.0]]))).tolist()
     [[-1.0, 0.5, 1.0]]
     """
 
@@ -123,7 +123,7 @@ class BoxProjection(Clip):
 
     >>> import keras_lifted as kl, numpy as np
     >>> box = kl.layers.BoxProjection(lower=[0.0, 1.0], upper=2.0)
-    >>> box(np.array([[-1.0, 3.0]])).numpy().tolist()
+    >>> np.array(box(np.array([[-1.0, 3.0]]))).tolist()
     [[0.0, 2.0]]
     """
 
@@ -184,7 +184,7 @@ class SimplexProjection(Projection):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.SimplexProjection()(np.array([[0.5, 0.0, -9.0]])).numpy().tolist()
+    >>> np.array(kl.layers.SimplexProjection()(np.array([[0.5, 0.0, -9.0]]))).tolist()
     [[0.75, 0.25, 0.0]]
     """
 
@@ -248,7 +248,7 @@ class L2BallProjection(Projection):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.L2BallProjection(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
+    >>> np.array(kl.layers.L2BallProjection(2.5)(np.array([[3.0, 4.0]]))).tolist()
     [[1.5, 2.0]]
     """
 

@@ -52,7 +52,7 @@ class ProximalStack(keras.layers.Layer):
 
     >>> import keras_lifted as kl, numpy as np
     >>> stack = kl.layers.ProximalStack(2, 3, "relu", kernel_initializer="identity")
-    >>> stack(np.array([[1.0, -1.0]])).numpy().tolist()
+    >>> np.array(stack(np.array([[1.0, -1.0]]))).tolist()
     [[1.0, 0.0]]
     >>> tuple(stack.kernel.shape)
     (3, 2, 2)

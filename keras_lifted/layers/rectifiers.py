@@ -32,8 +32,8 @@ class Identity(Projection):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> kl.layers.Identity().conjugate([[2.0, 1.0]]).numpy().tolist()
+    >>> import keras_lifted as kl, numpy as np
+    >>> np.array(kl.layers.Identity().conjugate([[2.0, 1.0]])).tolist()
     [2.5]
     """
 
@@ -59,7 +59,7 @@ class ReLU(Projection):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.ReLU()(np.array([[-1.0, 2.0]])).numpy().tolist()
+    >>> np.array(kl.layers.ReLU()(np.array([[-1.0, 2.0]]))).tolist()
     [[0.0, 2.0]]
     """
 
@@ -98,7 +98,7 @@ class LeakyReLU(Activation):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.LeakyReLU(0.5)(np.array([[-1.0, 2.0]])).numpy().tolist()
+    >>> np.array(kl.layers.LeakyReLU(0.5)(np.array([[-1.0, 2.0]]))).tolist()
     [[-0.5, 2.0]]
     """
 
@@ -155,7 +155,7 @@ class ELU(Smooth):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.ELU()(np.array([[2.0, -100.0]])).numpy().tolist()
+    >>> np.array(kl.layers.ELU()(np.array([[2.0, -100.0]]))).tolist()
     [[2.0, -1.0]]
     """
 
@@ -211,7 +211,7 @@ class ISRLU(Smooth):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.ISRLU()(np.array([[2.0, 0.0]])).numpy().tolist()
+    >>> np.array(kl.layers.ISRLU()(np.array([[2.0, 0.0]]))).tolist()
     [[2.0, 0.0]]
     """
 

@@ -33,7 +33,7 @@ class Softmax(Activation):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.Softmax()(np.array([[0.0, 0.0]])).numpy().tolist()
+    >>> np.array(kl.layers.Softmax()(np.array([[0.0, 0.0]]))).tolist()
     [[0.5, 0.5]]
     """
 

@@ -33,7 +33,7 @@ class Sigmoid(Smooth):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.Sigmoid()(np.array([[0.0]])).numpy().tolist()
+    >>> np.array(kl.layers.Sigmoid()(np.array([[0.0]]))).tolist()
     [[0.5]]
     """
 
@@ -68,8 +68,8 @@ class Tanh(Smooth):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> kl.layers.Tanh().conjugate([[0.0]]).numpy().tolist()
+    >>> import keras_lifted as kl, numpy as np
+    >>> np.array(kl.layers.Tanh().conjugate([[0.0]])).tolist()
     [0.0]
     """
 
@@ -105,7 +105,7 @@ class Arctan(Smooth):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.Arctan()(np.array([[1.0]])).numpy().tolist()
+    >>> np.array(kl.layers.Arctan()(np.array([[1.0]]))).tolist()
     [[0.5]]
     """
 
@@ -146,7 +146,7 @@ class Softsign(Activation):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.Softsign()(np.array([[-1.0, 3.0]])).numpy().tolist()
+    >>> np.array(kl.layers.Softsign()(np.array([[-1.0, 3.0]]))).tolist()
     [[-0.5, 0.75]]
     """
 
@@ -192,8 +192,8 @@ class ISRU(Smooth):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> kl.layers.ISRU().conjugate([[0.0]]).numpy().tolist()
+    >>> import keras_lifted as kl, numpy as np
+    >>> np.array(kl.layers.ISRU().conjugate([[0.0]])).tolist()
     [0.0]
     """
 

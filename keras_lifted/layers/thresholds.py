@@ -69,7 +69,7 @@ class SoftThreshold(Thresholded):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.SoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
+    >>> np.array(kl.layers.SoftThreshold(1.0)(np.array([[-3.0, 0.5]]))).tolist()
     [[-2.0, 0.0]]
     """
 
@@ -119,7 +119,7 @@ class DualSoftThreshold(Clip, Thresholded):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.DualSoftThreshold(1.0)(np.array([[-3.0, 0.5]])).numpy().tolist()
+    >>> np.array(kl.layers.DualSoftThreshold(1.0)(np.array([[-3.0, 0.5]]))).tolist()
     [[-1.0, 0.5]]
     """
 
@@ -150,7 +150,7 @@ class GroupSoftThreshold(Activation):
     Example:
 
     >>> import keras_lifted as kl, numpy as np
-    >>> kl.layers.GroupSoftThreshold(2.5)(np.array([[3.0, 4.0]])).numpy().tolist()
+    >>> np.array(kl.layers.GroupSoftThreshold(2.5)(np.array([[3.0, 4.0]]))).tolist()
     [[1.5, 2.0]]
     """
 

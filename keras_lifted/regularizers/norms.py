@@ -121,8 +121,8 @@ class NonNegative(Regularizer):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> kl.regularizers.NonNegative()([[1.0], [-1.0]]).numpy().tolist()
+    >>> import keras_lifted as kl, numpy as np
+    >>> np.array(kl.regularizers.NonNegative()([[1.0], [-1.0]])).tolist()
     [0.0, inf]
     """
 
@@ -152,8 +152,8 @@ class Box(Regularizer):
 
     Example:
 
-    >>> import keras_lifted as kl
-    >>> kl.regularizers.Box(0.0, 1.0)([[1.0], [2.0]]).numpy().tolist()
+    >>> import keras_lifted as kl, numpy as np
+    >>> np.array(kl.regularizers.Box(0.0, 1.0)([[1.0], [2.0]])).tolist()
     [0.0, inf]
     """
 
