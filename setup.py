@@ -41,7 +41,7 @@ DEV = ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scipy", *EXAMPLE
 setup(
     name="keras-lifted",
     version=version(),
-    description="Lifted training for Keras 3: no end-to-end backpropagation",
+    description="Lifted training and inversion for Keras 3",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The keras_lifted authors",

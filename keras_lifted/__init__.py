@@ -1,4 +1,4 @@
-"""Lifted training for Keras 3: train without end-to-end backpropagation."""
+"""Lifted training for Keras 3."""
 
 from keras_lifted import (
     callbacks,

@@ -34,7 +34,8 @@ class PenaltyScheduler(keras.callbacks.Callback):
     Example:
 
     >>> import keras_lifted as kl
-    >>> ramp = kl.callbacks.PenaltyScheduler(lambda epoch, w: 10.0 * 2**epoch)
+    >>> double = lambda epoch, w: min(10.0 * 2**epoch, 100.0)
+    >>> ramp = kl.callbacks.PenaltyScheduler(double)
     >>> ramp.schedule(3, {"relu": 1.0})
     80.0
     """

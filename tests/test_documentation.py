@@ -2,8 +2,7 @@
 
 Arguments are described as they are: `name: type. Sentence. Defaults to X.`
 
-A comment `<!-- setup ... -->` before a block holds what a reader has already: a model,
-data. A comment `<!-- only: jax -->` names the one backend of a block; one with
+A comment `<!-- only: jax -->` names the one backend of a block; one with
 `only: devices` needs several devices: tests/devices has the like of it.
 """
 
@@ -19,9 +18,7 @@ import keras_lifted as kl
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
-    r"<!-- setup\n(?P<setup>.*?)-->"
-    r"|(?:<!-- only: (?P<backend>\w+) -->\n)?```python\n(?P<code>.*?)```",
-    re.DOTALL,
+    r"(?:<!-- only: (?P<backend>\w+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL
 )
 ENTRY = re.compile(r"^ {4}(\S[^:\n]*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 SENTENCES = re.compile(r"\S[^.]*\. \S.*\.$")
@@ -38,11 +35,11 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     names = {"__name__": "page"}
     blocks = list(BLOCK.finditer(text))
-    assert len([block for block in blocks if block["code"]]) == text.count("```python")
+    assert len(blocks) == text.count("```python")
     for block in blocks:
         if block["backend"] in (None, keras.backend.backend()):
             line = text[: block.start()].count("\n") + 1
-            code = "\n" * line + (block["setup"] or block["code"])
+            code = "\n" * line + block["code"]
             exec(compile(code, page.name, "exec"), names)
 
 

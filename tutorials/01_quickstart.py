@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Lifted training in ten minutes
 #
-# A lifted model is an ordinary Keras model that trains without end-to-end
-# backpropagation. Every hidden activation becomes a *lifted variable* `x`, a
-# penalty `w P(x, z)` ties it to the pre-activation `z` of its block, and every
-# block learns from its own input and its own target only.
+# A lifted model is an ordinary Keras model that trains by lifting. Every hidden
+# activation that is a proximal map becomes a *lifted variable* `x`, and a penalty
+# `w P(x, z)` ties it to the pre-activation `z` of its block. Given these, every block
+# learns from its own input and its own target.
 
 # %%
 import os

@@ -74,13 +74,13 @@ def train(optimizer: str | keras.optimizers.Optimizer) -> list[float]:
 
 # %% [markdown]
 # ## Three geometries
-# "frobenius" moves a kernel along its mean gradient, by a part of the kernel's size.
-# "spectral" makes all singular values of that step alike, so that directions which the
-# gradient hardly shows move as far as the others. "kronecker", the default, first
-# divides the gradient by the roots of its covariances on both sides: what varies
-# little, here the almost constant outputs of the sigmoids, counts as much as what
-# varies a lot. The learning rate is the relative size of a step; its default depends
-# on the depth, and it falls to zero over the epochs of `fit`.
+# "frobenius" moves a kernel along its mean gradient, by a length that depends on the
+# shape of the kernel alone. "spectral" makes all singular values of that step alike, so
+# that directions which the gradient hardly shows move as far as the others.
+# "kronecker", the default, first divides the gradient by the roots of its covariances
+# on both sides: what varies little, here the almost constant outputs of the sigmoids,
+# counts as much as what varies a lot. The learning rate is the length of a step; its
+# default depends on the depth, and it falls to zero over the epochs of `fit`.
 
 # %%
 geometries = ("frobenius", "spectral", "kronecker")
@@ -106,8 +106,8 @@ for variable, geometry in list(optimizers["kronecker"].chosen_geometries().items
 
 # %% [markdown]
 # ## Any Keras model
-# It reads gradients alone, so that `keras.Model` takes it too; the callback tells it
-# how many steps there will be.
+# It reads gradients and the loss alone, so that `keras.Model` takes it too; the
+# callback tells it how many steps there will be.
 
 # %%
 single = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(10)])

@@ -81,8 +81,9 @@ assert exact.converged and psnr(exact.x) > 30
 # `alpha` follows: the one that leaves a residual of the noise's size (the discrepancy
 # principle). The noise lies behind the ReLU, so that some outputs are negative:
 # `invert` compares them by least squares. It starts at 0, where all units are silent
-# and have no derivative, by lifted steps, and goes on without. The theorem's rule is
-# for the convex fidelity, into whose range the outputs are projected.
+# and have no derivative. So the first steps are lifted ones, and those after them are
+# not. The theorem's rule is for the convex fidelity, into whose range the outputs are
+# projected.
 
 # %%
 std = 0.05

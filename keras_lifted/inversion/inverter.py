@@ -56,8 +56,10 @@ class Inverter:
 
     The first call with data of some shape compiles; later ones of that shape run at
     once, whatever their y, alpha, start or steps. It reads the network's weights at
-    every call, and measures its norm again where they have changed. All arguments are
-    those of `invert`, which is one call of a new one.
+    every call, and measures its norm again where they have changed. Its arguments are
+    those of `invert`, with one difference: where `noise_std` is given, `invert`
+    compares outputs by least squares. An `Inverter` keeps the fidelity it was made
+    with, so pass it `fidelity=kl.inversion.LeastSquares()`.
 
     Args:
         network: layer or model. It is built and has one input and one output.

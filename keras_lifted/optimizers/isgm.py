@@ -43,8 +43,9 @@ class ISGM(BlockCoordinateDescent):
     that are not kernels of Dense, EinsumDense or convolution layers count as their own
     inputs.
 
-    It is the reference method of the framework, short and exact; it solves a system of
-    the side of each layer's inputs in every step. `SteepestDescent` trains faster.
+    It is the reference method of the framework, short and exact; in every step it
+    solves a linear system as large as the number of each layer's inputs.
+    `SteepestDescent` trains faster.
 
     Args:
         learning_rate: float or schedule. `τ`. Defaults to 0.1.

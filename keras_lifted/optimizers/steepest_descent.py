@@ -31,19 +31,21 @@ class SteepestDescent(keras.optimizers.Optimizer):
         W ← (1 − λ τ) W − s τ D                        D of root mean square ω
 
     `P` and `Q` are inverse roots of the running covariances of the gradients' rows and
-    columns. The part `s ≤ 1` is the largest for which the predicted decrease
-    `Σ s τ⟨J, D⟩` is a small part of the loss, and within a bound that knows earlier
+    columns. The factor `s ≤ 1` is the largest for which the predicted decrease
+    `Σ s τ⟨J, D⟩` is a small fraction of the loss, and within a bound that knows earlier
     predictions alone; see `DecreaseBound`. Nothing but gradients and the loss is read,
     so it serves any Keras model. Clipping, accumulation, loss scaling, averaging and
     weight decay are Keras's.
 
     A kernel is a variable whose name ends in "kernel": of Dense, EinsumDense,
     attention, convolution, transposed and separable convolution, recurrent layers and
-    stacks. `fallback` moves all others (embeddings, depthwise kernels, normalisation).
+    stacks. `fallback` moves all others: embeddings, depthwise kernels, convolutions of
+    several pixels with one output channel, biases of transposed convolutions and of
+    GRU, normalisation.
 
     Args:
         learning_rate: float, schedule or callable. `τ`, the root mean square of the
-            relative change of a kernel's singular values, at most. None for 0.1 with up
+            singular values of a step over `ω`, at most. None for 0.1 with up
             to nine kernels and `0.9/L`, at least 0.02, with L, not counting those right
             before a normalisation. Defaults to None.
         geometry: str. "kronecker", "spectral" (without `P` and `Q`) or "frobenius"
@@ -55,8 +57,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             "fit" for those of each `fit`, of a `keras.Model` with the callback
             `PlanFit`; a number of steps; or None. Defaults to "fit".
         max_relative_decrease: float. The largest predicted decrease in one step, as a
-            part of the loss; a quarter of it where the loss has become small. Unused
-            where that is not seen (`keras.Model` on JAX or in mixed precision,
+            fraction of the loss; a quarter of it where the loss has become small.
+            Unused where that is not seen (`keras.Model` on JAX or in mixed precision,
             `tf.distribute`). Defaults to 0.2.
         refresh_every: int. The steps between two refreshes of `P` and `Q`; the first
             come sooner. Defaults to 20.

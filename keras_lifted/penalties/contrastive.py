@@ -17,10 +17,11 @@ Tensor = Any
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
 class Contrastive(Bregman):
-    """`P(x, z) = ½‖x − z‖² + Ψ(x)`, and clamped minus free energies.
+    """Bregman's P plus `feedback · M(z)`, clamped minus free energies.
 
-    This P is the Bregman penalty and its least value, `M(z) = ½‖z‖² − F*(z)`, whose
-    gradient biases the weights. So each batch has two phases, and the weights lower
+    With `feedback=1`, P is `½‖x − z‖² + Ψ(x)`: the Bregman penalty and the least value
+    over x, `M(z) = ½‖z‖² − F*(z)`, whose gradient biases the weights. So each batch has
+    two phases, and the weights lower
 
         min_X [ℓ + Σ_l w_l P_l]  −  min_X [Σ_l w_l P_l],
 

@@ -110,8 +110,8 @@ class LiftedUpdate(Saved, abc.ABC):
         needs_curvature: bool. Whether `solve` reads curvature bounds.
         starts_anywhere: bool. Whether it can go on from stored lifted variables.
         default_weight: float. The penalty weight where the user gives none.
-        chooses_weight: bool. Whether it is the least of one that a sweep chooses from
-            the data (`lifting.rule.Scale`).
+        chooses_weight: bool. Whether the sweep chooses the weight from the data, of at
+            least `default_weight` (`lifting.rule.Scale`).
         largest_weight: float. Above it float32 cannot tell the lifted variables of
             repeated updates from the forward pass.
     """

@@ -61,8 +61,9 @@ class ProximalGradient(Iteration):
     """`x_l ← prox_{μF}(x_l − μ(q_l − z_l))`, `μ ≤ 1/‖W_{l+1}‖²`, repeated.
 
     It starts at the forward pass or at stored lifted variables. Step lengths come from
-    power iteration on the children of each block, so the energy cannot increase; a step
-    that would raise it is undone.
+    power iteration on the children of each block, times a safety factor, so that steps
+    do not raise the energy. With an acceleration a round that raised it is undone; from
+    stored lifted variables, or in another order, all rounds of the batch are.
 
     Args:
         steps: int. The most updates of each lifted variable, at least 1. Defaults to 3.
