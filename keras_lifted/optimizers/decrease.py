@@ -75,7 +75,7 @@ class DecreaseBound:
         Args:
             predicted: tensor. The decrease by a step of rate 1, `()`.
             rate: tensor. The rate of this step, `()`.
-            most: float. `c`, the part of the loss that may be predicted.
+            most: float. `c`, the fraction of the loss that may be predicted at first.
         """
         keep = ops.where(self.square > 0.0, KEEP, 0.0)
         square = keep * self.square + (1.0 - keep) * ops.square(self.loss)
@@ -87,7 +87,9 @@ class DecreaseBound:
         holds = ops.logical_and(square > 0.0, lowest >= 0.0)
         size = ops.sqrt(square)
         highest = ops.maximum(self.highest, size)
-        most = most * (LAST + (1.0 - LAST) * size / (highest + TINY))
+        # Infinity, the square of a large loss, counts as a loss that has not fallen.
+        left = ops.where(size < highest, size / (highest + TINY), 1.0)
+        most = most * (LAST + (1.0 - LAST) * left)
         by_loss = ops.where(holds, most * size / predicted, 1.0)
         by_past = FIRST * largest / ops.sqrt(squares)
         part = ops.minimum(1.0, ops.minimum(by_loss, by_past))

@@ -45,9 +45,9 @@ class SteepestDescent(keras.optimizers.Optimizer):
 
     Args:
         learning_rate: float, schedule or callable. `τ`, the root mean square of the
-            singular values of a step over `ω`, at most. None for 0.1 with up
-            to nine kernels and `0.9/L`, at least 0.02, with L, not counting those right
-            before a normalisation. Defaults to None.
+            singular values of a step over `ω`, at most. None for 0.1 with up to nine
+            kernels and `0.9/L`, at least 0.02, with L, not counting those right before
+            a normalisation. Defaults to None.
         geometry: str. "kronecker", "spectral" (without `P` and `Q`) or "frobenius"
             (without `polar` as well). Defaults to "kronecker".
         momentum: float. `k`, in [0, 1). Defaults to 0.95.

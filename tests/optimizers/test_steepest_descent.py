@@ -82,10 +82,14 @@ def test_first_step(kind, geometry, most):
         np.testing.assert_allclose(end[path], expected, atol=2e-5)
 
 
-def test_a_small_loss_may_fall_by_a_quarter_of_the_part():
-    bound = DecreaseBound.build(
+def decrease_bound():
+    return DecreaseBound.build(
         lambda name, shape: keras.Variable(np.zeros(shape, "float32"))
     )
+
+
+def test_a_small_loss_may_fall_by_a_quarter_of_the_fraction():
+    bound = decrease_bound()
     for loss in [100.0, *[1.0] * 200]:
         bound.see(ops.convert_to_tensor(loss))
         length, updates = bound.length(ops.convert_to_tensor(1e4), 0.1, 0.2)
@@ -94,6 +98,13 @@ def test_a_small_loss_may_fall_by_a_quarter_of_the_part():
         for variable, value in updates:
             variable.assign(value)
     assert float(length) == pytest.approx(0.2 * (0.25 + 0.75 / 100) / 1e4, rel=1e-4)
+
+
+def test_a_loss_whose_square_is_not_finite_bounds_nothing():
+    bound = decrease_bound()
+    bound.see(ops.convert_to_tensor(1e30))
+    length, _ = bound.length(ops.convert_to_tensor(1e4), 0.1, 0.2)
+    assert float(length) == pytest.approx(0.1 * FIRST)
 
 
 # -- scales of the loss -------------------------------------------------------------
