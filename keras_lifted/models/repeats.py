@@ -1,6 +1,9 @@
-"""Runs of equal blocks of any kind: one or more segments in a row that repeat."""
+"""Finds runs of equal blocks in the graph of a model."""
 
+import collections
 import dataclasses
+import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,41 +11,83 @@ import keras
 
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.mapping import from_keras
-from keras_lifted.models.segments import Application, Segment, find_segments, kind
 
 Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Repeat:
-    """One of the equal blocks of a run, of one or more segments."""
+class Application:
+    """One call of a layer; `arguments` are positional ones and keywords."""
 
-    segments: tuple[Segment, ...]
+    layer: keras.layers.Layer
+    arguments: tuple[Any, Any]
+    result: Any
+
+    @functools.cached_property
+    def reads(self) -> list[Tensor]:
+        """The tensors that it reads."""
+        given = keras.tree.flatten(self.arguments)
+        return [each for each in given if isinstance(each, keras.KerasTensor)]
+
+    @functools.cached_property
+    def returns(self) -> list[Tensor]:
+        """The tensors that it returns."""
+        return list(keras.tree.flatten(self.result))
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Applications in a row that lead from the tensor `start` to the tensor `end`."""
+
+    place: int  # of the first among all applications
+    applications: Sequence[Application]
+    start: Tensor
+    end: Tensor
 
     @property
-    def calls(self) -> tuple[int, int]:
-        """Places of the first and the last call among the applications."""
-        return self.segments[0].calls[0], self.segments[-1].calls[1]
-
-    @property
-    def layers(self) -> tuple[Any, ...]:
+    def layers(self) -> list[Any]:
         """The layers that are called."""
-        return tuple(layer for each in self.segments for layer in each.layers)
+        return [each.layer for each in self.applications]
 
     @property
-    def residual(self) -> bool:
-        """Whether all that it does is to add to what it reads."""
-        return all(each.branch is not None for each in self.segments)
+    def variables(self) -> set[int]:
+        """Identities of the variables of its layers."""
+        return {id(v) for layer in self.layers for v in layer.variables}
 
-    @property
-    def activated(self) -> bool:
-        """Whether it ends in an activation."""
-        return from_keras(self.layers[-1]) is not None
+    @functools.cached_property
+    def wiring(self) -> list[int]:
+        """What is read, in order: 0 is the start, then tensors as they are made."""
+        number = {id(self.start): 0}
+        read: list[int] = []
+        for each in self.applications:
+            places = [number[id(tensor)] for tensor in each.reads]
+            read += sorted(places) if type(each.layer) is keras.layers.Add else places
+            for tensor in each.returns:
+                number[id(tensor)] = len(number)
+        return read
+
+    @functools.cached_property
+    def branches(self) -> list[Tensor]:
+        """What is added to the start to make the end; empty if it is no such sum."""
+        makers = {id(t): each for each in self.applications for t in each.returns}
+
+        def added(end: Tensor) -> list[Tensor] | None:
+            if end is self.start:
+                return []
+            maker = makers[id(end)]
+            terms = maker.reads if type(maker.layer) is keras.layers.Add else []
+            if len(terms) == 2 and all(_kind(each) == _kind(end) for each in terms):
+                for stream, branch in itertools.permutations(terms):
+                    if (before := added(stream)) is not None:
+                        return [*before, branch]
+            return None
+
+        return added(self.end) or []
 
     @property
     def activation_of_dense(self) -> ProximalActivation | None:
         """`σ` of a block `σ(x W + b)`, with a skip or not; None of any other."""
-        dense, *others = self.layers[:-1] if self.residual else self.layers
+        dense, *others = self.layers[:-1] if self.branches else self.layers
         if type(dense) is not keras.layers.Dense or len(others) > 1:
             return None
         more = (
@@ -59,104 +104,155 @@ class Repeat:
             return None
         return from_keras(others[0] if others else dense.activation)
 
-    @property
-    def variables(self) -> set[int]:
-        """Identities of the variables of its layers."""
-        return {id(v) for layer in self.layers for v in layer.variables}
-
-    def block(self) -> keras.layers.Layer:
+    def as_layer(self) -> keras.layers.Layer:
         """Return the block, without its skip, as one layer made of the model's."""
         if len(self.layers) == 1:
             return self.layers[0]
-        start = self.segments[0].start
-        u = inputs = keras.Input(batch_shape=start.shape, dtype=start.dtype)
-        total: Tensor = None
-        for each in self.segments:
-            if self.residual:
-                branch = each.replay(u, each.branch)
-                total = branch if total is None else keras.layers.Add()([total, branch])
-                u = keras.layers.Add()([u, branch])
-            else:
-                total = u = each.replay(u, each.end)
+        inputs = keras.Input(batch_shape=self.start.shape, dtype=self.start.dtype)
+        made = {id(self.start): inputs}
+        for each in self.applications:
+            arguments, keywords = keras.tree.map_structure(
+                lambda given: made.get(id(given), given), each.arguments
+            )
+            result = keras.tree.flatten(each.layer(*arguments, **keywords))
+            made.update(zip(map(id, each.returns), result, strict=True))
+        terms = [made[id(each)] for each in self.branches or [self.end]]
+        total = keras.layers.Add()(terms) if len(terms) > 1 else terms[0]
         return keras.Model(inputs, total)
 
 
-def find_repeats(
-    applications: Sequence[Application], shown: set[int], least: int
-) -> list[list[Repeat]]:
-    """Find runs of at least `least` equal blocks with weights.
+class Graph:
+    """All applications of a model, in an order in which they can be made.
 
-    `applications` are all calls of layers, in an order in which they can be made,
-    `shown` identities of the model's outputs.
+    `shown` are the outputs of the model.
     """
-    return _runs(
-        find_segments(applications, shown), applications, shown, least, frozenset()
-    )
+
+    def __init__(self, applications: Sequence[Application], shown: Sequence[Tensor]):
+        self.applications = applications
+        self._signatures = _signatures(applications)
+        read = [(id(t), i) for i, each in enumerate(applications) for t in each.reads]
+        self._last_read = dict(read) | {id(t): len(applications) for t in shown}
+
+    def runs(self, least: int) -> list[list[Block]]:
+        """Return runs of at least `least` equal blocks with weights.
+
+        Blocks may begin at any place of a period: the longest run counts, and of
+        equally long ones the first whose blocks end in an activation.
+        """
+        runs: list[list[Block]] = []
+        place = 0
+        while place < len(self.applications):
+            run = self._longest(place, least)
+            if run:
+                places = range(place, place + len(run[0].applications))
+                run = max((self._longest(each, least) for each in places), key=_rank)
+                runs.append(run)
+                place = run[0].place + _size(run)
+            else:
+                place += 1
+        return runs
+
+    def _longest(self, place: int, least: int) -> list[Block]:
+        """Return the longest run that starts there, of the shortest blocks."""
+        best: list[Block] = []
+        for period in range(1, (len(self.applications) - place) // least + 1):
+            run: list[Block] = []
+            block = self._block(place, period)
+            while block and (not run or self._follows(run[-1], block)):
+                run.append(block)
+                block = self._block(block.place + period, period)
+            if len(run) >= least and _size(run) > _size(best) and _foldable(run):
+                best = run
+        return best
+
+    def _block(self, place: int, period: int) -> Block | None:
+        """Return the block there, if one tensor leads in and one of its kind out."""
+        inside = self.applications[place : place + period]
+        if len(inside) < period or None in self._signatures[place : place + period]:
+            return None
+        made = {id(t): t for each in inside for t in each.returns}
+        start = {id(t): t for each in inside for t in each.reads if id(t) not in made}
+        end = inside[-1].returns
+        if len(start) != 1 or len(end) != 1:
+            return None
+        block = Block(place, inside, *start.values(), *end)
+        inner = made.keys() - {id(block.end)}
+        leaves = any(self._last_read.get(t, -1) >= place + period for t in inner)
+        return None if leaves or _kind(block.start) != _kind(block.end) else block
+
+    def _follows(self, before: Block, block: Block) -> bool:
+        """Return whether `block` does the same, and it alone reads the one before."""
+        after = block.place + len(block.applications)
+        return (
+            block.start is before.end
+            and self._last_read[id(before.end)] < after
+            and block.wiring == before.wiring
+            and self._signatures[block.place : after]
+            == self._signatures[before.place : block.place]
+        )
 
 
-def share_weights(run: Sequence[Repeat]) -> bool:
+def share_weights(run: Sequence[Block]) -> bool:
     """Return whether the blocks have a layer with weights in common."""
     return bool(run[0].variables & run[1].variables)
 
 
-def _runs(
-    segments: Sequence[Segment],
-    applications: Sequence[Application],
-    shown: set[int],
-    least: int,
-    skips: frozenset[int],
-) -> list[list[Repeat]]:
-    """Find runs of `segments`, and within those that are in none.
-
-    `skips` are identities of tensors that lead around segments, to a later one.
-    """
-    runs: list[list[Repeat]] = []
-    at = 0
-    while at < len(segments):
-        run = _longest(segments, at, least)
-        for later in range(at + 1, at + len(run[0].segments) if run else 0):
-            other = _longest(segments, later, least)
-            if _size(other) == _size(run) and not run[0].activated:
-                run = other if other[0].activated else run
-        if run:
-            runs.append(run)
-            at = segments.index(run[-1].segments[-1])
-        elif len(segments[at].applications) > 1 and id(segments[at].start) not in skips:
-            around = skips | {id(segments[at].start)}
-            inner = find_segments(applications, shown, segments[at], around)
-            runs += _runs(inner, applications, shown, least, around)
-        at += 1
-    return runs
-
-
-def _size(run: Sequence[Repeat]) -> int:
-    return sum(len(each.segments) for each in run)
-
-
-def _longest(segments: Sequence[Segment], at: int, least: int) -> list[Repeat]:
-    """Return the longest run that starts there, of the shortest blocks."""
-    best: list[Repeat] = []
-    for period in range(1, (len(segments) - at) // least + 1):
-        first = _block(segments, at, period)
-        run = [Repeat(tuple(segments[at : at + period]))]
-        while first and _block(segments, at + len(run) * period, period) == first:
-            start = at + len(run) * period
-            run.append(Repeat(tuple(segments[start : start + period])))
-        if len(run) >= least and _size(run) > _size(best) and _foldable(run):
-            best = run
-    return best
-
-
-def _block(segments: Sequence[Segment], at: int, period: int) -> Any:
-    """Return what equal blocks have in common; None where nothing can be folded."""
-    block = segments[at : at + period]
-    if len(block) < period or any(each.signature is None for each in block):
-        return None
-    if kind(block[0].start) != kind(block[-1].end):
-        return None
-    return [each.signature for each in block]
-
-
-def _foldable(run: Sequence[Repeat]) -> bool:
+def _foldable(run: Sequence[Block]) -> bool:
     dense = run[0].activation_of_dense is not None
     return bool(run[0].variables) and (dense or not share_weights(run))
+
+
+def _size(run: Sequence[Block]) -> int:
+    return sum(len(each.applications) for each in run)
+
+
+def _rank(run: Sequence[Block]) -> tuple[int, bool]:
+    return _size(run), bool(run) and from_keras(run[0].layers[-1]) is not None
+
+
+def _kind(tensor: Tensor) -> tuple[Any, str]:
+    return tuple(tensor.shape), str(tensor.dtype)
+
+
+def _signatures(applications: Sequence[Application]) -> list[Any]:
+    """Return what equal layers have in common; None for one that stays as it is."""
+    uses = collections.Counter(
+        id(variable)
+        for each in applications
+        for variable in getattr(each.layer, "variables", ())
+    )
+
+    def signature(each: Application) -> Any:
+        layer = each.layer
+        if not isinstance(layer, keras.layers.Layer):
+            return None
+        tied = [id(v) for v in layer.variables if uses[id(v)] > 1]
+        whole = tied and len(tied) == len(layer.variables)
+        if whole and not isinstance(layer, ProximalActivation):
+            return None
+        try:
+            config = _nameless(layer.get_config())
+        except NotImplementedError:
+            return None
+        given = keras.tree.flatten(each.arguments)
+        fixed = [None if isinstance(a, keras.KerasTensor) else repr(a) for a in given]
+        return type(layer), config, fixed, tied
+
+    return [signature(each) for each in applications]
+
+
+def _nameless(config: Any) -> str:
+    """Return a config without initializers, where names of layers are numbers."""
+    names: dict[str, int] = {}
+
+    def replaced(part: Any) -> Any:
+        if isinstance(part, dict):
+            if "name" in part and {"trainable", "batch_shape"} & set(part):  # a layer's
+                names.setdefault(part["name"], len(names))
+            kept = [key for key in part if not key.endswith("initializer")]
+            return {key: replaced(part[key]) for key in kept}
+        if isinstance(part, (list, tuple)):
+            return [replaced(value) for value in part]
+        return names.get(part, part) if isinstance(part, str) else part
+
+    return repr(replaced(config))

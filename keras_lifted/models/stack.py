@@ -10,8 +10,7 @@ import numpy as np
 from keras_lifted.checks import check_count
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
-from keras_lifted.models.repeats import Repeat, find_repeats, share_weights
-from keras_lifted.models.segments import Application
+from keras_lifted.models.repeats import Application, Block, Graph, share_weights
 
 Tensor = Any
 
@@ -55,7 +54,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
             f"Received: {model!r}. Fold the functional part of a subclassed model, "
             "or call a Sequential model on data first."
         )
-    runs = find_repeats(*_applications(model), least)
+    runs = _graph(model).runs(least)
     if not runs:
         raise ValueError(
             f"The model '{model.name}' has no run of at least {least} equal blocks. "
@@ -80,8 +79,8 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
     return folded
 
 
-def _applications(model: keras.Model) -> tuple[list[Application], set[int]]:
-    """Return each call of a layer in the graph of `model`, and the tensors it shows."""
+def _graph(model: keras.Model) -> Graph:
+    """Return each call of a layer in the graph of `model`."""
     found: list[Application] = []
 
     def record(layer: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -89,9 +88,7 @@ def _applications(model: keras.Model) -> tuple[list[Application], set[int]]:
         found.append(Application(layer, (arguments, keywords), result))
         return result
 
-    graph = _rebuilt(model, record)
-    shown = {id(each) for each in keras.tree.flatten(graph.outputs)}
-    return found, shown
+    return Graph(found, _rebuilt(model, record).outputs)
 
 
 def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
@@ -101,13 +98,12 @@ def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
     )
 
 
-def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
+def _stack_of(run: Sequence[Block]) -> tuple[Any, Callable[[], None]]:
     """Return a stack for the run, and what copies the weights once it is built."""
     activation = run[0].activation_of_dense
     if activation is None or (activation.weights and not share_weights(run)):
-        blocks = [each.block() for each in run]
-        residual = run[0].residual and len(run[0].layers) > 1
-        stack = Stack(blocks[0], len(run), residual)
+        blocks = [each.as_layer() for each in run]
+        stack = Stack(blocks[0], len(run), residual=bool(run[0].branches))
         return stack, lambda: stack.set_blocks(blocks)
     dense: list[Any] = [each.layers[0] for each in run]
     first = dense[0]
@@ -115,7 +111,7 @@ def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
         first.units,
         len(run),
         activation,
-        residual=run[0].residual,
+        residual=bool(run[0].branches),
         use_bias=first.use_bias,
         dtype=first.dtype_policy,
         trainable=first.trainable,
@@ -130,21 +126,25 @@ def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
 
 
 def _replaced(
-    model: keras.Model, runs: Sequence[Sequence[Repeat]], stacks: Sequence[Any]
+    model: keras.Model, runs: Sequence[Sequence[Block]], stacks: Sequence[Any]
 ) -> keras.Model:
     """Return the graph with the stacks in it."""
-    begins = {run[0].calls[0]: i for i, run in enumerate(runs)}
-    ends = {run[-1].calls[1]: i for i, run in enumerate(runs)}
-    start: dict[int, Tensor] = {}
+    begins = {run[0].place for run in runs}
+    ends = {
+        run[-1].place + len(run[-1].applications) - 1: stack
+        for run, stack in zip(runs, stacks, strict=True)
+    }
+    start: Tensor = None
     place = itertools.count()
 
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         # What is between the ends of a run is called too, and nothing reads it.
+        nonlocal start
         at = next(place)
         if at in begins:
-            start[begins[at]] = keras.tree.flatten(arguments)[0]
+            (start,) = set(Application(layer, (arguments, keywords), None).reads)
         if at in ends:
-            return stacks[ends[at]](start[ends[at]])
+            return ends[at](start)
         return layer(*arguments, **keywords)
 
     return _rebuilt(model, call)

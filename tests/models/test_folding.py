@@ -152,6 +152,14 @@ def test_an_encoder_of_two_branches_for_each_block():
     assert (folded.layers[1].depth, folded.layers[1].residual) == (3, True)
 
 
+def test_a_first_layer_that_is_called_by_keywords():
+    x = inputs = keras.Input((3, 4))
+    for _ in range(3):
+        x = layers.Activation("tanh")(layers.MultiHeadAttention(2, 2)(query=x, value=x))
+    folded = images(keras.Model(inputs, x))
+    assert kinds(folded) == ["InputLayer", "Stack"]
+
+
 def test_blocks_that_share_a_threshold_stay_tied():
     x = inputs = keras.Input((4,))
     shared = kl.layers.SoftThreshold(0.1, learnable=True)
