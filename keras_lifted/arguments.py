@@ -1,6 +1,7 @@
 """Objects that are saved by the arguments of their constructor."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Self
 
 import keras
@@ -47,3 +48,26 @@ def arguments_of(instance: Any) -> dict[str, Any]:
             )
         config[name] = getattr(instance, name)
     return config
+
+
+def serialize(instance: Any) -> Any:
+    """Return the config of an object and its class, which `deserialize` takes.
+
+    Example:
+
+    >>> import keras_lifted as kl
+    >>> config = kl.penalties.serialize(kl.penalties.Bregman(weight=2.0))
+    >>> kl.penalties.deserialize(config).weight
+    2.0
+    """
+    return keras.saving.serialize_keras_object(instance)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Return the object that `serialize` described.
+
+    Args:
+        config: dict. What `serialize` returned.
+        custom_objects: dict. Classes of one's own by name. Defaults to None.
+    """
+    return keras.saving.deserialize_keras_object(config, custom_objects)

@@ -113,11 +113,14 @@ def resolve(
     It is an instance of `kind`, its config, or one of the `names`, in whatever case;
     `expected` is what the error says of it, before "Received: …".
     """
+    found = identifier
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, kind):
-        instance: T = identifier
+        found = keras.saving.deserialize_keras_object(identifier)
+    elif isinstance(identifier, str):
+        bare = identifier.replace("_", "").lower()
+        makers = {name.replace("_", ""): make for name, make in names.items()}
+        found = makers[bare]() if bare in makers else None
+    if isinstance(found, kind):
+        instance: T = found
         return instance
-    if isinstance(identifier, str) and identifier.lower() in names:
-        return names[identifier.lower()]()
     raise ValueError(f"{expected}. Received: {described(identifier)}")

@@ -6,14 +6,13 @@ from typing import Any
 from keras_lifted.inversion.fidelity import Fidelity, LeastSquares
 from keras_lifted.inversion.inverter import Inverter, takes_old_names
 from keras_lifted.inversion.result import Inversion
-from keras_lifted.regularizers.base import Regularizer
 
 
 @takes_old_names
 def invert(
     network: Any,
     y: Any,
-    regularizer: Regularizer,
+    regularizer: Any,
     *,
     alpha: float | Sequence[float] | None = None,
     noise_std: Any = None,
@@ -60,7 +59,8 @@ def invert(
         network: layer or model. It is built, has one input and one output, and is not
             random.
         y: array. The outputs, `(batch, …)`.
-        regularizer: regularizer. R, from `keras_lifted.regularizers`.
+        regularizer: regularizer or str. R, from `keras_lifted.regularizers`, or its
+            name, such as "total_variation", for its defaults.
         alpha: float or array. The positive factor on R, one or one for each sample;
             None for 1. Defaults to None.
         noise_std: float or array. The standard deviation of the noise on y, behind the

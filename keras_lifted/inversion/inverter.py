@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, final
 import numpy as np
 from keras import ops
 
-from keras_lifted import penalties
+from keras_lifted import penalties, regularizers
 from keras_lifted.checks import check_choice, check_count, check_number, resolve
 from keras_lifted.inversion import checks
 from keras_lifted.inversion.alpha import discrepancy, first_of, strength, theorem
@@ -21,7 +21,6 @@ from keras_lifted.inversion.problem import InverseProblem
 from keras_lifted.inversion.result import Flags, Inversion
 from keras_lifted.inversion.solver import Solver, Stats
 from keras_lifted.inversion.steps import Steps
-from keras_lifted.regularizers.base import Regularizer
 
 P = ParamSpec("P")
 
@@ -94,7 +93,7 @@ class Inverter:
     def __init__(
         self,
         network: Any,
-        regularizer: Regularizer,
+        regularizer: Any,
         penalty: Any = None,
         input_shape: Sequence[int] | None = None,
         acceleration: str | None = "nesterov",
@@ -102,12 +101,7 @@ class Inverter:
         fidelity: Fidelity | None = None,
     ) -> None:
         self._network = network = Sourced(network, input_shape)
-        expected = (
-            "`regularizer` must be one of keras_lifted.regularizers, such as "
-            "TotalVariation(1e-2), or a sum of them"
-        )
-        regularizer = resolve(regularizer, Regularizer, {}, expected)
-        self._regularizer: Regularizer = regularizer
+        self._regularizer = regularizer = regularizers.get(regularizer)
         check_choice("acceleration", acceleration, ("nesterov", None))
         if fidelity is not None:
             expected = "`fidelity` must be one of keras_lifted.inversion, or None"

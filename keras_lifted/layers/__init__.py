@@ -1,5 +1,6 @@
 """Proximal activations as Keras layers."""
 
+from keras_lifted.arguments import deserialize, serialize
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.dual_forward_backward import DualForwardBackward
 from keras_lifted.layers.growing import BentIdentity, SignedLog, Softplus
@@ -48,6 +49,8 @@ __all__ = [
     "Softsign",
     "Stack",
     "Tanh",
+    "deserialize",
     "from_keras",
     "get",
+    "serialize",
 ]

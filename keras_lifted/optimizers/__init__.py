@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_lifted.arguments import deserialize, serialize
 from keras_lifted.optimizers.block_coordinate_descent import BlockCoordinateDescent
 from keras_lifted.optimizers.isgm import ISGM
 from keras_lifted.optimizers.schedule import FitDecay
@@ -19,8 +20,10 @@ __all__ = [
     "LiftedState",
     "Persistent",
     "SteepestDescent",
+    "deserialize",
     "get",
     "lifted_part",
+    "serialize",
 ]
 
 _NAMES = {"isgm": ISGM, "steepest_descent": SteepestDescent}

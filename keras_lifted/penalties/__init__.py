@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from keras_lifted.arguments import deserialize, serialize
 from keras_lifted.checks import resolve
 from keras_lifted.penalties.base import Penalty
 from keras_lifted.penalties.bregman import Bregman
@@ -10,7 +11,16 @@ from keras_lifted.penalties.contrastive import Contrastive
 from keras_lifted.penalties.fenchel import Fenchel
 from keras_lifted.penalties.quadratic import Quadratic
 
-__all__ = ["Bregman", "Contrastive", "Fenchel", "Penalty", "Quadratic", "get"]
+__all__ = [
+    "Bregman",
+    "Contrastive",
+    "Fenchel",
+    "Penalty",
+    "Quadratic",
+    "deserialize",
+    "get",
+    "serialize",
+]
 
 _NAMES: dict[str, Callable[[], Penalty]] = {
     "bregman": Bregman,
@@ -28,7 +38,7 @@ def get(identifier: Any) -> Penalty:
         identifier: penalty, str or dict. A penalty, its name or its config.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If it stands for none.
     """
     return resolve(
         identifier,

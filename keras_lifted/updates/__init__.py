@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from keras_lifted.arguments import deserialize, serialize
 from keras_lifted.checks import resolve
 from keras_lifted.updates.base import LiftedUpdate, Solution
 from keras_lifted.updates.steps import Mirror, ProximalGradient
@@ -15,7 +16,9 @@ __all__ = [
     "ProximalGradient",
     "Solution",
     "Sweep",
+    "deserialize",
     "get",
+    "serialize",
 ]
 
 _NAMES: dict[str, Callable[[], LiftedUpdate]] = {
@@ -34,7 +37,7 @@ def get(identifier: Any) -> LiftedUpdate:
             for `Sweep()`.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If it stands for none.
     """
     if identifier is None:
         return Sweep()
