@@ -8,7 +8,6 @@ from keras import layers
 
 import keras_lifted as kl
 from keras_lifted.inversion.primal_dual import PrimalDual
-from keras_lifted.inversion.steps import Steps
 
 R = kl.regularizers
 
@@ -17,13 +16,13 @@ R = kl.regularizers
 def traces(monkeypatch):
     """A list that grows with every trace of steps."""
     traces = []
-    original = Steps._advance
+    original = PrimalDual.balanced
 
-    def counted(self, *arguments):
+    def counted(self, state):
         traces.append(1)
-        return original(self, *arguments)
+        return original(self, state)
 
-    monkeypatch.setattr(Steps, "_advance", counted)
+    monkeypatch.setattr(PrimalDual, "balanced", counted)
     return traces
 
 
@@ -118,8 +117,9 @@ def test_an_inverter_compiles_once_and_follows_the_weights(traces):
 @pytest.mark.parametrize("weight, expected", [(10.0, 2.0), (float("inf"), 1.0)])
 def test_default_steps_are_longer_with_hidden_variables(weight, expected):
     penalty = kl.penalties.Bregman(weight)
-    inverter = kl.inversion.Inverter(deep("functional"), R.L1(), penalty)
-    y = np.ones((1, *inverter._network.outputs), "float32")
+    model = deep("functional")
+    inverter = kl.inversion.Inverter(model, R.L1(), penalty)
+    y = np.ones((1, *model.output_shape[1:]), "float32")
     keywords = {"tolerance": 0, "verbose": False, "out_of_range": "project"}
     usual, given = (
         inverter(y, 20, 0.1, step_factor=factor, **keywords).x

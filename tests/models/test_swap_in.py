@@ -1,5 +1,7 @@
 """LiftedModel in the place of any Keras model: same layers, same files."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -30,10 +32,9 @@ def lift(model):
 
 def activations(model):
     """Every public activation attribute and call of the layers below."""
-    return [
-        (layer, getattr(layer, "activation", None), layer.__dict__.get("call"))
-        for layer in model._flatten_layers()
-    ]
+    own = model, getattr(model, "activation", None), model.__dict__.get("call")
+    below = [activations(layer) for layer in getattr(model, "layers", ())]
+    return [own, *itertools.chain.from_iterable(below)]
 
 
 def fit(model, x, y, loss, jit_compile=COMPILED):
