@@ -53,6 +53,9 @@ def arguments_of(instance: Any) -> dict[str, Any]:
 def serialize(instance: Any) -> Any:
     """Return the config of an object and its class, which `deserialize` takes.
 
+    Args:
+        instance: object. A penalty, an update and the like.
+
     Example:
 
     >>> import keras_lifted as kl
