@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_lifted import penalties, updates
+from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
 from keras_lifted.lifting.curvature import curvature
@@ -22,14 +23,6 @@ from keras_lifted.persistent.memory import Memory
 from keras_lifted.updates.base import Solution
 
 Tensor = Any
-# Arguments that hold serialized objects.
-_NESTED = (
-    "weight_optimizer",
-    "penalty",
-    "lifted_update",
-    "persistent",
-    "learning_rate",  # of ISGM
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
@@ -254,27 +247,17 @@ class BlockCoordinateDescent(Delegating):
         self.weight_optimizer.apply(grads, trainable_variables)
 
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "weight_optimizer": serialize(self.weight_optimizer),
-            "penalty": serialize(self.penalty),
-            "lifted_update": serialize(self.lifted_update),
-            "curvature_refresh": self.curvature_refresh,
-            "persistent": self.persistent and serialize(self.persistent),
-            "name": self.name,
-        }
+        arguments = arguments_of(self)
+        config: dict[str, Any] = keras.saving.serialize_keras_object(arguments)
+        return config
 
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> BlockCoordinateDescent:
-        config = dict(config)
-        for key in _NESTED:
-            if isinstance(config.get(key), dict):
-                config[key] = keras.saving.deserialize_keras_object(
-                    config[key], custom_objects=custom_objects
-                )
-        return cls(**config)
+        objects = {k: v for k, v in config.items() if isinstance(v, dict)}
+        objects = keras.saving.deserialize_keras_object(objects, custom_objects)
+        return cls(**{**config, **objects})
 
 
 def _ordinary(identifier: Any) -> keras.optimizers.Optimizer:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_lifted import penalties
+from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import gradient, while_loop
 from keras_lifted.checks import check_between
 from keras_lifted.layers.precision import lifted_real, real_dtype
@@ -106,7 +107,7 @@ class ISGM(BlockCoordinateDescent):
             name=name,
         )
         self.geometry = geometry
-        self._momentum = momentum
+        self.momentum = momentum
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the state: the curvature of every variable's block."""
@@ -187,15 +188,10 @@ class ISGM(BlockCoordinateDescent):
         ]
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["weight_optimizer"], config["persistent"]
         rate = self.weight_optimizer.get_config()["learning_rate"]
-        return {
-            **config,
-            "learning_rate": rate,
-            "geometry": self.geometry,
-            "momentum": self._momentum,
-        }
+        arguments = {**arguments_of(self), "learning_rate": rate}
+        config: dict[str, Any] = keras.saving.serialize_keras_object(arguments)
+        return config
 
 
 def _parts(blocks: Sequence[WeightBlock], steps: Sequence[Tensor]) -> dict[int, Tensor]:
