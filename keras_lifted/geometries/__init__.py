@@ -14,6 +14,9 @@ from keras_lifted.geometries.newton_schulz import polar
 Tensor = Any
 State = dict[str, Tensor]
 
+# States keep at most this part of themselves at a refresh.
+KEEP = 0.5
+
 
 def frobenius(layout: Layout, state: State, momentum: Tensor) -> Tensor:
     """Return the steepest direction in the Frobenius norm, the momentum `J` itself.
@@ -68,3 +71,16 @@ def get(name: Any) -> Geometry:
         ValueError: If the name is unknown.
     """
     return NAMES[check_choice("geometry", name, sorted(NAMES))]
+
+
+def is_due(steps: Tensor, every: int) -> Tensor:
+    """Return whether to refresh after so many steps: powers of 2 and multiples."""
+    due = ops.equal(steps % every, 0)
+    for early in (2**i for i in range(every.bit_length())):
+        due = ops.logical_or(due, ops.equal(steps, early))
+    return due
+
+
+def kept(refreshes: Tensor) -> Tensor:
+    """Return the part that states keep after so many refreshes: none at first."""
+    return ops.minimum(KEEP, refreshes / (refreshes + 1.0))
