@@ -15,8 +15,7 @@ from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.optimizers.delegating import Delegating
-from keras_lifted.optimizers.settings import keras_optimizer
+from keras_lifted.optimizers.settings import check_rate, keras_optimizer
 from keras_lifted.optimizers.state import LiftedState, warn_of_heavy_weights
 from keras_lifted.persistent import settings as persistence
 from keras_lifted.persistent.memory import Memory
@@ -26,7 +25,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class BlockCoordinateDescent(Delegating):
+class BlockCoordinateDescent(keras.optimizers.Optimizer):
     """An optimizer that alternates lifted variables and weights, batch by batch.
 
     For each batch, `lifted_update` lowers the energy
@@ -165,9 +164,8 @@ class BlockCoordinateDescent(Delegating):
         Raises:
             ValueError: If it trains the weights of another model already.
         """
-        if self._known and not {id(v) for v in model.trainable_variables} <= (
-            self._known
-        ):
+        weights = {id(v) for v in model.trainable_variables}
+        if self._known and not weights <= self._known:
             raise ValueError(
                 f"The optimizer '{self.name}' keeps state for other weights than "
                 f"those of the model '{model.name}'. Received: an optimizer that "
@@ -245,6 +243,34 @@ class BlockCoordinateDescent(Delegating):
                 "Keras optimizer."
             )
         self.weight_optimizer.apply(grads, trainable_variables)
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Return the weight optimizer's loss scaling."""
+        return self.weight_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Take the weight optimizer's averages, at the end of training."""
+        self.weight_optimizer.finalize_variable_values(var_list)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The weight optimizer's learning rate."""
+        return self.weight_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.weight_optimizer.learning_rate = check_rate(learning_rate)
+
+    @property
+    def iterations(self) -> Any:
+        """Training steps taken."""
+        return self.weight_optimizer.iterations
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the weight optimizer, where this class has none."""
+        if "weight_optimizer" not in vars(self) or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.weight_optimizer, name)
 
     def get_config(self) -> dict[str, Any]:
         arguments = arguments_of(self)
