@@ -24,9 +24,8 @@ from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.rule import Move, Scale, moved
-from keras_lifted.lifting.scope import Answer, Call, LiftingScope
+from keras_lifted.lifting.scope import Answer, Call, LiftingScope, StateScope
 from keras_lifted.lifting.stacked import Rounds, StackPass, forward_stack
-from keras_lifted.lifting.state import StateScope
 from keras_lifted.lifting.structure import find_structure, samples_first
 from keras_lifted.lifting.swept import Lifted, Stored, Swept
 from keras_lifted.penalties.base import Penalty

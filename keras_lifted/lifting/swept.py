@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.layers.gradients import per_sample
-from keras_lifted.lifting.state import Updates
+from keras_lifted.lifting.scope import Updates
 
 Tensor = Any
 # key of the call -> tensor
