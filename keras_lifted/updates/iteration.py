@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
+from keras import ops, tree
 
 from keras_lifted.backend import while_loop
-from keras_lifted.checks import check_count, check_number
+from keras_lifted.checks import check_choice, check_count, check_number
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.energy import energy_at, z_terms_of
@@ -67,12 +67,7 @@ class Iteration(LiftedUpdate):
             lambda number: number >= 0,
             ">= 0 (relative change at which to stop; 0: never early)",
         )
-        if order not in ORDERS:
-            raise ValueError(
-                f"`order` must be one of {list(ORDERS)} (in which a round updates the "
-                f"blocks). Received: order={order!r}"
-            )
-        self.order = order
+        self.order = check_choice("order", order, ORDERS)
         self._acceleration = acceleration
 
     @abc.abstractmethod
@@ -263,8 +258,4 @@ def _only(problem: LiftedProblem, move: Move, keys: set[str], old: bool) -> Move
 
 
 def _choose(good: Tensor, yes: Any, no: Any) -> Any:
-    if isinstance(yes, dict):
-        return {key: _choose(good, yes[key], no[key]) for key in yes}
-    if isinstance(yes, tuple):
-        return tuple(_choose(good, a, b) for a, b in zip(yes, no, strict=True))
-    return ops.where(good, yes, no)
+    return tree.map_structure(lambda a, b: ops.where(good, a, b), yes, no)
