@@ -152,12 +152,9 @@ class ISGM(BlockCoordinateDescent):
         def trial(curvatures: Tensor) -> tuple[Tensor, Tensor]:
             """Return curvatures along steps, and which gradients turned against one."""
             taken = steps(curvatures)
-            parts = _parts(blocks, taken)
-            moved = [
-                value - ops.cast(ops.reshape(rate * parts[i], value.shape), value.dtype)
-                for i, value in enumerate(values)
-            ]
-            ahead = slopes(moved)
+            parts = _parts(blocks, taken, values)
+            pairs = zip(values, parts, strict=True)
+            ahead = slopes([w - ops.cast(rate * part, w.dtype) for w, part in pairs])
             bends = [ops.zeros((), real_dtype())] * len(values)
             turned = [ops.zeros((), "bool")] * len(values)
             for block, step, slope in zip(blocks, taken, joint, strict=True):
@@ -181,11 +178,8 @@ class ISGM(BlockCoordinateDescent):
             lambda i, used, bends, more: ops.logical_and(more, i < TRIALS), again, begin
         )
         self._curvatures.assign(bends)
-        parts = _parts(blocks, steps(used))
-        return [
-            ops.cast(ops.reshape(parts[i], value.shape), value.dtype)
-            for i, value in enumerate(values)
-        ]
+        parts = _parts(blocks, steps(used), values)
+        return [ops.cast(part, w.dtype) for w, part in zip(values, parts, strict=True)]
 
     def get_config(self) -> dict[str, Any]:
         rate = self.weight_optimizer.get_config()["learning_rate"]
@@ -194,9 +188,11 @@ class ISGM(BlockCoordinateDescent):
         return config
 
 
-def _parts(blocks: Sequence[WeightBlock], steps: Sequence[Tensor]) -> dict[int, Tensor]:
-    """Return the steps of all variables by place, flat."""
+def _parts(
+    blocks: Sequence[WeightBlock], steps: Sequence[Tensor], values: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return the steps of all variables, each of the shape of its value."""
     parts: dict[int, Tensor] = {}
     for block, step in zip(blocks, steps, strict=True):
         parts |= block.split(step)
-    return parts
+    return [ops.reshape(parts[i], value.shape) for i, value in enumerate(values)]
