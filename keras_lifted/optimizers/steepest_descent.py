@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_lifted import geometries
+from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import assign_all, cond, sum_over_replicas
 from keras_lifted.checks import check_between, check_count
 from keras_lifted.layers.precision import real_dtype
@@ -209,15 +210,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             rate = float(ops.convert_to_numpy(self._learning_rate.rate))
             config["learning_rate"] = None if self._default_rate else rate
         serialize = keras.saving.serialize_keras_object
-        return {
-            **config,
-            "geometry": self.geometry,
-            "momentum": self.momentum,
-            "fallback": self._named_fallback or serialize(self.fallback),
-            "decay": self.decay,
-            "max_relative_decrease": self.max_relative_decrease,
-            "refresh_every": self.refresh_every,
-        }
+        config["fallback"] = self._named_fallback or serialize(self.fallback)
+        return {**arguments_of(self), **config}
 
     # -- the step ---------------------------------------------------------------
 
