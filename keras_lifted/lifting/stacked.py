@@ -125,7 +125,7 @@ class StackPass:
                     batch_first(new),
                     scale.weight,
                     *(ops.zeros_like(each) for each in (before, z, s)),
-                    *parameter_gradient(self.call, penalty, sigma, *z_and_d, weight),
+                    *parameter_gradient(penalty, sigma, *z_and_d, weight),
                 )
 
             x = ops.cast(penalty.point(sigma, s), u.dtype)
