@@ -20,7 +20,6 @@ class Swept:
     Attributes:
         loss: the user's loss at the point the sweep left, unscaled; terms whose sum
             counts, if it is not reduced.
-        energy: the energy there, if it was asked for; else the loss.
         outputs: what the model returned.
         updates: variables that the call assigned, and their values.
         z: pre-activations.
@@ -30,7 +29,6 @@ class Swept:
     """
 
     loss: Tensor
-    energy: Tensor
     outputs: Any
     updates: Updates
     z: Lifted
