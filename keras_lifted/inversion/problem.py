@@ -26,6 +26,7 @@ from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.scope import Answer, Call, LiftingScope
+from keras_lifted.lifting.stacked import Passed, recording
 from keras_lifted.lifting.structure import find_structure
 from keras_lifted.lifting.swept import Lifted
 from keras_lifted.penalties.base import Penalty
@@ -143,18 +144,16 @@ class InverseProblem:
 
     def origin(self, u: Tensor) -> Lifted:
         """Return the coordinates of the hidden lifted variables at the forward pass."""
-        coordinates: Lifted = {}
-        keys = {call.key for call in self.hidden}
-
-        def answer(call: Call, z: Tensor) -> Tensor:
-            if call.key in keys:
-                sigma = ProximalMap.of(call.activation)
-                coordinates[call.key] = self.penalty.origin(sigma, self._real(z))
-            return call.function(z)
-
-        if keys:
-            self._call(answer, u)
-        return coordinates
+        if not self.hidden:
+            return {}
+        found: Passed = {}
+        self._call(recording(found), u)
+        return {
+            call.key: self.penalty.origin(
+                ProximalMap.of(call.activation), self._real(found[call.key][0])
+            )
+            for call in self.hidden
+        }
 
     def lipschitz(self, u: Tensor) -> tuple[Tensor, Lifted]:
         """Return a Lipschitz constant of ∂E/∂u, and the hidden variables' step lengths.
@@ -234,9 +233,7 @@ class InverseProblem:
         if not self.fidelity.smooth:
             return ops.zeros_like(u), coordinates
 
-        def function(u: Tensor, *current: Tensor) -> tuple[Tensor, None]:
-            held = dict(zip(coordinates, current, strict=True))
-
+        def function(u: Tensor, held: Lifted) -> tuple[Tensor, None]:
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in held:
                     return call.function(z)
@@ -245,8 +242,8 @@ class InverseProblem:
             z = self._pre_activation(answer, u)
             return ops.sum(self.fidelity.of(*data, z)), None
 
-        _, (slope, *moved) = gradient(function, [u, *coordinates.values()])
-        return slope, dict(zip(coordinates, moved, strict=True))
+        _, (slope, moved) = gradient(function, [u, coordinates])
+        return slope, moved
 
     def _rule(
         self, call: Call, z: Tensor, held: Tensor, rate: Tensor, hold: bool

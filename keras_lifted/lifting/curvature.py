@@ -13,12 +13,10 @@ from keras import ops
 
 from keras_lifted.backend import gradient, while_loop
 from keras_lifted.layers.gradients import per_sample, sum_per_sample
-from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real, real_dtype
-from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.problem import LiftedProblem
 from keras_lifted.lifting.scope import Call
-from keras_lifted.lifting.stacked import forward_stack, point_of_stack
+from keras_lifted.lifting.stacked import Passed, point_of_stack, recording
 from keras_lifted.lifting.swept import Lifted
 
 Tensor = Any
@@ -38,17 +36,17 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
     rows = len(calls) * max(1, -(-rows // max(1, len(calls))))
     batch = problem.batch.rows(rows)
     row_scale = batch.scale
-    point = _forward_point(problem, batch)
-    start = {}
+    passed: Passed = {}
+    problem.run(recording(passed), problem.values, batch)
+    point, start = {}, {}
     for i, call in enumerate(calls):
-        x = point[call.key]
+        x = point[call.key] = ops.stop_gradient(lifted_real(passed[call.key][1]))
         noise = keras.random.normal(ops.shape(x), dtype=x.dtype, seed=i + 1)
         turn = ops.arange(ops.shape(x)[0], dtype="int32") % len(calls)
         start[call.key] = noise * per_sample(lifted_real(turn == i), x)
 
     def slope(x: Lifted) -> Lifted:
-        def function(*arguments: Tensor) -> tuple[Tensor, None]:
-            free = dict(zip(x, arguments, strict=True))
+        def function(free: Lifted) -> tuple[Tensor, None]:
             squares: list[Tensor] = []
 
             def answer(call: Call, z: Tensor) -> Tensor:
@@ -65,8 +63,8 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
             loss, _, _ = problem.run(answer, problem.values, batch)
             return loss / ops.max(row_scale) + sum(squares), None
 
-        gradients = gradient(function, list(x.values()))[1]
-        return dict(zip(x, gradients, strict=True))
+        slopes: Lifted = gradient(function, [x])[1][0]
+        return slopes
 
     base = slope(point)
 
@@ -86,23 +84,6 @@ def curvature(problem: LiftedProblem, iterations: int = 20, rows: int = 8) -> Te
     for i, call in enumerate(calls):
         bounds[call.index] = ops.maximum(bounds[call.index], SAFETY * largest[i])
     return ops.stack(bounds)
-
-
-def _forward_point(problem: LiftedProblem, batch: Batch) -> Lifted:
-    x_of: Lifted = {}
-
-    def answer(call: Call, z: Tensor) -> Tensor:
-        if call.chain is not None:
-            z, x = forward_stack(call, z)
-            sigma = ProximalMap.of(call.activation)
-            x_of[call.key] = ops.stop_gradient(sigma(z))
-            return x
-        x = call.function(z)
-        x_of[call.key] = ops.stop_gradient(lifted_real(x))
-        return x
-
-    problem.run(answer, problem.values, batch)
-    return {key: x_of[key] for key in problem.structure.keys}
 
 
 def _normalise(direction: Lifted) -> tuple[Lifted, Tensor]:

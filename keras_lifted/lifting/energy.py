@@ -26,10 +26,12 @@ def energy(
     def answer(call: Call, z: Tensor) -> Tensor:
         if call.key not in coordinates:
             return call.function(z)
-        s = ops.stop_gradient(coordinates[call.key])
-        x = problem.penalty.point(ProximalMap.of(call.activation), s)
-        penalties.append(problem.penalty_at(call, s, lifted_real(z)))
-        return ops.cast(ops.stop_gradient(x), z.dtype)
+        penalty, sigma = problem.penalty, ProximalMap.of(call.activation)
+        s, real = ops.stop_gradient(coordinates[call.key]), lifted_real(z)
+        value, terms = penalty.value(sigma, s, real), penalty.z_terms(sigma, real)
+        value = value if terms is None else value + terms
+        penalties.append(ops.sum(problem.scale(call).like(value) * value))
+        return ops.cast(ops.stop_gradient(penalty.point(sigma, s)), z.dtype)
 
     loss, _, _ = problem.run(answer, weights, problem.batch)
     return loss + sum(penalties) / problem.loss_scale

@@ -24,9 +24,8 @@ from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.rule import Move, Scale, moved
-from keras_lifted.lifting.scope import Answer, Call, LiftingScope
-from keras_lifted.lifting.stacked import Rounds, StackPass, forward_stack
-from keras_lifted.lifting.state import StateScope
+from keras_lifted.lifting.scope import Answer, Call, LiftingScope, StateScope
+from keras_lifted.lifting.stacked import Passed, Rounds, StackPass, recording
 from keras_lifted.lifting.structure import find_structure, samples_first
 from keras_lifted.lifting.swept import Lifted, Stored, Swept
 from keras_lifted.penalties.base import Penalty
@@ -142,13 +141,6 @@ class LiftedProblem:
             self.least if given is None else None,
         )
 
-    def penalty_at(self, call: Call, s: Tensor, z: Tensor) -> Tensor:
-        """Return `Σ_i c_i w P` of a call at the coordinate `s`."""
-        sigma = ProximalMap.of(call.activation)
-        value, terms = self.penalty.value(sigma, s, z), self.penalty.z_terms(sigma, z)
-        value = value if terms is None else value + terms
-        return ops.sum(self.scale(call).like(value) * value)
-
     # -- passes ---------------------------------------------------------------
 
     def sweep(
@@ -157,7 +149,6 @@ class LiftedProblem:
         coordinates: Lifted | None = None,
         fixed: Lifted | None = None,
         with_weights: bool = False,
-        with_energy: bool = False,
         rounds: Rounds | None = None,
     ) -> Swept:
         """Call the model once, and sweep back once from output to input.
@@ -172,91 +163,63 @@ class LiftedProblem:
             coordinates: coordinates of the current ones; None for the forward pass.
             fixed: pre-activations known beforehand, not computed again.
             with_weights: also take the weight gradients, in the same sweep.
-            with_energy: also take the energy at `coordinates`.
             rounds: of the blocks of a stack all at once; None for one of them
                 after the other.
         """
-        keys = self.structure.keys
+        keys, first = self.structure.keys, coordinates is None
         known = {} if fixed is None else fixed
         assigned: list[Any] = []
 
-        def function(*arguments: Tensor) -> tuple[Tensor, Any]:
-            current = dict(zip(keys, arguments, strict=False))
-            chosen = dict(zip(keys, arguments[len(keys) :], strict=False))
-            trainable = arguments[2 * len(keys) :] or self.values
-            penalty: list[Tensor] = []
+        def function(
+            current: Lifted, numbers: Lifted, weights: Sequence[Tensor]
+        ) -> tuple[Tensor, Any]:
             z_of: Lifted = {}
 
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in current:
                     return call.function(z)
+                pair, scale = (current[call.key], numbers[call.key]), self.scale(call)
                 if call.chain is not None:
-                    return stacked(call, z, current[call.key])
+                    each = StackPass(call, self.penalty, move, scale, rounds)
+                    start = each.begin(z, None if first else pair[0])
+                    z_of[call.key] = batch_first(start.z)
+                    return each.output(z, pair, start)
                 if call.key in known:
                     z = ops.cast(ops.stop_gradient(known[call.key]), z.dtype)
-                at = current[call.key]
                 z_of[call.key] = lifted_real(z)
-                if with_energy:
-                    s, real = ops.stop_gradient(at), ops.stop_gradient(z)
-                    penalty.append(self.penalty_at(call, s, lifted_real(real)))
-                scale, first = self.scale(call), coordinates is None
-                pair = at, chosen[call.key]
                 return moved(call, z, pair, move, self.penalty, scale, first)
 
-            def stacked(call: Call, u: Tensor, at: Tensor) -> Tensor:
-                each = StackPass(call, self.penalty, move, self.scale(call), rounds)
-                start = None if coordinates is None else ops.stop_gradient(at)
-                began = each.begin(u, start)
-                z_of[call.key] = batch_first(began.z)
-                if with_energy:
-                    s = batch_first(began.s)
-                    penalty.append(self.penalty_at(call, s, z_of[call.key]))
-                return each.output(u, (at, chosen[call.key]), began)
-
+            trainable = weights or self.values
             loss, outputs, state = self.run(answer, trainable, self.batch)
             assigned[:] = state.assigned
             updates = [state.get_current_value(v) for v in assigned]
-            total = ops.sum(loss)
-            energy = ops.stop_gradient(total) + sum(penalty) / self.loss_scale
-            auxiliary = (loss, energy, outputs, updates, z_of)
-            return total * self.loss_scale, auxiliary
+            return ops.sum(loss) * self.loss_scale, (loss, outputs, updates, z_of)
 
         if coordinates is None:
-            shapes = [self.structure.shapes[key] for key in keys]
-            current = [ops.zeros(shape, real_dtype()) for shape in shapes]
-        else:
-            current = [coordinates[key] for key in keys]
-        chosen = [ops.zeros((), real_dtype()) for _ in keys]
-        weights = self.values if with_weights else []
-        (_, auxiliary), gradients = gradient(function, [*current, *chosen, *weights])
-        loss, energy, outputs, updates, z_of = auxiliary
+            shapes = self.structure.shapes
+            coordinates = {key: ops.zeros(shapes[key], real_dtype()) for key in keys}
+        numbers = {key: ops.zeros((), real_dtype()) for key in keys}
+        arguments = [coordinates, numbers, self.values if with_weights else []]
+        (_, auxiliary), (new, chosen, slopes) = gradient(function, arguments)
+        loss, outputs, updates, z_of = auxiliary
         return Swept(
             loss,
-            energy,
             outputs,
             list(zip(assigned, updates, strict=True)),
             z_of,
-            dict(zip(keys, gradients, strict=False)),
-            gradients[2 * len(keys) :],
-            dict(zip(keys, gradients[len(keys) :], strict=False)),
+            {key: new[key] for key in keys},  # in their order, which JAX changes
+            slopes,
+            chosen,
         )
 
     def forward(self) -> Swept:
         """Return the forward pass alone; its coordinates are where it passed."""
-        z_of: Lifted = {}
-
-        def answer(call: Call, z: Tensor) -> Tensor:
-            if call.chain is None:
-                z_of[call.key] = lifted_real(z)
-                return call.function(z)
-            z_of[call.key], x = forward_stack(call, z)
-            return x
-
-        loss, outputs, state = self.run(answer, self.values, self.batch)
+        found: Passed = {}
+        loss, outputs, state = self.run(recording(found), self.values, self.batch)
         updates = [(v, state.get_current_value(v)) for v in state.assigned]
-        z_of = {key: z_of[key] for key in self.structure.keys}
+        z_of = {key: lifted_real(found[key][0]) for key in self.structure.keys}
         s = self.origin(z_of)
-        return Swept(loss, ops.sum(loss), outputs, updates, z_of, s, [])
+        return Swept(loss, outputs, updates, z_of, s, [])
 
     def origin(self, z_of: Lifted) -> Lifted:
         """Return the coordinates of the forward pass."""

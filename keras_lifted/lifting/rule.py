@@ -64,12 +64,7 @@ class Scale:
 
 
 def parameter_gradient(
-    call: Call,
-    penalty: Penalty,
-    sigma: ProximalMap,
-    z: Tensor,
-    d: Tensor,
-    scale: Tensor,
+    penalty: Penalty, sigma: ProximalMap, z: Tensor, d: Tensor, scale: Tensor
 ) -> list[Tensor]:
     """Return derivatives of `Σ_i scale_i P` in the parameters of an activation.
 
@@ -80,8 +75,8 @@ def parameter_gradient(
     s = penalty.origin(sigma, z) - d
 
     def function(*parameters: Tensor) -> tuple[Tensor, None]:
-        sigma = ProximalMap(call.activation, parameters)
-        value = penalty.parameter_value(sigma, s, z, d)
+        at = ProximalMap(sigma.activation, parameters)
+        value = penalty.parameter_value(at, s, z, d)
         return ops.sum(ops.reshape(scale, (-1,)) * value), None
 
     return gradient(function, sigma.parameters)[1]
@@ -116,9 +111,7 @@ def moved(
             if scale.least is not None and call.activation.bent_at_zero:
                 there = ops.where(real == 0, -1.0, real)  # the slope on the left
             slope = weight * penalty.z_gradient(sigma, there, displacement)
-            slopes = parameter_gradient(
-                call, penalty, sigma, real, displacement, weight
-            )
+            slopes = parameter_gradient(penalty, sigma, real, displacement, weight)
             return ops.cast(slope, z.dtype), new, at.weight, *slopes
 
         return ops.cast(penalty.point(sigma, s), z.dtype), backward

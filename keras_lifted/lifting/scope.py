@@ -1,4 +1,4 @@
-"""A lifting scope: while it is open, it answers for every activation."""
+"""Scopes around one call of a model: of its activations, and of its variables."""
 
 import contextlib
 import dataclasses
@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
+from keras import ops
 
-from keras_lifted.backend import current_trace
+from keras_lifted.backend import STATEFUL, current_trace
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain
 from keras_lifted.layers.context import pop_scope, push_scope
@@ -15,6 +16,8 @@ from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.hooks import hooked
 
 Tensor = Any
+# Variables and the values that a call assigned to them.
+Updates = list[tuple[Any, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,3 +93,40 @@ class LiftingScope(contextlib.ExitStack):
             held.callback(pop_scope)
             self.push(held.pop_all())
         return self
+
+
+class StateScope(keras.StatelessScope):
+    """Keras's scope, which also knows the variables that were assigned.
+
+    The values of the `trainable` variables are given. Those that a layer assigns in its
+    `call` (as SpectralNormalization does) are differentiated at the new value, as in
+    Keras's TensorFlow step; Keras's JAX step drops what is assigned to them, and so
+    does this.
+    """
+
+    def __init__(
+        self, trainable: Sequence[Any], values: Sequence[Tensor], others: Updates
+    ) -> None:
+        given = list(zip(trainable, values, strict=True))
+        super().__init__([*given, *others], collect_losses=True)
+        self._given = {id(variable): value for variable, value in given}
+        self._assigned: dict[int, Any] = {}
+        self._trace = current_trace()
+
+    def add_update(self, update: tuple[Any, Tensor]) -> None:
+        """Note the variable; Keras calls this where one is assigned."""
+        variable, value = update
+        if STATEFUL and current_trace() != self._trace:
+            variable.value.assign(value)  # in a branch or loop, which it may not leave
+            return
+        given = self._given.get(id(variable))
+        if given is not None and STATEFUL:
+            value = ops.stop_gradient(value) + (given - ops.stop_gradient(given))
+        if given is None or STATEFUL:
+            self._assigned[id(variable)] = variable
+        super().add_update((variable, value))
+
+    @property
+    def assigned(self) -> list[Any]:
+        """The variables that were assigned."""
+        return list(self._assigned.values())

@@ -24,13 +24,15 @@ from keras_lifted.layers.chain import Chain, batch_first, depth_first
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real, real_dtype
 from keras_lifted.lifting.rule import Move, Scale, parameter_gradient
-from keras_lifted.lifting.scope import Call
+from keras_lifted.lifting.scope import Answer, Call
 from keras_lifted.penalties.base import Penalty
 
 Tensor = Any
 # All blocks after a sweep: the derivative in the input of the stack; the new
 # coordinates and displacements, depth first; the derivatives in the weights.
 Moved = tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]
+# key of the call -> pre-activation and output, batch first
+Passed = dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ class StackPass:
         sigma = ProximalMap(activation, fixed)
         count = 0 if self.rounds is None else self.rounds.forward
         if coordinates is not None:
-            s = depth_first(coordinates)
+            s = depth_first(ops.stop_gradient(coordinates))
             before = chain.before(u, ops.cast(self.penalty.point(sigma, s), u.dtype))
         elif count and chain.residual:
             s = None
@@ -125,7 +127,7 @@ class StackPass:
                     batch_first(new),
                     scale.weight,
                     *(ops.zeros_like(each) for each in (before, z, s)),
-                    *parameter_gradient(self.call, penalty, sigma, *z_and_d, weight),
+                    *parameter_gradient(penalty, sigma, *z_and_d, weight),
                 )
 
             x = ops.cast(penalty.point(sigma, s), u.dtype)
@@ -181,12 +183,24 @@ class StackPass:
         return new, displacement, delta
 
 
-def forward_stack(call: Call, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all `z`, batch first, and the output of a stack in a forward pass."""
-    sigma = ProximalMap.of(call.activation)
-    chain = _chain(call)
-    _, z = chain.run_kept(u, sigma)
-    return batch_first(lifted_real(z)), chain.output(u, sigma(z))
+def recording(found: Passed) -> Answer:
+    """Return the answer of a forward pass, which puts `(z, x)` of calls into `found`.
+
+    Those of a stack are of all its blocks.
+    """
+
+    def answer(call: Call, z: Tensor) -> Tensor:
+        if call.chain is None:
+            x = call.function(z)
+            found[call.key] = z, x
+            return x
+        sigma, chain = ProximalMap.of(call.activation), _chain(call)
+        _, inner = chain.run_kept(z, sigma)
+        real = batch_first(lifted_real(inner))
+        found[call.key] = real, sigma(real)
+        return chain.output(z, sigma(inner))
+
+    return answer
 
 
 def point_of_stack(call: Call, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

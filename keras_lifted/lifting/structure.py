@@ -8,7 +8,7 @@ import keras
 from keras import tree
 
 from keras_lifted.backend import trace
-from keras_lifted.lifting.scope import Answer, Call
+from keras_lifted.lifting.scope import Call
 
 Tensor = Any
 # run(answer, inputs, trainable) calls the model on `inputs` in a scope of that
@@ -143,28 +143,29 @@ def samples_first(run: Run, inputs: Any, trainable: Sequence[Tensor]) -> set[str
 
     They are empty where the model takes no such inputs.
     """
-    found: list[dict[str, Any]] = []
-    for rows in (2, 3):
-        first: dict[str, Any] = {}
 
-        def answer(call: Call, z: Tensor, first: dict[str, Any] = first) -> Tensor:
-            first[call.key] = z.shape[0] if len(z.shape) else None
+    def sizes(rows: int) -> dict[str, int]:
+        found: dict[str, int] = {}
+
+        def answer(call: Call, z: Tensor) -> Tensor:
+            found[call.key] = z.shape[0]
             return call.function(z)
 
-        def probe(given: Any, answer: Answer = answer) -> Any:
-            return tree.flatten(run(answer, given, trainable))
-
-        def resized(leaf: Any, rows: int = rows) -> Any:
+        def resized(leaf: Any) -> Any:
             if leaf is None:
                 return None
             return keras.KerasTensor((rows, *leaf.shape[1:]), leaf.dtype)
 
-        try:
-            trace(probe, tree.map_structure(resized, inputs))
-        except Exception:  # whatever the layers of a user raise
-            return set()
-        found.append(first)
-    two, three = found
+        def probe(given: Any) -> Any:
+            return tree.flatten(run(answer, given, trainable))
+
+        trace(probe, tree.map_structure(resized, inputs))
+        return found
+
+    try:
+        two, three = sizes(2), sizes(3)
+    except Exception:  # whatever the layers of a user raise
+        return set()
     return {key for key in two if two[key] == 2 and three.get(key) == 3}
 
 

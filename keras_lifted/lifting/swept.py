@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.layers.gradients import per_sample
-from keras_lifted.lifting.state import Updates
+from keras_lifted.lifting.scope import Updates
 
 Tensor = Any
 # key of the call -> tensor
@@ -20,7 +20,6 @@ class Swept:
     Attributes:
         loss: the user's loss at the point the sweep left, unscaled; terms whose sum
             counts, if it is not reduced.
-        energy: the energy there, if it was asked for; else the loss.
         outputs: what the model returned.
         updates: variables that the call assigned, and their values.
         z: pre-activations.
@@ -30,7 +29,6 @@ class Swept:
     """
 
     loss: Tensor
-    energy: Tensor
     outputs: Any
     updates: Updates
     z: Lifted

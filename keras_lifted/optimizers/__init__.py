@@ -26,9 +26,6 @@ __all__ = [
     "serialize",
 ]
 
-_NAMES = {"isgm": ISGM, "steepest_descent": SteepestDescent}
-
-
 # So that `compile(optimizer="steepest_descent")` works in any Keras model.
 keras.saving.get_custom_objects().update(
     {"isgm": ISGM, "steepest_descent": SteepestDescent}
@@ -44,8 +41,6 @@ def get(identifier: Any) -> keras.optimizers.Optimizer | None:
     """
     if identifier is None:
         return None
-    if isinstance(identifier, str) and identifier in _NAMES:
-        identifier = _NAMES[identifier]()
     optimizer = keras_optimizer("optimizer", identifier)
     if lifted_part(optimizer) is not None:
         return optimizer

@@ -10,30 +10,22 @@ import keras
 from keras import ops
 
 from keras_lifted import penalties, updates
+from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import cond
 from keras_lifted.checks import check_count
 from keras_lifted.lifting.curvature import curvature
 from keras_lifted.lifting.problem import LiftedProblem
-from keras_lifted.optimizers.delegating import Delegating
-from keras_lifted.optimizers.settings import keras_optimizer
+from keras_lifted.optimizers.settings import check_rate, keras_optimizer
 from keras_lifted.optimizers.state import LiftedState, warn_of_heavy_weights
 from keras_lifted.persistent import settings as persistence
 from keras_lifted.persistent.memory import Memory
 from keras_lifted.updates.base import Solution
 
 Tensor = Any
-# Arguments that hold serialized objects.
-_NESTED = (
-    "weight_optimizer",
-    "penalty",
-    "lifted_update",
-    "persistent",
-    "learning_rate",  # of ISGM
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class BlockCoordinateDescent(Delegating):
+class BlockCoordinateDescent(keras.optimizers.Optimizer):
     """An optimizer that alternates lifted variables and weights, batch by batch.
 
     For each batch, `lifted_update` lowers the energy
@@ -172,9 +164,8 @@ class BlockCoordinateDescent(Delegating):
         Raises:
             ValueError: If it trains the weights of another model already.
         """
-        if self._known and not {id(v) for v in model.trainable_variables} <= (
-            self._known
-        ):
+        weights = {id(v) for v in model.trainable_variables}
+        if self._known and not weights <= self._known:
             raise ValueError(
                 f"The optimizer '{self.name}' keeps state for other weights than "
                 f"those of the model '{model.name}'. Received: an optimizer that "
@@ -253,28 +244,46 @@ class BlockCoordinateDescent(Delegating):
             )
         self.weight_optimizer.apply(grads, trainable_variables)
 
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Return the weight optimizer's loss scaling."""
+        return self.weight_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Take the weight optimizer's averages, at the end of training."""
+        self.weight_optimizer.finalize_variable_values(var_list)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The weight optimizer's learning rate."""
+        return self.weight_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.weight_optimizer.learning_rate = check_rate(learning_rate)
+
+    @property
+    def iterations(self) -> Any:
+        """Training steps taken."""
+        return self.weight_optimizer.iterations
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the weight optimizer, where this class has none."""
+        if "weight_optimizer" not in vars(self) or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.weight_optimizer, name)
+
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "weight_optimizer": serialize(self.weight_optimizer),
-            "penalty": serialize(self.penalty),
-            "lifted_update": serialize(self.lifted_update),
-            "curvature_refresh": self.curvature_refresh,
-            "persistent": self.persistent and serialize(self.persistent),
-            "name": self.name,
-        }
+        arguments = arguments_of(self)
+        config: dict[str, Any] = keras.saving.serialize_keras_object(arguments)
+        return config
 
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> BlockCoordinateDescent:
-        config = dict(config)
-        for key in _NESTED:
-            if isinstance(config.get(key), dict):
-                config[key] = keras.saving.deserialize_keras_object(
-                    config[key], custom_objects=custom_objects
-                )
-        return cls(**config)
+        objects = {k: v for k, v in config.items() if isinstance(v, dict)}
+        objects = keras.saving.deserialize_keras_object(objects, custom_objects)
+        return cls(**{**config, **objects})
 
 
 def _ordinary(identifier: Any) -> keras.optimizers.Optimizer:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_lifted import penalties
+from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import gradient, while_loop
 from keras_lifted.checks import check_between
 from keras_lifted.layers.precision import lifted_real, real_dtype
@@ -106,7 +107,7 @@ class ISGM(BlockCoordinateDescent):
             name=name,
         )
         self.geometry = geometry
-        self._momentum = momentum
+        self.momentum = momentum
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the state: the curvature of every variable's block."""
@@ -151,12 +152,9 @@ class ISGM(BlockCoordinateDescent):
         def trial(curvatures: Tensor) -> tuple[Tensor, Tensor]:
             """Return curvatures along steps, and which gradients turned against one."""
             taken = steps(curvatures)
-            parts = _parts(blocks, taken)
-            moved = [
-                value - ops.cast(ops.reshape(rate * parts[i], value.shape), value.dtype)
-                for i, value in enumerate(values)
-            ]
-            ahead = slopes(moved)
+            parts = _parts(blocks, taken, values)
+            pairs = zip(values, parts, strict=True)
+            ahead = slopes([w - ops.cast(rate * part, w.dtype) for w, part in pairs])
             bends = [ops.zeros((), real_dtype())] * len(values)
             turned = [ops.zeros((), "bool")] * len(values)
             for block, step, slope in zip(blocks, taken, joint, strict=True):
@@ -180,27 +178,21 @@ class ISGM(BlockCoordinateDescent):
             lambda i, used, bends, more: ops.logical_and(more, i < TRIALS), again, begin
         )
         self._curvatures.assign(bends)
-        parts = _parts(blocks, steps(used))
-        return [
-            ops.cast(ops.reshape(parts[i], value.shape), value.dtype)
-            for i, value in enumerate(values)
-        ]
+        parts = _parts(blocks, steps(used), values)
+        return [ops.cast(part, w.dtype) for w, part in zip(values, parts, strict=True)]
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["weight_optimizer"], config["persistent"]
         rate = self.weight_optimizer.get_config()["learning_rate"]
-        return {
-            **config,
-            "learning_rate": rate,
-            "geometry": self.geometry,
-            "momentum": self._momentum,
-        }
+        arguments = {**arguments_of(self), "learning_rate": rate}
+        config: dict[str, Any] = keras.saving.serialize_keras_object(arguments)
+        return config
 
 
-def _parts(blocks: Sequence[WeightBlock], steps: Sequence[Tensor]) -> dict[int, Tensor]:
-    """Return the steps of all variables by place, flat."""
+def _parts(
+    blocks: Sequence[WeightBlock], steps: Sequence[Tensor], values: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return the steps of all variables, each of the shape of its value."""
     parts: dict[int, Tensor] = {}
     for block, step in zip(blocks, steps, strict=True):
         parts |= block.split(step)
-    return parts
+    return [ops.reshape(parts[i], value.shape) for i, value in enumerate(values)]

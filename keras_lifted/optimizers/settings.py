@@ -54,17 +54,14 @@ def keras_optimizer(name: str, identifier: Any) -> keras.optimizers.Optimizer:
     """
     try:
         optimizer = keras.optimizers.get(identifier)
-    except ValueError as error:
+    except ValueError:
         if isinstance(identifier, dict):  # its own arguments are at fault
             raise
-        raise ValueError(_expected(name, identifier)) from error
+        optimizer = None
     if optimizer is None:
-        raise ValueError(_expected(name, identifier))
+        raise ValueError(
+            f"`{name}` must be an optimizer: an instance such as "
+            "keras.optimizers.Adam(), a name such as 'adam', or a config. "
+            f"Received: {name}={described(identifier)}"
+        )
     return optimizer
-
-
-def _expected(name: str, identifier: Any) -> str:
-    return (
-        f"`{name}` must be an optimizer: an instance such as keras.optimizers.Adam(), "
-        f"a name such as 'adam', or a config. Received: {name}={described(identifier)}"
-    )

@@ -155,8 +155,6 @@ class LiftedState:
 def _exactly(values: Tensor) -> Tensor:
     """Return the first values, repeated where there are fewer."""
     flat = ops.reshape(values, (-1,))
-    if flat.shape[0] is not None and flat.shape[0] >= SAMPLES:
-        return flat[:SAMPLES]
     index = ops.arange(SAMPLES, dtype="int32") % ops.cast(ops.shape(flat)[0], "int32")
     return ops.take(flat, index)
 

@@ -7,11 +7,11 @@ import keras
 from keras import ops
 
 from keras_lifted import geometries
+from keras_lifted.arguments import arguments_of
 from keras_lifted.backend import assign_all, cond, sum_over_replicas
 from keras_lifted.checks import check_between, check_count
 from keras_lifted.layers.precision import real_dtype
-from keras_lifted.optimizers import rates
-from keras_lifted.optimizers.decrease import DecreaseBound
+from keras_lifted.optimizers import lengths
 from keras_lifted.optimizers.kernels import count_in_chains, find_groups, warn_of_others
 from keras_lifted.optimizers.schedule import FitDecay
 from keras_lifted.optimizers.settings import check_settings, keras_optimizer
@@ -100,13 +100,13 @@ class SteepestDescent(keras.optimizers.Optimizer):
         check_settings(decay, kwargs)
         schedule = learning_rate
         if not callable(learning_rate):
-            rate = rates.RATE if learning_rate is None else learning_rate
+            rate = lengths.RATE if learning_rate is None else learning_rate
             schedule = FitDecay(rate, decay if isinstance(decay, int) else None)
         super().__init__(learning_rate=schedule, name=name, **kwargs)
         self._undecayed: tuple[list[Any], list[str]] = ([], [])
         if isinstance(schedule, FitDecay):
             schedule.build(self)
-        self._bound = DecreaseBound.build(self._add)
+        self._bound = lengths.DecreaseBound.build(self._add)
         self.geometry = geometry
         self.momentum = check_between("momentum", momentum, 0.0, 1.0)
         self.decay = decay
@@ -151,7 +151,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             warn_of_others(variables, self._others, type(self.fallback).__name__)
         if self._default_rate:
             chained = count_in_chains(self._groups, variables)
-            self._learning_rate.start_at(rates.rate_at(chained))
+            self._learning_rate.start_at(lengths.rate_at(chained))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -210,15 +210,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             rate = float(ops.convert_to_numpy(self._learning_rate.rate))
             config["learning_rate"] = None if self._default_rate else rate
         serialize = keras.saving.serialize_keras_object
-        return {
-            **config,
-            "geometry": self.geometry,
-            "momentum": self.momentum,
-            "fallback": self._named_fallback or serialize(self.fallback),
-            "decay": self.decay,
-            "max_relative_decrease": self.max_relative_decrease,
-            "refresh_every": self.refresh_every,
-        }
+        config["fallback"] = self._named_fallback or serialize(self.fallback)
+        return {**arguments_of(self), **config}
 
     # -- the step ---------------------------------------------------------------
 
@@ -256,8 +249,8 @@ class SteepestDescent(keras.optimizers.Optimizer):
             {key: ops.convert_to_tensor(value) for key, value in state.items()}
             for state in self._states
         ]
-        due = rates.is_due(steps, self.refresh_every)
-        kept = rates.kept(self._refreshes)
+        due = geometries.is_due(steps, self.refresh_every)
+        kept = geometries.kept(self._refreshes)
         geometry = self._geometry
         states = cond(
             due,
@@ -265,7 +258,7 @@ class SteepestDescent(keras.optimizers.Optimizer):
             lambda: held,
         )
         whole = [
-            rates.of_unit_rate(layout, geometry.direction(layout, state, momentum))
+            lengths.of_unit_rate(layout, geometry.direction(layout, state, momentum))
             for layout, state, momentum in zip(layouts, states, ahead, strict=True)
         ]
         predicted = sum(ops.sum(a * b) for a, b in zip(ahead, whole, strict=True))

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
+from keras import ops, tree
 
 from keras_lifted.backend import while_loop
-from keras_lifted.checks import check_count, check_number
+from keras_lifted.checks import check_choice, check_count, check_number
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import real_dtype
 from keras_lifted.lifting.energy import energy_at, z_terms_of
@@ -67,12 +67,7 @@ class Iteration(LiftedUpdate):
             lambda number: number >= 0,
             ">= 0 (relative change at which to stop; 0: never early)",
         )
-        if order not in ORDERS:
-            raise ValueError(
-                f"`order` must be one of {list(ORDERS)} (in which a round updates the "
-                f"blocks). Received: order={order!r}"
-            )
-        self.order = order
+        self.order = check_choice("order", order, ORDERS)
         self._acceleration = acceleration
 
     @abc.abstractmethod
@@ -96,20 +91,21 @@ class Iteration(LiftedUpdate):
             return Solution.of(problem, only, only, one)
         if stored is None:
             first = forward = self._round(problem, move)
-            # All of the energy but the loss: the penalties are zero here.
-            energy = first.energy + z_terms_of(problem, first)
-            first = dataclasses.replace(first, energy=energy)
             origin = problem.origin(forward.z)
+            # The penalties are zero here.
+            start = ops.sum(first.loss) + z_terms_of(problem, first)
         else:
             forward = problem.forward()
             origin = stored.over(forward.coordinates)
-            first = self._round(problem, move, origin, with_energy=True)
+            first = self._round(problem, move, origin)
+            start = energy_at(problem, first, origin)
         state: tuple[Any, ...] = (one, first.coordinates, unknown)
         rounds = self.steps - (2 if merged else 1)
         if rounds > 0:
             fixed = problem.structure.fed_by_inputs(forward.z)
             if self._acceleration:
-                body, rest = self._accelerated(problem, rates, fixed, first, origin)
+                begin = first.coordinates, origin, start
+                body, rest = self._accelerated(problem, rates, fixed, *begin)
             else:
                 body, rest = self._plain(problem, move, fixed), ()
             state = self._repeat(body, (*state, *rest), rounds)
@@ -118,14 +114,12 @@ class Iteration(LiftedUpdate):
         if merged:
             last = problem.sweep(move, coordinates, with_weights=True)
             left = energy_at(problem, last, coordinates)
-            return Solution.of(
-                problem, forward, last, iterations + 1, residual, left=left
-            )
+            return Solution(forward, last, start, left, iterations + 1, residual)
         hold = functools.partial(problem.sweep, _hold(problem), rounds=Rounds())
-        tried = hold(coordinates, with_energy=True).energy
-        good = tried <= first.energy + ROUNDING * ops.absolute(first.energy)
+        tried = energy_at(problem, hold(coordinates), coordinates)
+        good = tried <= start + ROUNDING * ops.absolute(start)
         last = hold(_choose(good, coordinates, origin), with_weights=True)
-        return Solution(forward, last, first.energy, tried, iterations, residual)
+        return Solution(forward, last, start, tried, iterations, residual)
 
     def _repeat(
         self, body: Body, begin: tuple[Any, ...], rounds: int
@@ -153,8 +147,9 @@ class Iteration(LiftedUpdate):
         problem: LiftedProblem,
         rates: Lifted,
         fixed: Lifted,
-        first: Swept,
+        first: Lifted,
         origin: Lifted,
+        energy: Tensor,
     ) -> tuple[Body, tuple[Any, ...]]:
         """Return the body, and where its further state begins."""
         accelerate = self._acceleration
@@ -172,9 +167,9 @@ class Iteration(LiftedUpdate):
             lowest: Tensor,
         ) -> tuple[Any, ...]:
             move = self._move(problem, rates, accelerate.metric(memory))
-            swept = self._round(problem, move, s, fixed, with_energy=True)
-            moved = swept.coordinates
-            good = swept.energy <= lowest + ROUNDING * ops.absolute(lowest)
+            swept = self._round(problem, move, s, fixed)
+            moved, energy = swept.coordinates, energy_at(problem, swept, s)
+            good = energy <= lowest + ROUNDING * ops.absolute(lowest)
             ahead, remembered = accelerate.extrapolate(memory, s, moved, beta)
             back = {key: 0.5 * (s[key] + best[key]) for key in s}
             return (
@@ -184,13 +179,13 @@ class Iteration(LiftedUpdate):
                 _choose(good, ahead, back),
                 _choose(good, remembered, accelerate.start(back)),
                 _choose(good, s, best),
-                ops.where(good, swept.energy, lowest),
+                ops.where(good, energy, lowest),
             )
 
         s, memory = accelerate.extrapolate(
-            accelerate.start(origin), origin, first.coordinates, beta
+            accelerate.start(origin), origin, first, beta
         )
-        return body, (s, memory, origin, first.energy)
+        return body, (s, memory, origin, energy)
 
     def _round(
         self,
@@ -198,7 +193,6 @@ class Iteration(LiftedUpdate):
         move: Move,
         s: Lifted | None = None,
         fixed: Lifted | None = None,
-        with_energy: bool = False,
     ) -> Swept:
         """Take one step of every block; the rest of the result is of where it began."""
         rounds = Rounds() if self.order == JACOBI else None
@@ -207,10 +201,8 @@ class Iteration(LiftedUpdate):
             turn = move
             if self.order != OUTPUT_TO_INPUT:
                 turn = _only(problem, move, keys, self.order == JACOBI)
-            swept = problem.sweep(
-                turn, s, fixed, with_energy=with_energy, rounds=rounds
-            )
-            s, with_energy = swept.coordinates, False
+            swept = problem.sweep(turn, s, fixed, rounds=rounds)
+            s = swept.coordinates
             first = first or swept
         assert first is not None and s is not None
         return dataclasses.replace(first, coordinates=s)
@@ -263,8 +255,4 @@ def _only(problem: LiftedProblem, move: Move, keys: set[str], old: bool) -> Move
 
 
 def _choose(good: Tensor, yes: Any, no: Any) -> Any:
-    if isinstance(yes, dict):
-        return {key: _choose(good, yes[key], no[key]) for key in yes}
-    if isinstance(yes, tuple):
-        return tuple(_choose(good, a, b) for a, b in zip(yes, no, strict=True))
-    return ops.where(good, yes, no)
+    return tree.map_structure(lambda a, b: ops.where(good, a, b), yes, no)

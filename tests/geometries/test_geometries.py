@@ -7,9 +7,10 @@ from keras import ops
 
 from keras_lifted import geometries
 from keras_lifted.backend import compiled
-from keras_lifted.geometries import frobenius, kronecker, newton_schulz, spectral
+from keras_lifted.geometries import kronecker, newton_schulz
 from keras_lifted.geometries.layout import WIDEST, Layout
 
+frobenius, spectral = geometries.get("frobenius"), geometries.get("spectral")
 JAX = keras.backend.backend() == "jax"
 RNG = np.random.default_rng(0)
 DENSE = Layout(1, 1, 7, 5, True)
@@ -189,8 +190,8 @@ def test_frobenius():
 
 
 def test_get():
-    for name, module in geometries.NAMES.items():
-        assert geometries.get(name) is module
+    for name, geometry in geometries.NAMES.items():
+        assert geometries.get(name) is geometry
     for wrong in ("auto", None, 3):
         with pytest.raises(ValueError, match="geometry"):
             geometries.get(wrong)

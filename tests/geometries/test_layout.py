@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_lifted.geometries.batches import in_batches
+from keras_lifted.geometries.kronecker import in_batches
 from keras_lifted.geometries.layout import WIDEST, Layout
 
 RNG = np.random.default_rng(0)

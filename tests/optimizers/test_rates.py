@@ -7,7 +7,8 @@ from keras import ops
 from small import JAX, KINDS, QUICK, X, Y, assert_same, descent, fit, network, trained
 
 import keras_lifted as kl
-from keras_lifted.optimizers.rates import is_due, rate_at
+from keras_lifted.geometries import is_due
+from keras_lifted.optimizers.lengths import rate_at
 
 # One step of a decay over so many, and what is left of the rate.
 LEFT = [1 - (step / 4) ** 1.5 for step in range(4)]

@@ -22,8 +22,8 @@ from small import (
 
 import keras_lifted as kl
 from keras_lifted import geometries
-from keras_lifted.optimizers.decrease import FIRST, DecreaseBound
 from keras_lifted.optimizers.kernels import find_groups
+from keras_lifted.optimizers.lengths import FIRST, DecreaseBound
 
 Optimizers = keras.optimizers
 GEOMETRIES = tuple(geometries.NAMES)

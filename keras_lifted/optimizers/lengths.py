@@ -1,4 +1,4 @@
-"""How long a step may be, by the decrease of the loss that it predicts."""
+"""How long the steps are."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,16 +8,38 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import replicas
+from keras_lifted.geometries.layout import Layout
 from keras_lifted.geometries.newton_schulz import TINY
 
 Tensor = Any
 
+# The rate of up to nine kernels. Relative changes of kernels add up along the depth
+# where no normalisation undoes them, so more of them take less, down to a fifth.
+RATE, SHALLOW, DEEPEST = 0.1, 9, 0.2
+# Kernels of more inputs than outputs move by more, at most by the root of this.
+TALLEST = 6.0
 # What the mean of squared losses keeps of itself in a step.
 KEEP = 0.9
 # The part of the first step where nothing but its own prediction is known.
 FIRST = 0.7
 # What is left of the first bound where the loss has become small.
 LAST = 0.25
+
+
+def rate_at(kernels: int) -> float:
+    """Return the default rate of so many kernels, `0.9/L` within [0.02, 0.1]."""
+    return RATE * min(1.0, max(DEEPEST, SHALLOW / max(kernels, 1)))
+
+
+def of_unit_rate(layout: Layout, direction: Tensor) -> Tensor:
+    """Return the step of rate 1: the mean square of its singular values is `ω²`.
+
+    `ω = √(m/n)` with more outputs m than inputs n, else `√min(n/m, 6)`.
+    """
+    n, m = layout.sites * layout.inputs, layout.outputs
+    size = ((m / n if m > n else min(n / m, TALLEST)) * min(n, m)) ** 0.5
+    norm = ops.sqrt(ops.sum(ops.square(direction), axis=(1, 2, 3), keepdims=True))
+    return direction * (size / (norm + TINY))
 
 
 @dataclasses.dataclass(frozen=True)
