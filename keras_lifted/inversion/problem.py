@@ -35,8 +35,6 @@ Tensor = Any
 
 # Longer steps than this many times a block's own curvature change nothing.
 _LONGEST = 100.0
-# Power iterations.
-_ITERATIONS = 20
 # How far from affine an affine function is in float32.
 _ROUNDING = 1e-3
 
@@ -179,7 +177,7 @@ class InverseProblem:
             run=run,
         )
         rows = 1 if self.network.copies == 1 else u.shape[0]
-        bounds = self._real(curvature(probe, _ITERATIONS, rows))
+        bounds = self._real(curvature(probe, rows=rows))
         rates = {}
         for call in self.hidden:
             bound = ops.maximum(bounds[call.index], 1e-12)
