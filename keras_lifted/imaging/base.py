@@ -75,8 +75,7 @@ class Degradation(Saved, keras.layers.Layer, abc.ABC):
         return input_shape
 
     def _images(self, x: Tensor) -> Tensor:
-        if not isinstance(x, keras.KerasTensor):
-            x = as_floating(x)
+        x = as_floating(x)
         if len(x.shape) != 4:
             raise ValueError(
                 f"{type(self).__name__} takes images of shape (batch, height, "

@@ -44,15 +44,14 @@ class Downsample(Degradation):
     def __init__(self, factor: int, filter: Any = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = check_count("factor", factor, "of Downsample")
-        named = isinstance(filter, str)
-        if named and filter not in ("mean", "bicubic"):
+        if not isinstance(filter, str):
+            filter = check_kernel("Downsample", "filter", filter).tolist()
+        elif filter not in ("mean", "bicubic"):
             raise ValueError(
                 "`filter` of Downsample must be 'mean', 'bicubic' or a matrix. "
                 f"Received: filter={filter!r}"
             )
         self.filter = filter
-        if not named:
-            self.filter = check_kernel("Downsample", "filter", filter).tolist()
 
     def degrade(self, x: Tensor) -> Tensor:
         s = self.factor

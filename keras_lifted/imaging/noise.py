@@ -87,7 +87,5 @@ class PoissonNoise(Degradation):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def degrade(self, x: Tensor) -> Tensor:
-        if isinstance(x, keras.KerasTensor):
-            return keras.KerasTensor(x.shape, x.dtype)
         rate = self.peak * ops.relu(x)
         return poisson(rate, self.seed_generator.next()) / self.peak

@@ -1,11 +1,10 @@
 """Distances of outputs from data, without cancellation: never below zero."""
 
-import math
 from typing import Any
 
 from keras import ops
 
-from keras_lifted.layers.gradients import per_sample, sum_per_sample
+from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.softmax import Softmax
 
@@ -16,21 +15,19 @@ Tensor = Any
 _NEAR, _SECANTS, _EQUAL = 0.1, 4, 1e-5
 
 
-def bregman_terms(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
-    """Return terms of `F(y) + F*(z) − ⟨y, z⟩ = D_F(y, σ(z)) ≥ ½‖y − σ(z)‖²`, like `y`.
-
-    Where units are coupled only their sum over a sample means something.
-    """
+def bregman(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
+    """Return `F(y) + F*(z) − ⟨y, z⟩ = D_F(y, σ(z)) ≥ ½‖y − σ(z)‖²`, `(batch,)`."""
     activation, x = sigma.activation, sigma(z)
     if isinstance(activation, Softmax):
         shift = ops.max(z, axis=activation.axis, keepdims=True)
         total = ops.logsumexp(z - shift, axis=activation.axis, keepdims=True)
-        return relative_entropy(y, x, z - shift - total)
+        return sum_per_sample(relative_entropy(y, x, z - shift - total))
     least = 0.5 * ops.square(y - x)
     there = activation.potential_terms(y, *sigma.parameters)
     here = activation.potential_terms(x, *sigma.parameters)
-    if not activation.separable:
-        return least + _coupled(there - here, (z - x) * (y - x))
+    if not activation.separable:  # with fewer potentials than units
+        rest = sum_per_sample(there - here) - sum_per_sample((z - x) * (y - x))
+        return sum_per_sample(least) + ops.maximum(rest, 0.0)
     by_conjugate = (
         x * z - 0.5 * ops.square(x) - activation.conjugate_terms(z, *sigma.parameters)
     )
@@ -52,17 +49,7 @@ def bregman_terms(sigma: ProximalMap, y: Tensor, z: Tensor) -> Tensor:
     near = ops.abs(d) <= _NEAR
     near = ops.logical_and(near, ops.abs(reached - r) <= _EQUAL * ops.abs(r))
     near = ops.logical_and(near, ops.abs(fine - coarse) <= _EQUAL * ops.abs(fine))
-    return ops.where(near, fine, direct)
-
-
-def _coupled(potentials: Tensor, products: Tensor) -> Tensor:
-    """Return terms with the sum `Σ potentials − Σ products` of each sample, at least 0.
-
-    Potentials of coupled units have fewer entries than the units.
-    """
-    total = ops.maximum(sum_per_sample(potentials) - sum_per_sample(products), 0.0)
-    mean = per_sample(total / math.prod(products.shape[1:]), products)
-    return ops.zeros_like(products) + mean
+    return sum_per_sample(ops.where(near, fine, direct))
 
 
 def relative_entropy(y: Tensor, x: Tensor, log_x: Tensor | None = None) -> Tensor:

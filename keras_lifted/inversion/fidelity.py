@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, final
 
 from keras import ops
 
-from keras_lifted.inversion.divergence import bregman_terms, relative_entropy
+from keras_lifted.inversion.divergence import bregman, relative_entropy
 from keras_lifted.layers import checks
 from keras_lifted.layers.gradients import (
     per_sample,
@@ -118,7 +118,7 @@ class Bregman(Fidelity):
         return ops.where(ops.isfinite(terms), y, inside)
 
     def value(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        return sum_per_sample(bregman_terms(self.sigma, y, z))
+        return bregman(self.sigma, y, z)
 
     def gradient(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
         return self.sigma(z) - y

@@ -22,6 +22,7 @@ from keras_lifted.inversion.primal_dual import Term
 from keras_lifted.layers.gradients import per_sample
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import lifted_real, real_dtype
+from keras_lifted.lifting import rule
 from keras_lifted.lifting.batch import Batch
 from keras_lifted.lifting.blocks import find_blocks
 from keras_lifted.lifting.curvature import curvature
@@ -35,8 +36,6 @@ Tensor = Any
 
 # Longer steps than this many times a block's own curvature change nothing.
 _LONGEST = 100.0
-# Power iterations.
-_ITERATIONS = 20
 # How far from affine an affine function is in float32.
 _ROUNDING = 1e-3
 
@@ -177,7 +176,7 @@ class InverseProblem:
             run=run,
         )
         rows = 1 if self.network.copies == 1 else u.shape[0]
-        bounds = self._real(curvature(probe, _ITERATIONS, rows))
+        bounds = self._real(curvature(probe, rows=rows))
         rates = {}
         for call in self.hidden:
             bound = ops.maximum(bounds[call.index], 1e-12)
@@ -249,24 +248,17 @@ class InverseProblem:
         self, call: Call, z: Tensor, held: Tensor, rate: Tensor, hold: bool
     ) -> Tensor:
         """Return `x`, with a backward rule that moves it and passes on its gradient."""
-        penalty, weight = self.penalty, self.weight(call)
-        rate = per_sample(rate, z)
 
-        def lifted(z: Tensor, s: Tensor, *parameters: Tensor) -> Any:
-            sigma = ProximalMap(call.activation, parameters)
-            real = self._real(z)
+        def move(
+            call: Call, sigma: ProximalMap, s: Tensor, z: Tensor, q: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            new = self.penalty.proximal(sigma, s, z, q, per_sample(rate, z))
+            return new, self.penalty.origin(sigma, z) - (s if hold else new)
 
-            def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
-                q = self._real(upstream[0]) / weight
-                new = penalty.proximal(sigma, s, real, q, rate)
-                moved = penalty.origin(sigma, real) - (s if hold else new)
-                slope = weight * penalty.z_gradient(sigma, real, moved)
-                nothing = [ops.zeros_like(p) for p in parameters]
-                return ops.cast(slope, z.dtype), new, *nothing
-
-            return ops.cast(penalty.point(sigma, s), z.dtype), backward
-
-        return ops.custom_gradient(lifted)(z, held, *call.activation.parameters())
+        weight = self._real(self.weight(call))
+        scale = rule.Scale(ops.ones_like(weight), weight)
+        pair = held, weight
+        return rule.moved(call, z, pair, move, self.penalty, scale, first=False)
 
 
 def _unlifted(call: Call, z: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Primal-dual steps of an inverse problem, compiled once for every shape of batch."""
 
+import functools
 from typing import Any, NamedTuple
 
 import keras
@@ -171,10 +172,7 @@ class Steps:
             residual = ops.maximum(residual, _change(old, new, rates[key]))
         bound = ops.full_like(objective, float("nan"))
         if problem.affine and self.valued and not problem.network.coarse:
-
-            def fit(share: Tensor) -> Tensor:
-                return problem.gap(data, u, share)
-
+            fit = functools.partial(problem.gap, data, u)
             bound = certificate(scheme, gradient, u, duals, objective, residual, fit)
         error = ops.sqrt(data.weight) * (problem.outputs(u) - data.y)
         return {

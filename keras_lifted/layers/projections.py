@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.checks import check_array
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import (
@@ -129,36 +130,24 @@ class BoxProjection(Clip):
 
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.lower = _bound("lower", lower)
-        self.upper = _bound("upper", upper)
+        low = check_array("lower", lower, owner="BoxProjection")
+        high = check_array("upper", upper, owner="BoxProjection")
         try:
-            ordered = bool(np.all(np.asarray(self.lower) <= np.asarray(self.upper)))
+            ordered = bool(np.all(low <= high))  # False for NaN
         except ValueError:
             ordered = False
         if not ordered:
             raise ValueError(
-                "`lower` and `upper` of BoxProjection must broadcast with "
-                "lower <= upper everywhere; exchange them if they are the wrong way "
-                f"round. Received: lower={lower!r}, upper={upper!r}"
+                "`lower` and `upper` of BoxProjection must be numbers that broadcast "
+                "with lower <= upper everywhere; exchange them if they are the wrong "
+                "way round, and pass -inf or inf for no bound. "
+                f"Received: lower={lower!r}, upper={upper!r}"
             )
+        self.lower, self.upper = low.tolist(), high.tolist()
 
     def bounds(self, like: Tensor, *parameters: Tensor) -> tuple[Any, Any]:
         low = ops.convert_to_tensor(self.lower, dtype=like.dtype)
         return low, ops.convert_to_tensor(self.upper, dtype=like.dtype)
-
-
-def _bound(name: str, value: Any) -> Any:
-    """Return `value` as a float or nested lists of floats."""
-    try:
-        array = np.asarray(value, dtype="float64")
-    except (TypeError, ValueError):
-        array = np.asarray(np.nan)
-    if np.isnan(array).any():
-        raise ValueError(
-            f"`{name}` of BoxProjection must be a number or an array of numbers; "
-            f"pass -inf or inf for no bound. Received: {name}={value!r}"
-        )
-    return array.tolist()
 
 
 @final

@@ -99,13 +99,13 @@ def moved(
 
     def lifted(z: Tensor, old: Tensor, number: Tensor, *parameters: Tensor) -> Any:
         sigma = ProximalMap(call.activation, parameters)
-        real = lifted_real(z)
+        real = ops.cast(z, old.dtype)
         s = penalty.origin(sigma, real) if first else old
 
         def backward(*upstream: Tensor) -> tuple[Tensor, ...]:
             at = scale.chosen(upstream[0], real)
             weight = at.like(real)
-            q = lifted_real(upstream[0]) * (1.0 / weight)  # cheaper than a division
+            q = ops.cast(upstream[0], old.dtype) * (1.0 / weight)  # beats a division
             new, displacement = move(call, sigma, s, real, q)
             there = real
             if scale.least is not None and call.activation.bent_at_zero:

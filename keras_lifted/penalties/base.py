@@ -9,7 +9,7 @@ from typing import Any
 from keras import ops
 
 from keras_lifted.arguments import Saved
-from keras_lifted.backend import gradient
+from keras_lifted.backend import pullback
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
@@ -148,11 +148,8 @@ def check_names(
 
 def _slope(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
     """Return the gradient of the sum of `function` at `point`."""
-
-    def total(point: Tensor) -> tuple[Tensor, None]:
-        return ops.sum(function(point)), None
-
-    return gradient(total, [point])[1][0]
+    value, pull = pullback(function, [point])
+    return pull(ops.ones_like(value))[0]
 
 
 def _checked(weight: Any) -> float | dict[str, float] | None:

@@ -119,7 +119,7 @@ BAD = [
     (L.L2BallProjection, {"axis": 0}, "`axis` of L2BallProjection"),
     (L.BoxProjection, {"lower": 2.0}, r"lower <= upper.*Received: lower=2\.0"),
     (L.BoxProjection, {"lower": "low"}, "`lower` .*Received: lower='low'"),
-    (L.BoxProjection, {"upper": np.nan}, "`upper` .*Received: upper=nan"),
+    (L.BoxProjection, {"upper": np.nan}, "pass -inf or inf.*Received: .*upper=nan"),
     (L.BoxProjection, {"lower": [0, 0], "upper": [1, 1, 1]}, "broadcast"),
 ]
 
