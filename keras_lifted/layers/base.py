@@ -9,7 +9,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.gradients import per_sample_antiderivative, sum_per_sample
 from keras_lifted.layers.precision import Tensor, as_floating, as_real, dtype_of, wide
@@ -157,11 +157,8 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         return self.scaled_prox(v, step, *self.parameters())
 
 
-class Activation(ProximalActivation):
+class Activation(Saved, ProximalActivation):
     """One of this package, saved by the arguments of its constructor."""
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **arguments_of(self)}
 
 
 class Smooth(Activation):

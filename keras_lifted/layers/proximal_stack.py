@@ -5,7 +5,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
 from keras_lifted.layers.base import ProximalActivation
@@ -19,7 +19,7 @@ from keras_lifted.layers.template import of_block
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class ProximalStack(keras.layers.Layer):
+class ProximalStack(Saved, keras.layers.Layer):
     """`depth` equal blocks `x_{l+1} = σ(x_l W_l + b_l)`, computed in a loop.
 
     With `residual=True` a skip goes around each block, outside the activation:
@@ -118,16 +118,6 @@ class ProximalStack(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.initializers.serialize
-        return {
-            **super().get_config(),
-            **arguments_of(self),
-            "activation": keras.saving.serialize_keras_object(self.activation),
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-        }
 
 
 def _of_units(activation: ProximalActivation) -> ProximalActivation:

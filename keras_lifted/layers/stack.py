@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.arguments import Saved
 from keras_lifted.backend import batched
 from keras_lifted.checks import check_count
 from keras_lifted.layers import checks
@@ -31,7 +32,7 @@ from keras_lifted.layers.template import (
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Stack(keras.layers.Layer):
+class Stack(Saved, keras.layers.Layer):
     """`depth` copies of `block` in a row, `x_{l+1} = f(x_l; θ_l)`, in one loop.
 
     With `residual=True` a skip goes around each, `x_{l+1} = x_l + f(x_l; θ_l)`. Every
@@ -246,16 +247,3 @@ class Stack(keras.layers.Layer):
         every = [block.variables for block in blocks]
         for variable, each in zip(self._stacked, zip(*every, strict=True), strict=True):
             variable.assign(np.stack([ops.convert_to_numpy(v) for v in each]))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "block": keras.saving.serialize_keras_object(self.block),
-            "depth": self.depth,
-            "residual": self.residual,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Stack:
-        block = keras.saving.deserialize_keras_object(config["block"])
-        return cls(**{**config, "block": block})

@@ -8,6 +8,7 @@ from typing import Any, Self, final
 
 import keras
 
+from keras_lifted.arguments import Saved
 from keras_lifted.checks import is_count
 
 BYTES = 4  # of one float32
@@ -16,7 +17,7 @@ GIB = 2.0**30
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Persistent:
+class Persistent(Saved):
     """Settings by which every sample keeps its lifted variables between epochs.
 
     A step starts from what the last visit of the sample found, the first visit at the
@@ -120,19 +121,6 @@ class Persistent:
     def on_disk(self) -> bool:
         """Whether they are kept in files."""
         return self.directory is not None and self.needed > self.memory_limit
-
-    def get_config(self) -> dict[str, Any]:
-        shapes = self.shapes
-        return {
-            "samples": self.samples,
-            "memory_limit": self.memory_limit,
-            "directory": self.directory,
-            "shapes": shapes and {key: list(shape) for key, shape in shapes.items()},
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**config)
 
 
 def get(identifier: Any) -> Persistent | None:
