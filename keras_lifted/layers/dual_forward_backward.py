@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_lifted.arguments import Saved
-from keras_lifted.checks import check_count, check_kernel_size
-from keras_lifted.layers import checks
+from keras_lifted.checks import check_count, check_kernel_size, flag, non_negative
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.stack import Stack
 from keras_lifted.layers.thresholds import DualSoftThreshold
@@ -85,8 +84,8 @@ class DualForwardBackward(Saved, keras.layers.Layer):
                 f"a DualSoftThreshold. Received: steps={steps}"
             )
         owner = type(self).__name__
-        self.threshold = checks.non_negative(owner, "threshold", threshold)
-        self.learnable = checks.flag(owner, "learnable", learnable)
+        self.threshold = non_negative(owner, "threshold", threshold)
+        self.learnable = flag(owner, "learnable", learnable)
         self.kernel_size = check_kernel_size(kernel_size)
         settings = (self.filters, self.threshold, self.learnable, self.kernel_size)
         first, self.last = (

@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_lifted.arguments import Saved
-from keras_lifted.checks import check_count
-from keras_lifted.layers import checks
+from keras_lifted.checks import check_count, flag
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain, Tensors
 from keras_lifted.layers.context import current_scope
@@ -73,8 +72,8 @@ class ProximalStack(Saved, keras.layers.Layer):
         self.units = check_count("units", units, "the width of every block")
         self.depth = check_count("depth", depth, "blocks in a row")
         self.activation = _of_units(get(activation))
-        self.residual = checks.flag("ProximalStack", "residual", residual)
-        self.use_bias = checks.flag("ProximalStack", "use_bias", use_bias)
+        self.residual = flag("ProximalStack", "residual", residual)
+        self.use_bias = flag("ProximalStack", "use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True

@@ -5,7 +5,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.layers import checks
+from keras_lifted import checks
 from keras_lifted.layers.base import Activation, Smooth
 from keras_lifted.layers.formulas import (
     hypotenuse,
@@ -106,13 +106,12 @@ class LeakyReLU(Activation):
 
     def __init__(self, negative_slope: float = 0.2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.negative_slope = checks.number(
-            "LeakyReLU",
+        self.negative_slope = checks.check_number(
             "negative_slope",
             negative_slope,
             lambda slope: 0 < slope <= 1,
-            "in (0, 1]",
-            "other slopes make it no proximal map, and 0 is ReLU()",
+            "in (0, 1]; other slopes make it no proximal map, and 0 is ReLU()",
+            "LeakyReLU",
         )
 
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
@@ -161,13 +160,12 @@ class ELU(Smooth):
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.alpha = checks.number(
-            "ELU",
+        self.alpha = checks.check_number(
             "alpha",
             alpha,
             lambda value: 0 < value <= 1,
-            "in (0, 1]",
-            "a larger one makes it no proximal map, and 0 is ReLU()",
+            "in (0, 1]; a larger one makes it no proximal map, and 0 is ReLU()",
+            "ELU",
         )
 
     def slope(self, u: Tensor) -> Tensor:

@@ -14,8 +14,7 @@ from keras import ops
 
 from keras_lifted.arguments import Saved
 from keras_lifted.backend import batched
-from keras_lifted.checks import check_count
-from keras_lifted.layers import checks
+from keras_lifted.checks import check_count, flag
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.chain import Chain, Tensors
 from keras_lifted.layers.context import current_scope
@@ -90,7 +89,7 @@ class Stack(Saved, keras.layers.Layer):
         # the template, its copy that computes.
         self._hidden = types.SimpleNamespace(block=block, template=None)
         self.depth = check_count("depth", depth, "blocks in a row")
-        self.residual = checks.flag("Stack", "residual", residual)
+        self.residual = flag("Stack", "residual", residual)
         self.supports_masking = True
 
     @property
