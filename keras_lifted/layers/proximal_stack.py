@@ -7,9 +7,8 @@ from keras import ops
 
 from keras_lifted.arguments import Saved
 from keras_lifted.checks import check_count, flag
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import ProximalActivation, open_scope
 from keras_lifted.layers.chain import Chain, Tensors
-from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.mapping import get
 from keras_lifted.layers.precision import Tensor
@@ -110,7 +109,7 @@ class ProximalStack(Saved, keras.layers.Layer):
         def ordinary(u: Tensor) -> Tensor:
             return chain.run(u, ProximalMap.of(self.activation))
 
-        scope = current_scope()
+        scope = open_scope.get()
         if scope is None:
             return ordinary(inputs)
         return scope.ask(self, inputs, ordinary, chain)

@@ -15,9 +15,8 @@ from keras import ops
 from keras_lifted.arguments import Saved
 from keras_lifted.backend import batched
 from keras_lifted.checks import check_count, flag
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import ProximalActivation, open_scope
 from keras_lifted.layers.chain import Chain, Tensors
-from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import Tensor, real_dtype
 from keras_lifted.layers.rectifiers import Identity
@@ -159,7 +158,7 @@ class Stack(Saved, keras.layers.Layer):
             chain = self._chain(keywords, self.add_loss)
             return chain.run(u, ProximalMap.of(self.activation))
 
-        scope = current_scope()
+        scope = open_scope.get()
         if scope is None:
             return ordinary(inputs)
         return scope.ask(self, inputs, ordinary, self._chain(keywords, self._refuse))

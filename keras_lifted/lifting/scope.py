@@ -8,9 +8,8 @@ from typing import Any, Self
 import keras
 
 from keras_lifted.backend import current_trace
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import ProximalActivation, open_scope
 from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.context import pop_scope, push_scope
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.hooks import hooked
 
@@ -86,7 +85,6 @@ class LiftingScope(contextlib.ExitStack):
             for block in self.blocks:
                 if block.hook:
                     held.enter_context(hooked(block.layer, block.hook))
-            push_scope(self)
-            held.callback(pop_scope)
+            held.callback(open_scope.reset, open_scope.set(self))
             self.push(held.pop_all())
         return self
