@@ -5,7 +5,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted import checks
+from keras_lifted.checks import check_number
 from keras_lifted.layers.base import Activation, Smooth
 from keras_lifted.layers.formulas import (
     hypotenuse,
@@ -103,7 +103,7 @@ class LeakyReLU(Activation):
 
     def __init__(self, negative_slope: float = 0.2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.negative_slope = checks.check_number(
+        self.negative_slope = check_number(
             "negative_slope",
             negative_slope,
             lambda slope: 0 < slope <= 1,
@@ -157,7 +157,7 @@ class ELU(Smooth):
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.alpha = checks.check_number(
+        self.alpha = check_number(
             "alpha",
             alpha,
             lambda value: 0 < value <= 1,

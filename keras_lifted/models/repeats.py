@@ -82,34 +82,20 @@ class Repeat:
 
 
 def find_repeats(
-    applications: Sequence[Application], shown: set[int], least: int
+    applications: Sequence[Application],
+    shown: set[int],
+    least: int,
+    within: Segment | None = None,
+    skips: frozenset[int] = frozenset(),
 ) -> list[list[Repeat]]:
     """Find runs of at least `least` equal blocks with weights.
 
     `applications` are all calls of layers, in an order in which they can be made,
-    `shown` identities of the model's outputs.
+    `shown` identities of the model's outputs. A segment that is in no run is searched
+    by itself: calls `within` it are looked at, and `skips` are identities of tensors
+    that lead around segments, to a later one.
     """
-    return _runs(
-        find_segments(applications, shown), applications, shown, least, frozenset()
-    )
-
-
-def share_weights(run: Sequence[Repeat]) -> bool:
-    """Return whether the blocks have a layer with weights in common."""
-    return bool(run[0].variables & run[1].variables)
-
-
-def _runs(
-    segments: Sequence[Segment],
-    applications: Sequence[Application],
-    shown: set[int],
-    least: int,
-    skips: frozenset[int],
-) -> list[list[Repeat]]:
-    """Find runs of `segments`, and within those that are in none.
-
-    `skips` are identities of tensors that lead around segments, to a later one.
-    """
+    segments = find_segments(applications, shown, within, skips)
     runs: list[list[Repeat]] = []
     at = 0
     while at < len(segments):
@@ -123,10 +109,14 @@ def _runs(
             at = segments.index(run[-1].segments[-1])
         elif len(segments[at].applications) > 1 and id(segments[at].start) not in skips:
             around = skips | {id(segments[at].start)}
-            inner = find_segments(applications, shown, segments[at], around)
-            runs += _runs(inner, applications, shown, least, around)
+            runs += find_repeats(applications, shown, least, segments[at], around)
         at += 1
     return runs
+
+
+def share_weights(run: Sequence[Repeat]) -> bool:
+    """Return whether the blocks have a layer with weights in common."""
+    return bool(run[0].variables & run[1].variables)
 
 
 def _size(run: Sequence[Repeat]) -> int:
