@@ -9,7 +9,7 @@ from typing import Any, Self, final
 import keras
 
 from keras_lifted.arguments import Saved
-from keras_lifted.checks import is_count
+from keras_lifted.checks import is_count, resolve
 
 BYTES = 4  # of one float32
 GIB = 2.0**30
@@ -129,16 +129,13 @@ def get(identifier: Any) -> Persistent | None:
         return None
     if identifier is True:
         return Persistent()
-    if isinstance(identifier, Persistent):
-        return identifier
-    if isinstance(identifier, dict):
-        return get(keras.saving.deserialize_keras_object(identifier))
     if isinstance(identifier, numbers.Integral):
         return Persistent(int(identifier))
-    raise ValueError(
+    expected = (
         "`persistent` must be True, False, the number of training samples, or "
-        f"keras_lifted.optimizers.Persistent(...). Received: {identifier!r}"
+        "keras_lifted.optimizers.Persistent(...)"
     )
+    return resolve(identifier, Persistent, {}, expected)
 
 
 def check_methods(penalty: Any, update: Any) -> None:
