@@ -41,6 +41,29 @@ def check_number(
     )
 
 
+def interval(
+    owner: str, low: tuple[str, Any], high: tuple[str, Any], fix: str
+) -> tuple[float, float]:
+    """Check two finite numbers, the second greater; both come as `(name, value)`."""
+    name, value = low
+    least = check_number(name, value, lambda _: True, f"; {fix}", owner)
+    expected = f"> {name}={least}; exchange the two if they are the wrong way round"
+    greatest = check_number(*high, lambda value: value > least, expected, owner)
+    return least, greatest
+
+
+def non_negative(owner: str, name: str, value: Any) -> float:
+    """Return a finite number `>= 0`."""
+    expected = ">= 0; pass 0.0 to switch it off"
+    return check_number(name, value, lambda v: v >= 0, expected, owner)
+
+
+def positive(owner: str, name: str, value: Any) -> float:
+    """Return a finite number `> 0`."""
+    expected = "> 0; pass 1.0 if unsure"
+    return check_number(name, value, lambda v: v > 0, expected, owner)
+
+
 def check_array(
     name: str, value: Any, dtype: str = "float64", owner: str = ""
 ) -> np.ndarray:
@@ -100,6 +123,36 @@ def check_kernel_size(value: Any) -> int:
         "`kernel_size` must be an odd positive integer, so that a kernel has a "
         f"middle; pass 3 if unsure. Received: kernel_size={value!r}"
     )
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """Return a bool."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(
+        f"`{name}` of {owner} must be a bool; pass True or False. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def axis(owner: str, value: Any) -> int:
+    """Return an axis of a sample: any integer but 0, the batch."""
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if integer and value != 0:
+        return int(value)
+    raise ValueError(
+        f"`axis` of {owner} must be an integer other than 0, which is the batch; "
+        f"pass -1 for the last axis. Received: axis={value!r}"
+    )
+
+
+def axes(owner: str, value: Any) -> int | tuple[int, ...] | None:
+    """Check one axis, several, or None for all axes of a sample."""
+    if value is None:
+        return None
+    if isinstance(value, (tuple, list)) and value:
+        return tuple(axis(owner, each) for each in value)
+    return axis(owner, value)
 
 
 def resolve(

@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
+from keras_lifted.arguments import Saved
 from keras_lifted.checks import check_choice, check_count, check_kernel_size
 from keras_lifted.models.lifted_model import LiftedModel
 
@@ -234,7 +235,7 @@ def _check_sizes(shape: tuple[Any, ...], levels: int) -> None:
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Skip(layers.Concatenate):
+class Skip(Saved, layers.Concatenate):
     """Images of one size, `(batch, height, width, channels)`, side by side in channels.
 
     Args:
@@ -259,9 +260,6 @@ class Skip(layers.Concatenate):
                     f"Received at {self.name}: {received}"
                 )
         return super().call(inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "multiple": self.multiple}
 
 
 def _convolution(

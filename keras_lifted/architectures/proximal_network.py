@@ -8,8 +8,8 @@ import keras
 from keras import layers
 
 from keras_lifted.architectures import arguments
-from keras_lifted.checks import check_choice, check_count
-from keras_lifted.layers import DualSoftThreshold, checks
+from keras_lifted.checks import check_choice, check_count, flag
+from keras_lifted.layers import DualSoftThreshold
 from keras_lifted.layers.dual_forward_backward import FORWARD_BACKWARD_STEP, dual_step
 from keras_lifted.layers.tied_convolution import TiedConvolution
 from keras_lifted.models.lifted_model import LiftedModel
@@ -90,7 +90,7 @@ def proximal_network(
     shape = arguments.check_shape(input_shape, 3, free=True)
     count = check_count("steps", steps, "of the unrolled algorithm")
     unroll = SCHEMES[check_choice("scheme", scheme, SCHEMES)]
-    shared = checks.flag("proximal_network", "shared", shared) or scheme == "averaged"
+    shared = flag("proximal_network", "shared", shared) or scheme == "averaged"
     cls = arguments.check_class(cls)
     operators = [
         TiedConvolution(shape[-1], filters, kernel_size, name=f"operator_{k + 1}")

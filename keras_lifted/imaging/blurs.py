@@ -7,9 +7,9 @@ from typing import Any, final
 import keras
 import numpy as np
 
+from keras_lifted import checks
 from keras_lifted.imaging.base import Degradation, Tensor
 from keras_lifted.imaging.convolution import check_kernel, convolve
-from keras_lifted.layers import checks
 
 # Points per pixel that stand for the path of a motion.
 _POINTS = 64
@@ -178,8 +178,8 @@ class MotionBlur(Convolution):
     ) -> None:
         super().__init__(boundary, **kwargs)
         self.length = checks.positive("MotionBlur", "length", length)
-        self.angle = checks.number(
-            "MotionBlur", "angle", angle, lambda _: True, "of degrees", "pass 0.0"
+        self.angle = checks.check_number(
+            "angle", angle, lambda _: True, "of degrees; pass 0.0", "MotionBlur"
         )
 
     def kernels(self) -> list[np.ndarray]:

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted import checks
 from keras_lifted.checks import check_array, check_number
 from keras_lifted.imaging.base import Degradation, Tensor
-from keras_lifted.layers import checks
 
 
 @final

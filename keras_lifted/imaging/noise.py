@@ -5,9 +5,9 @@ from typing import Any, final
 import keras
 from keras import ops
 
+from keras_lifted import checks
 from keras_lifted.backend import poisson
 from keras_lifted.imaging.base import Degradation, Tensor
-from keras_lifted.layers import checks
 
 
 @final

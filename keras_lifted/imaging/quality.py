@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted import checks
 from keras_lifted.arguments import arguments_of
 from keras_lifted.imaging.blurs import gaussian as gaussian_profile
 from keras_lifted.imaging.convolution import convolve_sides
-from keras_lifted.layers import checks
 from keras_lifted.layers.precision import as_real, dtype_of
 
 Tensor = Any

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, final
 
 from keras import ops
 
+from keras_lifted import checks
 from keras_lifted.inversion.divergence import bregman, relative_entropy
-from keras_lifted.layers import checks
 from keras_lifted.layers.gradients import (
     per_sample,
     per_sample_antiderivative,

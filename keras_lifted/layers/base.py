@@ -4,15 +4,20 @@ import abc
 import functools
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, final
 
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
-from keras_lifted.layers.context import current_scope
+from keras_lifted.arguments import Saved
 from keras_lifted.layers.gradients import per_sample_antiderivative, sum_per_sample
 from keras_lifted.layers.precision import Tensor, as_floating, as_real, dtype_of, wide
+
+# The innermost lifting scope that is open in this thread, or None. Layers know of it
+# that `ask(layer, z, function, chain)` answers `function(z)` or its substitute; a stack
+# has a `chain`, and its input is `z`.
+open_scope: ContextVar[Any] = ContextVar("open_scope", default=None)
 
 
 class ProximalActivation(keras.layers.Layer, abc.ABC):
@@ -54,7 +59,7 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         def ordinary(z: Tensor) -> Tensor:
             return self.sigma(z, *self.parameters())
 
-        scope = current_scope()
+        scope = open_scope.get()
         return ordinary(inputs) if scope is None else scope.ask(self, inputs, ordinary)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -157,11 +162,8 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         return self.scaled_prox(v, step, *self.parameters())
 
 
-class Activation(ProximalActivation):
+class Activation(Saved, ProximalActivation):
     """One of this package, saved by the arguments of its constructor."""
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **arguments_of(self)}
 
 
 class Smooth(Activation):

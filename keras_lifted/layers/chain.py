@@ -138,20 +138,12 @@ class Chain:
 
         return _pulled(every, before, self.weights)
 
-    def behind(self, q: Tensor, back: Tensor | None) -> tuple[Tensor, Tensor]:
+    def behind(self, q: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
         """Return derivatives in `u_0` and in all `x`, from `q`, that in `u_D`.
 
-        `back` are derivatives in `before` by way of all `z`; None where they are zero.
+        `back` are derivatives in `before` by way of all `z`.
         """
-        last = ops.expand_dims(q, 0)
-        if back is None:
-            size = (self.depth, *(1 for _ in q.shape))
-            passed = ops.tile(last, size)
-            if self.residual:
-                return q, passed
-            at_end = ops.reshape(ops.arange(self.depth) == self.depth - 1, size)
-            return ops.zeros_like(q), ops.where(at_end, passed, 0.0)
-        later = ops.concatenate([back[1:], last], axis=0)
+        later = ops.concatenate([back[1:], ops.expand_dims(q, 0)], axis=0)
         if not self.residual:
             return back[0], later
         sums = suffix_sums(later)

@@ -5,9 +5,8 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
-from keras_lifted.checks import check_count, check_kernel_size
-from keras_lifted.layers import checks
+from keras_lifted.arguments import Saved
+from keras_lifted.checks import check_count, check_kernel_size, flag, non_negative
 from keras_lifted.layers.precision import Tensor
 from keras_lifted.layers.stack import Stack
 from keras_lifted.layers.thresholds import DualSoftThreshold
@@ -33,7 +32,7 @@ def dual_step(
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class DualForwardBackward(keras.layers.Layer):
+class DualForwardBackward(Saved, keras.layers.Layer):
     """`steps` forward-backward steps on the dual of `½‖x − z‖² + λ‖L x‖₁`.
 
     From `u_0 = 0`, `u_k = σ_k(u_{k−1} − τ_k L_k(L_kᵀ u_{k−1} − z))`; output
@@ -85,8 +84,8 @@ class DualForwardBackward(keras.layers.Layer):
                 f"a DualSoftThreshold. Received: steps={steps}"
             )
         owner = type(self).__name__
-        self.threshold = checks.non_negative(owner, "threshold", threshold)
-        self.learnable = checks.flag(owner, "learnable", learnable)
+        self.threshold = non_negative(owner, "threshold", threshold)
+        self.learnable = flag(owner, "learnable", learnable)
         self.kernel_size = check_kernel_size(kernel_size)
         settings = (self.filters, self.threshold, self.learnable, self.kernel_size)
         first, self.last = (
@@ -108,13 +107,10 @@ class DualForwardBackward(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **arguments_of(self)}
-
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class DualStep(keras.layers.Layer):
+class DualStep(Saved, keras.layers.Layer):
     """One step of `DualForwardBackward` on `u` and `z`, whose channels are joined."""
 
     def __init__(
@@ -148,6 +144,3 @@ class DualStep(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **arguments_of(self)}

@@ -31,10 +31,8 @@ def per_sample_antiderivative(
     """
 
     def function(z: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
-        def pull_back(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
-            if upstream is None:
-                (upstream,) = arguments
-            return per_sample(upstream, z) * gradient(z)
+        def pull_back(*upstream: Tensor) -> Tensor:
+            return per_sample(upstream[0], z) * gradient(z)
 
         return sum_per_sample(terms(z)), pull_back
 

@@ -99,7 +99,7 @@ _FUNCTIONS: dict[str, Callable[..., ProximalActivation | None]] = {
     "tanh": squashing.Tanh,
 }
 
-_LAYERS: dict[type, Callable[[Any], ProximalActivation | None]] = {
+_BY_LAYER: dict[type, Callable[[Any], ProximalActivation | None]] = {
     keras.layers.Activation: lambda layer: from_keras(layer.activation),
     keras.layers.ELU: lambda layer: _elu(float(layer.alpha)),
     keras.layers.LeakyReLU: lambda layer: _rectifier(float(layer.negative_slope)),
@@ -109,6 +109,7 @@ _LAYERS: dict[type, Callable[[Any], ProximalActivation | None]] = {
     keras.layers.Softmax: lambda layer: _softmax(layer.axis),
 }
 
+KERAS_LAYERS: tuple[Any, ...] = tuple(_BY_LAYER)
 # Where None from `from_keras` means that the parameters make it no proximal map.
 _RECTIFIERS = (keras.layers.ELU, keras.layers.LeakyReLU, keras.layers.ReLU)
 _RECTIFIER_FUNCTIONS = frozenset({"elu", "leaky_relu", "relu"})
@@ -136,7 +137,7 @@ def from_keras(function_or_layer: Any) -> ProximalActivation | None:
     """
     if isinstance(function_or_layer, ProximalActivation):
         return function_or_layer
-    layer = _LAYERS.get(type(function_or_layer))
+    layer = _BY_LAYER.get(type(function_or_layer))
     if layer is not None:
         return layer(function_or_layer)
     name = keras_name(function_or_layer)

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted import checks
 from keras_lifted.checks import check_array
-from keras_lifted.layers import checks
 from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import (
     clip,

@@ -5,12 +5,10 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
-from keras_lifted.checks import check_count
-from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.arguments import Saved
+from keras_lifted.checks import check_count, flag
+from keras_lifted.layers.base import ProximalActivation, open_scope
 from keras_lifted.layers.chain import Chain, Tensors
-from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.mapping import get
 from keras_lifted.layers.precision import Tensor
@@ -19,7 +17,7 @@ from keras_lifted.layers.template import of_block
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class ProximalStack(keras.layers.Layer):
+class ProximalStack(Saved, keras.layers.Layer):
     """`depth` equal blocks `x_{l+1} = σ(x_l W_l + b_l)`, computed in a loop.
 
     With `residual=True` a skip goes around each block, outside the activation:
@@ -73,8 +71,8 @@ class ProximalStack(keras.layers.Layer):
         self.units = check_count("units", units, "the width of every block")
         self.depth = check_count("depth", depth, "blocks in a row")
         self.activation = _of_units(get(activation))
-        self.residual = checks.flag("ProximalStack", "residual", residual)
-        self.use_bias = checks.flag("ProximalStack", "use_bias", use_bias)
+        self.residual = flag("ProximalStack", "residual", residual)
+        self.use_bias = flag("ProximalStack", "use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
@@ -111,23 +109,13 @@ class ProximalStack(keras.layers.Layer):
         def ordinary(u: Tensor) -> Tensor:
             return chain.run(u, ProximalMap.of(self.activation))
 
-        scope = current_scope()
+        scope = open_scope.get()
         if scope is None:
             return ordinary(inputs)
         return scope.ask(self, inputs, ordinary, chain)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.initializers.serialize
-        return {
-            **super().get_config(),
-            **arguments_of(self),
-            "activation": keras.saving.serialize_keras_object(self.activation),
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-        }
 
 
 def _of_units(activation: ProximalActivation) -> ProximalActivation:

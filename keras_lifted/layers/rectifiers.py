@@ -5,7 +5,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.layers import checks
+from keras_lifted.checks import check_number
 from keras_lifted.layers.base import Activation, Smooth
 from keras_lifted.layers.formulas import (
     hypotenuse,
@@ -68,9 +68,6 @@ class ReLU(Projection):
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return ops.relu(z)
 
-    def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
-        return 0.5 * ops.square(ops.relu(z))
-
     def holds(self, x: Tensor, *parameters: Tensor) -> Tensor:
         return x >= 0
 
@@ -106,13 +103,12 @@ class LeakyReLU(Activation):
 
     def __init__(self, negative_slope: float = 0.2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.negative_slope = checks.number(
-            "LeakyReLU",
+        self.negative_slope = check_number(
             "negative_slope",
             negative_slope,
             lambda slope: 0 < slope <= 1,
-            "in (0, 1]",
-            "other slopes make it no proximal map, and 0 is ReLU()",
+            "in (0, 1]; other slopes make it no proximal map, and 0 is ReLU()",
+            "LeakyReLU",
         )
 
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
@@ -161,13 +157,12 @@ class ELU(Smooth):
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.alpha = checks.number(
-            "ELU",
+        self.alpha = check_number(
             "alpha",
             alpha,
             lambda value: 0 < value <= 1,
-            "in (0, 1]",
-            "a larger one makes it no proximal map, and 0 is ReLU()",
+            "in (0, 1]; a larger one makes it no proximal map, and 0 is ReLU()",
+            "ELU",
         )
 
     def slope(self, u: Tensor) -> Tensor:

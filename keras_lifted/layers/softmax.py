@@ -5,7 +5,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.layers import checks
+from keras_lifted import checks
 from keras_lifted.layers.base import Activation
 from keras_lifted.layers.formulas import on_simplex, restrict, xlogx
 from keras_lifted.layers.precision import Tensor, dtype_of, wide

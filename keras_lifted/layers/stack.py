@@ -12,12 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lifted.arguments import Saved
 from keras_lifted.backend import batched
-from keras_lifted.checks import check_count
-from keras_lifted.layers import checks
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.checks import check_count, flag
+from keras_lifted.layers.base import ProximalActivation, open_scope
 from keras_lifted.layers.chain import Chain, Tensors
-from keras_lifted.layers.context import current_scope
 from keras_lifted.layers.map import ProximalMap
 from keras_lifted.layers.precision import Tensor, real_dtype
 from keras_lifted.layers.rectifiers import Identity
@@ -31,7 +30,7 @@ from keras_lifted.layers.template import (
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Stack(keras.layers.Layer):
+class Stack(Saved, keras.layers.Layer):
     """`depth` copies of `block` in a row, `x_{l+1} = f(x_l; θ_l)`, in one loop.
 
     With `residual=True` a skip goes around each, `x_{l+1} = x_l + f(x_l; θ_l)`. Every
@@ -89,7 +88,7 @@ class Stack(keras.layers.Layer):
         # the template, its copy that computes.
         self._hidden = types.SimpleNamespace(block=block, template=None)
         self.depth = check_count("depth", depth, "blocks in a row")
-        self.residual = checks.flag("Stack", "residual", residual)
+        self.residual = flag("Stack", "residual", residual)
         self.supports_masking = True
 
     @property
@@ -159,7 +158,7 @@ class Stack(keras.layers.Layer):
             chain = self._chain(keywords, self.add_loss)
             return chain.run(u, ProximalMap.of(self.activation))
 
-        scope = current_scope()
+        scope = open_scope.get()
         if scope is None:
             return ordinary(inputs)
         return scope.ask(self, inputs, ordinary, self._chain(keywords, self._refuse))
@@ -246,16 +245,3 @@ class Stack(keras.layers.Layer):
         every = [block.variables for block in blocks]
         for variable, each in zip(self._stacked, zip(*every, strict=True), strict=True):
             variable.assign(np.stack([ops.convert_to_numpy(v) for v in each]))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "block": keras.saving.serialize_keras_object(self.block),
-            "depth": self.depth,
-            "residual": self.residual,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Stack:
-        block = keras.saving.deserialize_keras_object(config["block"])
-        return cls(**{**config, "block": block})

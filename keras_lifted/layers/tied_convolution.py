@@ -5,7 +5,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.arguments import arguments_of
+from keras_lifted.arguments import Saved
 from keras_lifted.checks import check_count, check_kernel_size, check_number
 from keras_lifted.layers.precision import lifted_real, real_dtype
 
@@ -17,7 +17,7 @@ SIDE, WARM = 32, 30
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class TiedConvolution(keras.layers.Layer):
+class TiedConvolution(Saved, keras.layers.Layer):
     """The linear map `L` (`channels` to `filters`), and its adjoint `Lᵀ`.
 
     `L x` is a convolution that keeps height and width, zeros around the image, no
@@ -60,9 +60,6 @@ class TiedConvolution(keras.layers.Layer):
         self.channels = check_count("channels", channels)
         self.filters = check_count("filters", filters)
         self.kernel_size = check_kernel_size(kernel_size)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **arguments_of(self)}
 
     def build(self, input_shape: Any) -> None:
         side = self.kernel_size

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_lifted.layers.base import AnyActivation, ProximalActivation
-from keras_lifted.layers.mapping import from_keras, is_not_proximal
+from keras_lifted.layers.mapping import KERAS_LAYERS, from_keras, is_not_proximal
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
 from keras_lifted.lifting.hooks import Hook
@@ -50,13 +50,6 @@ _WHOLE = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
     *_STACKS,
-)
-_KERAS_ACTIVATION_LAYERS = (
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.Softmax,
-    keras.layers.Activation,
 )
 
 
@@ -101,7 +94,7 @@ def _block_of(layer: keras.layers.Layer, every: bool = False) -> Block | None:
         return Block(layer.name, layer, layer, "")
     if isinstance(layer, _STACKS):
         return Block(layer.name, layer.activation, layer, "")
-    if isinstance(layer, _KERAS_ACTIVATION_LAYERS):
+    if isinstance(layer, KERAS_LAYERS):
         subject, hook = layer, "call"
     else:
         subject, hook = vars(layer).get("activation"), "activation"

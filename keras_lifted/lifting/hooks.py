@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from keras_lifted.layers.context import current_scope
+from keras_lifted.layers.base import open_scope
 
 Tensor = Any
 
@@ -31,7 +31,7 @@ class Hook:
         def ordinary(z: Tensor) -> Tensor:
             return self.original(z, *arguments, **keywords)
 
-        scope = current_scope()
+        scope = open_scope.get()
         return ordinary(z) if scope is None else scope.ask(self.layer, z, ordinary)
 
 

@@ -9,9 +9,8 @@ import keras
 from keras import ops
 
 from keras_lifted.backend import STATEFUL, current_trace
-from keras_lifted.layers.base import ProximalActivation
+from keras_lifted.layers.base import ProximalActivation, open_scope
 from keras_lifted.layers.chain import Chain
-from keras_lifted.layers.context import pop_scope, push_scope
 from keras_lifted.lifting.blocks import Block
 from keras_lifted.lifting.hooks import hooked
 
@@ -89,8 +88,7 @@ class LiftingScope(contextlib.ExitStack):
             for block in self.blocks:
                 if block.hook:
                     held.enter_context(hooked(block.layer, block.hook))
-            push_scope(self)
-            held.callback(pop_scope)
+            held.callback(open_scope.reset, open_scope.set(self))
             self.push(held.pop_all())
         return self
 

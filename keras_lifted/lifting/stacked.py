@@ -158,9 +158,10 @@ class StackPass:
         assert self.rounds is not None
         delta, further = None, self.rounds.backward - 1
         pull = chain.pull_back(at.before)
+        none = ops.zeros_like(at.before, dtype=q.dtype)
 
         def moved(delta: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-            back = None if delta is None else pull(delta)[0]
+            back = none if delta is None else pull(delta)[0]
             behind = chain.behind(q, back)[1]
             return self._moved(sigma, at.s, at.z, behind, weight)
 

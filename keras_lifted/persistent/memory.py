@@ -1,6 +1,5 @@
 """Lifted variables that stay from one epoch to the next, in memory or in files."""
 
-import abc
 import dataclasses
 import pathlib
 import shutil
@@ -21,23 +20,8 @@ Tensor = Any
 Shape = tuple[int, ...]
 
 
-class Store(abc.ABC):
-    """Rows of every sample, by its index."""
-
-    shapes: dict[str, Shape]  # of one sample
-    variables: tuple[keras.Variable, ...] = ()  # those of the optimizer with the rows
-
-    @abc.abstractmethod
-    def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
-        """Return `{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
-
-    @abc.abstractmethod
-    def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
-        """Replace the rows of the samples `index`, `(batch,)`, and which are `seen`."""
-
-
 @final
-class VariableStore(Store):
+class VariableStore:
     """Optimizer variables of shape `(samples, *shape)`."""
 
     def __init__(
@@ -59,16 +43,20 @@ class VariableStore(Store):
         self.variables = tuple(self.coordinates.values())
 
     def read(self, index: Tensor, seen: Tensor) -> tuple[Lifted, Tensor]:
+        """Return `{key: (batch, *shape)}`, and which of the samples `seen` it holds."""
         return {k: read_rows(v, index) for k, v in self.coordinates.items()}, seen
 
     def write(self, index: Tensor, rows: Lifted, seen: Tensor) -> None:
+        """Replace the rows of the samples `index`, `(batch,)`, and which are `seen`."""
         for key, variable in self.coordinates.items():
             write_rows(variable, index, rows[key])
 
 
 @final
-class FileStore(Store):
+class FileStore:
     """NumPy files in a folder; those there already, of the same shapes, are kept."""
+
+    variables = ()  # the optimizer has none of them
 
     def __init__(
         self, folder: pathlib.Path, samples: int, shapes: Mapping[str, Shape]
@@ -120,13 +108,13 @@ class Memory:
     """Coordinates of the lifted variables of every sample."""
 
     seen: keras.Variable  # whether each was visited, `(samples,)`
-    store: Store
+    store: VariableStore | FileStore
 
     @classmethod
     def build(cls, optimizer: keras.optimizers.Optimizer, settings: Persistent) -> Self:
         """Add the variables to `optimizer`, or open the files."""
         samples, shapes = settings.samples or 0, settings.shapes or {}
-        store: Store
+        store: VariableStore | FileStore
         if settings.on_disk:
             folder = pathlib.Path(str(settings.directory))
             store = FileStore(folder, samples, shapes)

@@ -8,7 +8,8 @@ from typing import Any, Self, final
 
 import keras
 
-from keras_lifted.checks import is_count
+from keras_lifted.arguments import Saved
+from keras_lifted.checks import is_count, resolve
 
 BYTES = 4  # of one float32
 GIB = 2.0**30
@@ -16,7 +17,7 @@ GIB = 2.0**30
 
 @final
 @keras.saving.register_keras_serializable(package="keras_lifted")
-class Persistent:
+class Persistent(Saved):
     """Settings by which every sample keeps its lifted variables between epochs.
 
     A step starts from what the last visit of the sample found, the first visit at the
@@ -121,19 +122,6 @@ class Persistent:
         """Whether they are kept in files."""
         return self.directory is not None and self.needed > self.memory_limit
 
-    def get_config(self) -> dict[str, Any]:
-        shapes = self.shapes
-        return {
-            "samples": self.samples,
-            "memory_limit": self.memory_limit,
-            "directory": self.directory,
-            "shapes": shapes and {key: list(shape) for key, shape in shapes.items()},
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**config)
-
 
 def get(identifier: Any) -> Persistent | None:
     """Return the settings, or raise a ValueError."""
@@ -141,16 +129,13 @@ def get(identifier: Any) -> Persistent | None:
         return None
     if identifier is True:
         return Persistent()
-    if isinstance(identifier, Persistent):
-        return identifier
-    if isinstance(identifier, dict):
-        return get(keras.saving.deserialize_keras_object(identifier))
     if isinstance(identifier, numbers.Integral):
         return Persistent(int(identifier))
-    raise ValueError(
+    expected = (
         "`persistent` must be True, False, the number of training samples, or "
-        f"keras_lifted.optimizers.Persistent(...). Received: {identifier!r}"
+        "keras_lifted.optimizers.Persistent(...)"
     )
+    return resolve(identifier, Persistent, {}, expected)
 
 
 def check_methods(penalty: Any, update: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any, final
 
 import keras
 
+from keras_lifted import checks
 from keras_lifted.arguments import Saved
-from keras_lifted.layers import checks
 from keras_lifted.layers.precision import as_real
 
 Tensor = Any

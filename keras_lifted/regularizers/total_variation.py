@@ -7,7 +7,7 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from keras_lifted.layers import checks
+from keras_lifted import checks
 from keras_lifted.layers.formulas import clip, norm, shrink
 from keras_lifted.layers.gradients import sum_per_sample
 from keras_lifted.regularizers.base import Regularizer
