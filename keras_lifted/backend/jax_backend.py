@@ -35,8 +35,8 @@ def dense(gradient: Tensor) -> Tensor:
 
 
 def pullback(
-    function: Callable[..., Tensor], point: Sequence[Tensor]
-) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
+    function: Callable[..., Tensor], point: Sequence[Any]
+) -> tuple[Tensor, Callable[[Tensor], Sequence[Any]]]:
     """Return `function(*point)`, and the map from a cotangent to those in the point."""
     value, pull = jax.vjp(function, *point)
     return value, pull

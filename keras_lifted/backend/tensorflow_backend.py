@@ -38,16 +38,16 @@ def dense(gradient: Tensor) -> Tensor:
 
 
 def pullback(
-    function: Callable[..., Tensor], point: Sequence[Tensor]
-) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
+    function: Callable[..., Tensor], point: Sequence[Any]
+) -> tuple[Tensor, Callable[[Tensor], Sequence[Any]]]:
     """Return `function(*point)`, and the map from a cotangent to those in the point."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(point)
         value = function(*point)
 
-    def pull(cotangent: Tensor) -> Sequence[Tensor]:
+    def pull(cotangent: Tensor) -> Sequence[Any]:
         zero = tf.UnconnectedGradients.ZERO
-        found: Sequence[Tensor] = tape.gradient(value, point, cotangent, zero)
+        found: Sequence[Any] = tape.gradient(value, point, cotangent, zero)
         return found
 
     return value, pull

@@ -7,11 +7,7 @@ from keras import ops
 
 from keras_lifted import checks
 from keras_lifted.inversion.divergence import bregman, relative_entropy
-from keras_lifted.layers.gradients import (
-    per_sample,
-    per_sample_antiderivative,
-    sum_per_sample,
-)
+from keras_lifted.layers.gradients import per_sample, sum_per_sample
 from keras_lifted.layers.map import ProximalMap
 
 Tensor = Any
@@ -82,14 +78,6 @@ class Fidelity(abc.ABC):
     def nearest(self, y: Tensor) -> Tensor:
         """The data closest to y that it takes."""
         return y
-
-    def of(self, y: Tensor, weight: Tensor, z: Tensor) -> Tensor:
-        """Return `D(z)`, differentiated as `gradient`."""
-        return per_sample_antiderivative(
-            lambda z: self.value(y, weight, z)[:, None],
-            lambda z: self.gradient(y, weight, z),
-            z,
-        )
 
 
 @final

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lifted.backend import gradient
+from keras_lifted.backend import pullback
 from keras_lifted.inversion.fidelity import Bregman, Data, Fidelity, LeastSquares
 from keras_lifted.inversion.network import Sourced
 from keras_lifted.inversion.primal_dual import Term
@@ -232,16 +232,16 @@ class InverseProblem:
         if not self.fidelity.smooth:
             return ops.zeros_like(u), coordinates
 
-        def function(u: Tensor, held: Lifted) -> tuple[Tensor, None]:
+        def function(u: Tensor, held: Lifted) -> Tensor:
             def answer(call: Call, z: Tensor) -> Tensor:
                 if call.key not in held:
                     return call.function(z)
                 return self._rule(call, z, held[call.key], rates[call.key], hold)
 
-            z = self._pre_activation(answer, u)
-            return ops.sum(self.fidelity.of(*data, z)), None
+            return self._pre_activation(answer, u)
 
-        _, (slope, moved) = gradient(function, [u, coordinates])
+        z, pull = pullback(function, [u, coordinates])
+        slope, moved = pull(self.fidelity.gradient(*data, z))
         return slope, moved
 
     def _rule(
