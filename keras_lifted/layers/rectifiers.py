@@ -68,6 +68,9 @@ class ReLU(Projection):
     def sigma(self, z: Tensor, *parameters: Tensor) -> Tensor:
         return ops.relu(z)
 
+    def conjugate_terms(self, z: Tensor, *parameters: Tensor) -> Tensor:
+        return 0.5 * ops.square(ops.relu(z))
+
     def holds(self, x: Tensor, *parameters: Tensor) -> Tensor:
         return x >= 0
 
