@@ -48,9 +48,8 @@ def _shifted(x: Tensor, profile: np.ndarray) -> Tensor:
     around = [(0, 0), *((n - 1, n - 1) for n in profile.shape), (0, 0)]
 
     def function(x: Tensor) -> Any:
-        def adjoint(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
-            g = arguments[0] if upstream is None else upstream
-            return _sum_of_shifts(ops.pad(g, around), profile[::-1, ::-1])
+        def adjoint(*upstream: Tensor) -> Tensor:
+            return _sum_of_shifts(ops.pad(upstream[0], around), profile[::-1, ::-1])
 
         return _sum_of_shifts(x, profile), adjoint
 
