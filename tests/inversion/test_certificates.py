@@ -70,7 +70,7 @@ def ratios(key, name, shape, seed, steps, samples):
     return bound / np.maximum(gap, slack)
 
 
-@settings(max_examples=16)
+@settings(max_examples=8)
 @given(st.sampled_from(FEW), SEEDS, STEPS)
 def test_they_bound_the_gap(problem, seed, steps):
     ratios(*problem, seed, steps, samples=2)
