@@ -10,7 +10,6 @@ from tests.layers.blocks import CASES, PARAMETERS, convolution, dense
 from tests.layers.compiled import array
 
 DEPTH = 4
-RNG = np.random.default_rng(7)
 
 
 def network(block, shape, residual=False, seed=0):
@@ -18,8 +17,9 @@ def network(block, shape, residual=False, seed=0):
     inputs = keras.Input(shape)
     h = kl.layers.Stack(block, DEPTH, residual, name="stack")(inputs)
     outputs = layers.Dense(2, name="out")(layers.Flatten()(h))
-    x = RNG.normal(size=(6, *shape)).astype("float32")
-    y = RNG.normal(size=(6, 2)).astype("float32")
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(6, *shape)).astype("float32")
+    y = rng.normal(size=(6, 2)).astype("float32")
     return inputs, outputs, x, y
 
 
