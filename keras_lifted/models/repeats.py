@@ -36,8 +36,8 @@ class Application:
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
-    """Applications in a row that lead from the tensor `start` to the tensor `end`."""
+class Repeat:
+    """One of equal blocks: applications in a row, from tensor `start` to `end`."""
 
     place: int  # of the first among all applications
     applications: Sequence[Application]
@@ -121,7 +121,7 @@ class Block:
         return keras.Model(inputs, total)
 
 
-class Graph:
+class ModelGraph:
     """All applications of a model, in an order in which they can be made.
 
     `shown` are the outputs of the model.
@@ -133,13 +133,13 @@ class Graph:
         read = [(id(t), i) for i, each in enumerate(applications) for t in each.reads]
         self._last_read = dict(read) | {id(t): len(applications) for t in shown}
 
-    def runs(self, least: int) -> list[list[Block]]:
+    def runs(self, least: int) -> list[list[Repeat]]:
         """Return runs of at least `least` equal blocks with weights.
 
         Blocks may begin at any place of a period: the longest run counts, and of
         equally long ones the first whose blocks end in an activation.
         """
-        runs: list[list[Block]] = []
+        runs: list[list[Repeat]] = []
         place = 0
         while place < len(self.applications):
             run = self._longest(place, least)
@@ -152,11 +152,13 @@ class Graph:
                 place += 1
         return runs
 
-    def _longest(self, place: int, least: int) -> list[Block]:
+    def _longest(self, place: int, least: int) -> list[Repeat]:
         """Return the longest run that starts there, of the shortest blocks."""
-        best: list[Block] = []
+        best: list[Repeat] = []
         for period in range(1, (len(self.applications) - place) // least + 1):
-            run: list[Block] = []
+            if self._signatures[place] != self._signatures[place + period]:
+                continue
+            run: list[Repeat] = []
             block = self._block(place, period)
             while block and (not run or self._follows(run[-1], block)):
                 run.append(block)
@@ -165,7 +167,7 @@ class Graph:
                 best = run
         return best
 
-    def _block(self, place: int, period: int) -> Block | None:
+    def _block(self, place: int, period: int) -> Repeat | None:
         """Return the block there, if one tensor leads in and one of its kind out."""
         inside = self.applications[place : place + period]
         if len(inside) < period or None in self._signatures[place : place + period]:
@@ -175,12 +177,12 @@ class Graph:
         end = inside[-1].returns
         if len(start) != 1 or len(end) != 1:
             return None
-        block = Block(place, inside, *start.values(), *end)
+        block = Repeat(place, inside, *start.values(), *end)
         inner = made.keys() - {id(block.end)}
         leaves = any(self._last_read.get(t, -1) >= place + period for t in inner)
         return None if leaves or _kind(block.start) != _kind(block.end) else block
 
-    def _follows(self, before: Block, block: Block) -> bool:
+    def _follows(self, before: Repeat, block: Repeat) -> bool:
         """Return whether `block` does the same, and it alone reads the one before."""
         after = block.place + len(block.applications)
         return (
@@ -192,21 +194,21 @@ class Graph:
         )
 
 
-def share_weights(run: Sequence[Block]) -> bool:
+def share_weights(run: Sequence[Repeat]) -> bool:
     """Return whether the blocks have a layer with weights in common."""
     return bool(run[0].variables & run[1].variables)
 
 
-def _foldable(run: Sequence[Block]) -> bool:
+def _foldable(run: Sequence[Repeat]) -> bool:
     dense = run[0].activation_of_dense is not None
     return bool(run[0].variables) and (dense or not share_weights(run))
 
 
-def _size(run: Sequence[Block]) -> int:
+def _size(run: Sequence[Repeat]) -> int:
     return sum(len(each.applications) for each in run)
 
 
-def _rank(run: Sequence[Block]) -> tuple[int, bool]:
+def _rank(run: Sequence[Repeat]) -> tuple[int, bool]:
     return _size(run), bool(run) and from_keras(run[0].layers[-1]) is not None
 
 

@@ -10,7 +10,12 @@ import numpy as np
 from keras_lifted.checks import check_count
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
-from keras_lifted.models.repeats import Application, Block, Graph, share_weights
+from keras_lifted.models.repeats import (
+    Application,
+    ModelGraph,
+    Repeat,
+    share_weights,
+)
 
 Tensor = Any
 
@@ -79,7 +84,7 @@ def stack(model: keras.Model, least: int = 2) -> keras.Model:
     return folded
 
 
-def _graph(model: keras.Model) -> Graph:
+def _graph(model: keras.Model) -> ModelGraph:
     """Return each call of a layer in the graph of `model`."""
     found: list[Application] = []
 
@@ -88,7 +93,7 @@ def _graph(model: keras.Model) -> Graph:
         found.append(Application(layer, (arguments, keywords), result))
         return result
 
-    return Graph(found, _rebuilt(model, record).outputs)
+    return ModelGraph(found, _rebuilt(model, record).outputs)
 
 
 def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
@@ -98,7 +103,7 @@ def _rebuilt(model: keras.Model, call: Any) -> keras.Model:
     )
 
 
-def _stack_of(run: Sequence[Block]) -> tuple[Any, Callable[[], None]]:
+def _stack_of(run: Sequence[Repeat]) -> tuple[Any, Callable[[], None]]:
     """Return a stack for the run, and what copies the weights once it is built."""
     activation = run[0].activation_of_dense
     if activation is None or (activation.weights and not share_weights(run)):
@@ -126,7 +131,7 @@ def _stack_of(run: Sequence[Block]) -> tuple[Any, Callable[[], None]]:
 
 
 def _replaced(
-    model: keras.Model, runs: Sequence[Sequence[Block]], stacks: Sequence[Any]
+    model: keras.Model, runs: Sequence[Sequence[Repeat]], stacks: Sequence[Any]
 ) -> keras.Model:
     """Return the graph with the stacks in it."""
     begins = {run[0].place for run in runs}
