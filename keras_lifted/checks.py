@@ -155,6 +155,15 @@ def axes(owner: str, value: Any) -> int | tuple[int, ...] | None:
     return axis(owner, value)
 
 
+def made_by_name(name: str, makers: Mapping[str, Callable[[], T]]) -> T | None:
+    """Return what the maker of that name makes, in snake or camel case, or None."""
+    bare = name.replace("_", "").lower()
+    for known, make in makers.items():
+        if known.replace("_", "") == bare:
+            return make()
+    return None
+
+
 def resolve(
     identifier: Any,
     kind: type[Any],
@@ -170,9 +179,7 @@ def resolve(
     if isinstance(identifier, dict):
         found = keras.saving.deserialize_keras_object(identifier)
     elif isinstance(identifier, str):
-        bare = identifier.replace("_", "").lower()
-        makers = {name.replace("_", ""): make for name, make in names.items()}
-        found = makers[bare]() if bare in makers else None
+        found = made_by_name(identifier, names)
     if isinstance(found, kind):
         instance: T = found
         return instance

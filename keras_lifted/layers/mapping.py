@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_lifted.checks import made_by_name
 from keras_lifted.layers import growing, projections, rectifiers, squashing, thresholds
 from keras_lifted.layers.base import ProximalActivation
 from keras_lifted.layers.probe import recognise
@@ -220,12 +221,10 @@ def keras_name(function: Any) -> str | None:
 
 
 def _from_name(name: str) -> ProximalActivation | None:
-    bare = name.replace("_", "").lower()
-    for known, build in CLASSES.items():
-        if known.replace("_", "") == bare:
-            return build()
-    function = getattr(keras.activations, name, None)
-    return from_keras(function) if name in _FUNCTIONS else None
+    found = made_by_name(name, CLASSES)
+    if found is None and name in _FUNCTIONS:
+        return from_keras(getattr(keras.activations, name, None))
+    return found
 
 
 def _explain(identifier: Any) -> str:
