@@ -1,7 +1,5 @@
 """Every penalty with every update trains a small network, compiled."""
 
-import datetime
-
 import keras
 import numpy as np
 import pytest
@@ -35,18 +33,8 @@ def network():
     return kl.LiftedModel(inputs, layers.Dense(1)(x))
 
 
-# The quick tests take one update with each penalty, another one every day.
-TODAY = datetime.date.today().toordinal()
-NAMES = list(UPDATES)
-QUICK = {(p, NAMES[(TODAY + i) % len(NAMES)]) for i, p in enumerate(PENALTIES)}
-PAIRS = [
-    pytest.param(p, u, marks=[] if (p, u) in QUICK else pytest.mark.slow)
-    for p in PENALTIES
-    for u in UPDATES
-]
-
-
-@pytest.mark.parametrize(("penalty", "update"), PAIRS)
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("penalty", PENALTIES)
 def test_training(penalty, update):
     x = data(4)
     y = np.tanh(x[:, :1]) + 0.5 * x[:, 1:2]

@@ -105,14 +105,8 @@ def trained(model, x=X, y=Y):
     return moved, float(logs["lifted_energy"]), sample
 
 
-@pytest.mark.parametrize(
-    "update",
-    [
-        "proximal_gradient",
-        pytest.param("nesterov", marks=pytest.mark.slow),
-        pytest.param("mirror", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("update", ["proximal_gradient", "nesterov", "mirror"])
 def test_converged_phases(update):
     """∂/∂θ (min E_clamped − min E_free) at minimisers that scipy found."""
     w = 0.7
