@@ -12,7 +12,7 @@ import keras
 Tensor = Any
 _name = keras.backend.backend()
 if _name == "tensorflow":
-    from keras_lifted.backend.replicas import *  # noqa: F403
+    from keras_lifted.backend.strategy import *  # noqa: F403
     from keras_lifted.backend.tensorflow_backend import *  # noqa: F403
 elif _name == "jax":
     from keras_lifted.backend.jax_backend import *  # noqa: F403
