@@ -7,10 +7,10 @@ BIN = $(VENV)/bin
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-# Of the quick tests `make test` runs a third on TensorFlow, with a case of each, and a
-# quarter on JAX; others every day.
-ON_TENSORFLOW ?= --one-in 3 --each
-ON_JAX ?= --one-in 4
+# Of the quick tests `make test` runs one case in four on TensorFlow, at least one of
+# each test, and one in eight on JAX; others every day.
+ON_TENSORFLOW ?= --one-in 4 --each
+ON_JAX ?= --one-in 8
 # All of them in parts, as compiled programs stay in memory until a process ends.
 MODELS = tests/models tests/persistent tests/optimizers tests/geometries
 OTHERS = tests/lifting tests/penalties tests/updates tests/layers tests/imaging \

@@ -18,6 +18,8 @@ from keras_lifted.layers.precision import Tensor, as_floating, as_real, dtype_of
 # that `ask(layer, z, function, chain)` answers `function(z)` or its substitute; a stack
 # has a `chain`, and its input is `z`.
 open_scope: ContextVar[Any] = ContextVar("open_scope", default=None)
+# The shortest secant of an activation, relative to its input and output.
+SECANT = 2.0**-11
 
 
 class ProximalActivation(keras.layers.Layer, abc.ABC):
@@ -88,8 +90,19 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         """Return `argmin_x ½‖x − v‖² + step · Ψ(x)`; `step` broadcasts against `v`."""
 
     def sigma_difference(self, z: Tensor, d: Tensor, *parameters: Tensor) -> Tensor:
-        """Return `σ(z) − σ(z − d)`; override it with a formula without cancellation."""
-        return self.sigma(z, *parameters) - self.sigma(z - d, *parameters)
+        """Return `σ(z) − σ(z − d)`; override it with a formula without cancellation.
+
+        Where `d` is too small to tell the two apart it is a part of a longer secant.
+        """
+        x = self.sigma(z, *parameters)
+        least, moved = SECANT * ops.maximum(ops.abs(z), ops.abs(x)), ops.abs(d)
+        if not self.separable:
+            axes = tuple(range(1, len(z.shape)))
+            least, moved = (
+                ops.max(each, axis=axes, keepdims=True) for each in (least, moved)
+            )
+        longer = ops.maximum(least / ops.maximum(moved, 1e-25), 1.0)
+        return (x - self.sigma(z - longer * d, *parameters)) / longer
 
     # -- what users call -----------------------------------------------------
 

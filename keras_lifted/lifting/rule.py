@@ -19,7 +19,7 @@ Tensor = Any
 Move = Callable[[Call, ProximalMap, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 # How far a chosen weight lets a sweep move a pre-activation, relative to its size.
-DISPLACEMENT = 1e-5
+DISPLACEMENT = 1e-6
 # From how many samples a weight is chosen, and from about how many numbers.
 ROWS, NUMBERS = (2, 8), 2**15
 
@@ -33,7 +33,7 @@ class Scale:
         weight: the penalty weight `w` that was given, or that the state holds.
         least: None to take `weight` as it is. Else a weight that is at least this
             large is chosen from the data: as small as this, but no smaller than
-            `mean|q| / (1e-5 · mean|z|)`, `q` the derivative of the loss of a sample
+            `mean|q| / (1e-6 · mean|z|)`, `q` the derivative of the loss of a sample
             in the output of the block. Then the step `q/w` is a small part of `z`
             whatever the units of the loss and of the inputs.
     """

@@ -21,8 +21,8 @@ class Sweep(LiftedUpdate):
     It sets `x_l = σ(z_l − q_l/w_l)`: reverse-mode differentiation in which the proximal
     difference `w (σ(z) − σ(z − q/w))` stands for `σ'(z) q`. It takes one call of the
     model and one backward pass on any graph, and tends to backpropagation as `w → ∞`,
-    without loss of digits. Its default weight is 1e6, or more where the data ask for
-    it: the least with `mean|q| ≤ 1e-5 w · mean|z|` in the batch, whatever the units of
+    without loss of digits. Its default weight is 1e7, or more where the data ask for
+    it: the least with `mean|q| ≤ 1e-6 w · mean|z|` in the batch, whatever the units of
     loss and inputs. `optimizer.lifted.weight` holds the last.
 
     Source: Wang & Benning, JMLR 24(232), 2023, section 4, in one pass.
@@ -37,7 +37,7 @@ class Sweep(LiftedUpdate):
     needs_curvature = False
     starts_anywhere = False  # full steps are not bounded by the curvature
     chooses_weight = True
-    default_weight = 1e6
+    default_weight = 1e7
     largest_weight = float("inf")
 
     def solve(self, problem: LiftedProblem, curvature: Tensor) -> Solution:

@@ -7,7 +7,7 @@ from cases import CASES, SCALARS, in_domain, points
 from compiled import HAS_DOUBLE, REAL, array, grad, jit, tensor
 from scipy import special
 
-from keras_lifted.layers import dilogarithm
+from keras_lifted.layers import ProximalActivation, dilogarithm
 
 EPS = {
     "bfloat16": 2.0**-7,
@@ -139,6 +139,20 @@ def test_tiny_difference_is_the_slope(case):
     smooth = smooth.max(-1) < 1e-6
     assert smooth.mean() > 0.9
     assert np.all(error[smooth] < 1e-5)
+
+
+@every
+def test_difference_without_a_formula(case):
+    """An activation that writes none is told apart by a longer secant."""
+    activation = case.make()
+    z, d = (array(tensor(points(40, scale=3.0, seed=s))) for s in (0, 1))
+    slopes = difference(case, z, 1e-20 * d) * 1e20
+    given = [tensor(each) for each in (z, 1e-9 * d)]
+    found = ProximalActivation.sigma_difference(
+        activation, *given, *activation.parameters()
+    )
+    error = np.abs(1e9 * array(found) - slopes).max(-1)
+    assert np.median(error) < 2e-3 and np.quantile(error, 0.9) < 0.02
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "softplus", "softmax", "isru"])

@@ -55,7 +55,7 @@ def test_the_units_of_the_loss_do_not_matter(factor):
     model, changes = one_step(kl.LiftedModel, plain, 0.1 / factor, loss)
     assert_parallel(changes, expected)
     weights = values([model.optimizer.lifted.weight])[0]
-    assert (weights > 1e6).all() if factor > 1 else (weights == 1e6).all()
+    assert (weights > 1e7).all() if factor > 1 else (weights == 1e7).all()
 
 
 def test_repeated_updates_take_merged_frames():
