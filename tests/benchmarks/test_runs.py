@@ -64,6 +64,7 @@ def test_a_run_is_what_fit_does_alone(run):
     assert records[1]["summary"]["loss"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_best_rate_runs_with_all_seeds(run):
     records = run(
         *["quality", "--tasks", "digits", "--methods", "sgd"],
@@ -123,6 +124,7 @@ class Decaying(keras.optimizers.SGD):
         self.decays.append(decay)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -230,6 +232,7 @@ def test_rounds_do_not_wait_for_every_block(kind):
     assert chain(16, "lifted_rounds") < 0.5 * chain(16, "loop")
 
 
+@pytest.mark.slow
 def test_the_zoo_is_measured(run, monkeypatch):
     monkeypatch.setattr(timing, "BUDGET", 0.0)
     (record,) = run("zoo", "--tasks", "tabular")

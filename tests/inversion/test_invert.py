@@ -29,6 +29,7 @@ def test_a_perceptron_of_an_image():
     assert history["objective"][-1] < history["objective"][0]
 
 
+@pytest.mark.slow
 def test_momentum_helps():
     model, image = perceptron(), phantom()
     y = model.predict(image, verbose=0)

@@ -38,6 +38,7 @@ def test_256_images_at_once():
     assert psnr(result.x, images).mean() > 16
 
 
+@pytest.mark.slow
 def test_noise_and_discrepancy_compile_once(traces):
     model, image = perceptron(), phantom()
     y = model.predict(np.concatenate([image, image]), verbose=0)
@@ -177,6 +178,7 @@ def test_units_of_the_image_do_not_matter(hidden):
     np.testing.assert_allclose(other, 255 * one, atol=255 * 2e-3)
 
 
+@pytest.mark.slow
 def test_duals_take_steps_of_their_size(monkeypatch):
     """Far from noise with a small alpha: a fixed share moves the image too little."""
     model, image = perceptron(), phantom()

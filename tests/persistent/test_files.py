@@ -78,6 +78,7 @@ def test_files_serve_as_memory_does(tmp_path):
     assert np.isfinite(np.concatenate([w.ravel() for w in coordinates(lost)])).all()
 
 
+@pytest.mark.slow
 def test_files_of_other_shapes_are_replaced(tmp_path):
     on_disk(tmp_path).fit(X, Y, **BATCH)
     model = on_disk(tmp_path)

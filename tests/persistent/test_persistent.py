@@ -97,6 +97,7 @@ def test_fit_with_everything_else():
     )
 
 
+@pytest.mark.slow
 def test_full_batch_training_lowers_the_energy():
     """2,000 random samples, 50 sweeps of one step per lifted variable."""
     rng = np.random.default_rng(0)
