@@ -18,8 +18,6 @@ from keras_lifted.layers.precision import Tensor, as_floating, as_real, dtype_of
 # that `ask(layer, z, function, chain)` answers `function(z)` or its substitute; a stack
 # has a `chain`, and its input is `z`.
 open_scope: ContextVar[Any] = ContextVar("open_scope", default=None)
-# The shortest secant of an activation, relative to its input and output.
-SECANT = 2.0**-11
 
 
 class ProximalActivation(keras.layers.Layer, abc.ABC):
@@ -95,13 +93,14 @@ class ProximalActivation(keras.layers.Layer, abc.ABC):
         Where `d` is too small to tell the two apart it is a part of a longer secant.
         """
         x = self.sigma(z, *parameters)
-        least, moved = SECANT * ops.maximum(ops.abs(z), ops.abs(x)), ops.abs(d)
+        size, moved = ops.maximum(ops.abs(z), ops.abs(x)), ops.abs(d)
         if not self.separable:
             axes = tuple(range(1, len(z.shape)))
-            least, moved = (
-                ops.max(each, axis=axes, keepdims=True) for each in (least, moved)
+            size, moved = (
+                ops.max(each, axis=axes, keepdims=True) for each in (size, moved)
             )
-        longer = ops.maximum(least / ops.maximum(moved, 1e-25), 1.0)
+        shortest = 2.0**-26 if dtype_of(z) == "float64" else 2.0**-11  # √rounding
+        longer = ops.maximum(shortest * size / ops.maximum(moved, 1e-25), 1.0)
         return (x - self.sigma(z - longer * d, *parameters)) / longer
 
     # -- what users call -----------------------------------------------------
