@@ -41,16 +41,14 @@ def pytest_collection_modifyitems(config, items):
     for place, item in enumerate(items):
         name = item.nodeid.partition("[")[0]
         tests.setdefault(name, []).append((place, item))
-    kept, left = [], []
+    kept = set()
     for cases in tests.values():
-        chosen = [place for place, _ in cases if (place + day) % every == 0]
-        if not chosen and config.option.each:
-            chosen = [cases[day % len(cases)][0]]
-        for place, item in cases:
-            (kept if place in chosen else left).append(item)
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = kept
+        today = [item for place, item in cases if (place + day) % every == 0]
+        if not today and config.option.each:
+            today = [cases[day % len(cases)][1]]
+        kept.update(today)
+    config.hook.pytest_deselected(items=[each for each in items if each not in kept])
+    items[:] = [each for each in items if each in kept]
 
 
 def pytest_configure(config):

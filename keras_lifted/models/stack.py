@@ -10,12 +10,7 @@ import numpy as np
 from keras_lifted.checks import check_count
 from keras_lifted.layers.proximal_stack import ProximalStack
 from keras_lifted.layers.stack import Stack
-from keras_lifted.models.repeats import (
-    Application,
-    ModelGraph,
-    Repeat,
-    share_weights,
-)
+from keras_lifted.models.repeats import Application, ModelGraph, Repeat, share_weights
 
 Tensor = Any
 

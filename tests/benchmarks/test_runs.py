@@ -125,13 +125,7 @@ class Decaying(keras.optimizers.SGD):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "method",
-    [
-        pytest.param("steepest_descent", marks=pytest.mark.slow),
-        "lifted_steepest_descent",
-    ],
-)
+@pytest.mark.parametrize("method", ["steepest_descent", "lifted_steepest_descent"])
 def test_steepest_descent_is_told_its_steps(run, monkeypatch, method):
     optimizers = methods.kl.optimizers
     monkeypatch.setattr(optimizers, "SteepestDescent", Decaying, raising=False)

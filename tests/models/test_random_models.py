@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+from networks import COMPILED
 
 import keras_lifted as kl
 
@@ -123,7 +124,9 @@ def test_steps_are_those_of_keras(seed):
     for model in (original, kl.LiftedModel(original.input, original.output)):
         model.set_weights(start)
         optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
-        model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+        model.compile(
+            optimizer, "sparse_categorical_crossentropy", jit_compile=COMPILED
+        )
         keywords = {"sample_weight": sample_weight, "shuffle": False, "verbose": 0}
         losses += model.fit(x, y, batch_size=10, **keywords).history["loss"]
         ends.append(np.concatenate([np.ravel(w) for w in model.get_weights()]))
